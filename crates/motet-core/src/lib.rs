@@ -1,0 +1,1 @@
+//! Addresses, messages, routing, queues, sessions; the Machine and Engine contracts.

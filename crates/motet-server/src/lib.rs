@@ -1,0 +1,1 @@
+//! Sockets, TLS, timers, configuration, the endpoint table.

@@ -1,0 +1,1 @@
+//! Simulator, wire scripts, bridge matrix, tidy.

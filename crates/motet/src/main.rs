@@ -1,0 +1,3 @@
+//! The motet server.
+
+fn main() {}
