@@ -1,1 +1,3 @@
 //! Addresses, messages, routing, queues, sessions; the Machine and Engine contracts.
+
+pub mod queue;
