@@ -1,5 +1,39 @@
-//! Addresses, messages, routing, queues, sessions; the Machine and Engine contracts.
+//! The heart of Motet: names, messages, routes, queues, sessions. It knows no protocol, socket, runtime or clock.
+//!
+//! ```text
+//!            Machine (a protocol crate)                     Engine (motet-store)
+//!   bytes ──▶│ publish  subscribe  settle │──▶ Core ──stage──▶│ append, durable │
+//!   bytes ◀──│ take     notices    rope   │◀── mailboxes ◀──complete──│         │
+//! ```
+//! | where | what |
+//! |---|---|
+//! | [`name`], [`pattern`], [`spelling`] | addresses as lists of byte segments; how each face spells them, reversibly |
+//! | [`message`] | the message, its batch, its properties, its stored form |
+//! | [`tree`] | who listens where, and the last values, on one matcher |
+//! | [`queue`] | the queue as a pure value |
+//! | [`session`], [`mailbox`] | what outlives a connection, what waits for it |
+//! | [`access`], [`principal`] | who may |
+//! | [`machine`] | the law of a protocol machine and what it may use |
+//! | [`engine`] | the law of storage: submit and complete |
+//! | [`core`] | the calls that tie these together |
 
+pub mod access;
+pub mod core;
+pub mod engine;
+pub mod mailbox;
+pub mod machine;
+pub mod message;
 pub mod name;
 pub mod pattern;
+pub mod principal;
+pub mod queue;
+pub mod queues;
+pub mod rope;
+pub mod route;
+pub mod session;
 pub mod spelling;
+pub mod time;
+mod topics;
+pub mod tree;
+
+pub use topics::RetainedCursor;

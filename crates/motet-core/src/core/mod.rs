@@ -1,0 +1,267 @@
+//! The core: what connections call, and what the engine completes.
+//!
+//! ```text
+//!  machine ── publish ──▶ route ──▶ mailboxes (direct)          engine ── Durable ──▶ nudge who waits
+//!     │                     └─────▶ queues ──▶ engine.stage              Read    ──▶ queue.loaded
+//!     ├── open / subscribe / close ▶ sessions ▶ engine.stage             Moved   ──▶ new locators
+//!     └── take / settle ──────────▶ queues                       clock ── on_time ─▶ wills, expiries
+//! ```
+//! Every call is synchronous and short. What must be durable before it is answered returns a [`Position`]; the caller
+//! compares it with [`Core::durable`] and asks to be woken with [`Core::wake_when_durable`].
+
+mod consume;
+mod publish;
+mod recover;
+mod retain;
+mod sessions;
+mod timers;
+
+pub use consume::Delivery;
+pub use publish::{Outcome, Publisher, Receipt, RejectCause};
+pub use retain::RetainedPage;
+pub use sessions::{Note, SessionSummary, Subscribed};
+
+use crate::access::AccessRules;
+use crate::engine::{Completion, Engine, ObjectId, Position};
+use crate::mailbox::Mailbox;
+use crate::message::PublisherId;
+use crate::queue::QueueConfig;
+use crate::queues::QueueCell;
+use crate::session::Session;
+use crate::topics::Topics;
+use foldhash::HashMap;
+use foldhash::quality::RandomState;
+use parking_lot::{Mutex, RwLock};
+use std::collections::VecDeque;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use timers::Timers;
+
+/// Objects that exist in every store, in this order; all others are allotted by the engine above them.
+pub(crate) const DIRECTORY: ObjectId = ObjectId(1);
+pub(crate) const RETAINED: ObjectId = ObjectId(2);
+/// The first object id that an engine may allot.
+pub const FIRST_OBJECT: u64 = 16;
+
+/// Bounds of everything that grows in the core.
+#[derive(Debug, Clone)]
+pub struct CoreLimits {
+    /// Messages a session's queue holds before publishers are refused.
+    pub session_queue_messages: u64,
+    /// Bytes a session's queue holds before publishers are refused.
+    pub session_queue_bytes: u64,
+    /// Seconds a session may live without a connection, whatever the client asks for.
+    pub session_expiry_max_secs: u32,
+    /// Subscriptions of one session.
+    pub subscriptions_per_session: usize,
+    /// Sessions of the vhost.
+    pub sessions: u64,
+    /// Last values of the vhost.
+    pub retained_messages: u64,
+}
+
+impl Default for CoreLimits {
+    fn default() -> Self {
+        CoreLimits {
+            session_queue_messages: 1_000_000,
+            session_queue_bytes: 1 << 30,
+            session_expiry_max_secs: u32::MAX,
+            subscriptions_per_session: 10_000,
+            sessions: 2_000_000,
+            retained_messages: 1_000_000,
+        }
+    }
+}
+
+/// Counters of the core, read by metrics. Relaxed: they are sums, not synchronisation.
+#[derive(Debug, Default)]
+pub struct CoreCounters {
+    /// Messages accepted from publishers.
+    pub published: AtomicU64,
+    /// Messages that reached nobody.
+    pub unroutable: AtomicU64,
+    /// Messages refused by a full queue or store.
+    pub rejected: AtomicU64,
+    /// Deliveries dropped because a mailbox or a transient queue place was full.
+    pub dropped: AtomicU64,
+    /// Deliveries handed to connections.
+    pub delivered: AtomicU64,
+    /// Messages that expired before delivery.
+    pub expired: AtomicU64,
+    /// Wills published.
+    pub wills: AtomicU64,
+    /// Stored bodies that could not be read back.
+    pub damaged: AtomicU64,
+}
+
+/// A space of names, sessions and queues.
+#[derive(Debug)]
+pub struct Vhost {
+    pub(crate) topics: Topics,
+    sessions: Box<[Mutex<HashMap<Box<str>, Arc<Session>, RandomState>>]>,
+    session_count: AtomicU64,
+    hasher: foldhash::quality::FixedState,
+    access: RwLock<Arc<AccessRules>>,
+}
+
+const SESSION_SHARDS: usize = 64;
+
+impl Vhost {
+    fn new() -> Self {
+        Vhost {
+            topics: Topics::default(),
+            sessions: (0..SESSION_SHARDS).map(|_| Mutex::default()).collect(),
+            session_count: AtomicU64::new(0),
+            hasher: foldhash::quality::FixedState::default(),
+            access: RwLock::default(),
+        }
+    }
+
+    /// The access rules in force.
+    pub fn access(&self) -> Arc<AccessRules> {
+        self.access.read().clone()
+    }
+
+    fn session_shard(&self, client: &str) -> &Mutex<HashMap<Box<str>, Arc<Session>, RandomState>> {
+        &self.sessions[self.hasher.hash_one(client) as usize % SESSION_SHARDS]
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Core<E> {
+    engine: E,
+    vhost: Arc<Vhost>,
+    limits: CoreLimits,
+    /// Durable queues by object, for completions.
+    queues: RwLock<HashMap<u64, Arc<QueueCell>>>,
+    waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
+    timers: Timers,
+    next_publisher: AtomicU64,
+    next_volatile: AtomicU64,
+    counters: CoreCounters,
+}
+
+/// Objects that are never written: high bit set, so that they cannot meet a durable one.
+const VOLATILE: u64 = 1 << 63;
+
+impl<E: Engine> Core<E> {
+    /// A core over `engine`, empty until [`Core::recover`] has been given what the engine found.
+    pub fn new(engine: E, limits: CoreLimits) -> Self {
+        Core {
+            engine,
+            vhost: Arc::new(Vhost::new()),
+            limits,
+            queues: RwLock::default(),
+            waiting: Mutex::default(),
+            timers: Timers::default(),
+            next_publisher: AtomicU64::new(1),
+            next_volatile: AtomicU64::new(VOLATILE),
+            counters: CoreCounters::default(),
+        }
+    }
+
+    /// What stores.
+    pub fn engine(&self) -> &E {
+        &self.engine
+    }
+
+    /// The bounds this core was made with.
+    pub fn limits(&self) -> &CoreLimits {
+        &self.limits
+    }
+
+    /// Sums since the start.
+    pub fn counters(&self) -> &CoreCounters {
+        &self.counters
+    }
+
+    /// The space that connections without a vhost of their own use.
+    pub fn vhost(&self) -> &Arc<Vhost> {
+        &self.vhost
+    }
+
+    /// Everything staged up to here survives.
+    pub fn durable(&self) -> Position {
+        self.engine.durable()
+    }
+
+    /// Sessions, connected or not.
+    pub fn session_count(&self) -> u64 {
+        self.vhost.session_count.load(Ordering::Relaxed)
+    }
+
+    /// Addresses with a last value.
+    pub fn retained_count(&self) -> u64 {
+        self.vhost.topics.retained_count()
+    }
+
+    /// A publisher identity for a new connection.
+    pub fn new_publisher_id(&self) -> PublisherId {
+        PublisherId(self.next_publisher.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn volatile_object(&self) -> ObjectId {
+        ObjectId(self.next_volatile.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn session_queue_config(&self, durable: bool) -> QueueConfig {
+        QueueConfig {
+            max_messages: Some(self.limits.session_queue_messages),
+            max_bytes: Some(self.limits.session_queue_bytes),
+            overflow: crate::queue::Overflow::RejectPublish,
+            durable,
+            ..QueueConfig::default()
+        }
+    }
+
+    /// Nudges `mailbox` once `position` is durable; at once if it already is.
+    pub fn wake_when_durable(&self, position: Position, mailbox: &Arc<Mailbox>) {
+        if self.engine.durable() >= position {
+            mailbox.nudge();
+            return;
+        }
+        let mut waiting = self.waiting.lock();
+        let at = waiting.partition_point(|(p, _)| *p <= position);
+        waiting.insert(at, (position, mailbox.clone()));
+        drop(waiting);
+        // The watermark may have passed between the look and the insertion.
+        if self.engine.durable() >= position {
+            self.on_durable(self.engine.durable());
+        }
+    }
+
+    fn on_durable(&self, position: Position) {
+        let due: Vec<_> = {
+            let mut waiting = self.waiting.lock();
+            let end = waiting.partition_point(|(p, _)| *p <= position);
+            waiting.drain(..end).collect()
+        };
+        for (_, mailbox) in due {
+            mailbox.nudge();
+        }
+    }
+
+    /// What the engine has to say; called from its own thread or from the simulation.
+    pub fn complete(&self, completion: Completion) {
+        match completion {
+            Completion::Durable(position) => self.on_durable(position),
+            // Whoever was refused tries again when something is settled or the next watermark comes.
+            Completion::Stalled => {}
+            Completion::Recovered => self.on_durable(Position(u64::MAX)),
+            Completion::Read { queue, entries } => self.loaded(queue, entries),
+            Completion::Moved { object, what, old, new } => self.moved(object, &what, old, new),
+        }
+    }
+
+    fn queue(&self, id: ObjectId) -> Option<Arc<QueueCell>> {
+        self.queues.read().get(&id.0).cloned()
+    }
+
+    /// Replaces the access rules; publishers notice at their next lookup.
+    pub fn set_access(&self, rules: AccessRules) {
+        *self.vhost.access.write() = Arc::new(rules);
+        self.vhost.topics.touch_all();
+    }
+}

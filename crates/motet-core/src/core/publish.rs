@@ -1,0 +1,293 @@
+//! Publishing: one batch to one name, to everyone on its route.
+
+use super::{Core, Note, Vhost};
+use crate::engine::{Engine, Locator, Position, Refused, Stage, StagedBody};
+use crate::mailbox::{Direct, Grant, Mailbox};
+use crate::message::{Batch, MessageRef, PublisherId, Reliability, encode_stored_head};
+use crate::name::Name;
+use crate::principal::Principal;
+use crate::queue::{NewEntry, Verdict};
+use crate::queues::{Inner, QueueCell, Queued, encode_grant};
+use crate::route::{KnownName, QueueTarget, Route, RouteCache, ToSelf};
+use crate::session::SessionHandle;
+use crate::time::Now;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// One connection's side of publishing: who it is and which routes it knows.
+#[derive(Debug)]
+pub struct Publisher {
+    id: PublisherId,
+    principal: Principal,
+    vhost: Arc<Vhost>,
+    /// The session that "not my own" refers to; zero for a publisher without one.
+    session: u64,
+    cache: RouteCache,
+}
+
+impl Publisher {
+    /// A publisher for `principal`; `session` is what "not my own" compares.
+    pub fn new<E: Engine>(core: &Core<E>, principal: Principal, session: Option<&SessionHandle>) -> Self {
+        Publisher {
+            id: core.new_publisher_id(),
+            principal,
+            vhost: core.vhost().clone(),
+            session: session.map_or(0, |s| s.session().id().0),
+            cache: RouteCache::default(),
+        }
+    }
+
+    /// Its identity, to be put into its batches.
+    pub fn id(&self) -> PublisherId {
+        self.id
+    }
+
+    /// Whose messages these are.
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// What is known about a name in the publisher's own spelling; `decode` is asked on first use.
+    ///
+    /// # Errors
+    /// What `decode` says.
+    pub fn known<X>(&mut self, spelled: &[u8], decode: impl FnOnce() -> Result<Name, X>) -> Result<&KnownName, X> {
+        self.cache.lookup(&self.vhost, &self.principal, spelled, decode)
+    }
+}
+
+/// What became of a batch. Exactly one per publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Every target has it (durable targets once the receipt's position is durable).
+    Accepted,
+    /// Nobody was there to take it.
+    Unroutable,
+    /// At least one target refused it.
+    Rejected(RejectCause),
+}
+
+/// Why a batch was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RejectCause {
+    /// A queue on the route is at its bound.
+    QueueFull,
+    /// The store takes nothing for now. Nothing of the batch was delivered to anybody; it may be offered again.
+    StoreFull,
+}
+
+/// The answer to a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Receipt {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Confirm only when this is durable; `None` when nothing durable was touched.
+    pub position: Option<Position>,
+}
+
+impl<E: Engine> Core<E> {
+    /// Publishes `batch` along `known`'s route. `notes` go to the records of `session` in the same atomic group.
+    pub fn publish(
+        &self,
+        now: Now,
+        publisher: &Publisher,
+        known: &KnownName,
+        batch: Arc<Batch>,
+        session: Option<(&SessionHandle, &[Note<'_>])>,
+    ) -> Receipt {
+        self.publish_along(now, publisher.session, &known.route, batch, session)
+    }
+
+    pub(crate) fn publish_along(
+        &self,
+        now: Now,
+        own_session: u64,
+        route: &Route,
+        batch: Arc<Batch>,
+        session: Option<(&SessionHandle, &[Note<'_>])>,
+    ) -> Receipt {
+        let count = batch.messages().len() as u64;
+        let retain = batch.messages().iter().any(|m| m.retain);
+        let notes = session.filter(|(s, notes)| s.session().is_durable() && !notes.is_empty());
+        let persistent =
+            route.durable_queues > 0 && batch.messages().iter().any(|m| m.reliability > Reliability::AtMostOnce);
+        let mut stage = match persistent || retain || notes.is_some() {
+            true => match self.engine.stage() {
+                Ok(stage) => Some(stage),
+                Err(Refused) => {
+                    self.counters.rejected.fetch_add(count, Ordering::Relaxed);
+                    return Receipt { outcome: Outcome::Rejected(RejectCause::StoreFull), position: None };
+                }
+            },
+            false => None,
+        };
+        if retain && let Some(stage) = &mut stage {
+            self.retain_batch(&batch, stage);
+        }
+        self.push_direct(own_session, route, &batch);
+        let mut shared = SharedBodies::new(route.durable_queues);
+        let mut refused = false;
+        for target in &route.queues {
+            let grant = match (&target.to_self, target.session == own_session) {
+                (ToSelf::Skip, true) => continue,
+                (ToSelf::Reduced(grant), true) => grant,
+                _ => &target.grant,
+            };
+            refused |= self.enqueue_batch(now, target, grant, &batch, stage.as_mut(), &mut shared);
+        }
+        if let (Some((handle, notes)), Some(stage)) = (notes, &mut stage) {
+            self.stage_notes(handle, notes, stage);
+        }
+        let position = stage.map(Stage::finish);
+        let counter = if refused { &self.counters.rejected } else { &self.counters.published };
+        counter.fetch_add(count, Ordering::Relaxed);
+        let outcome = if refused {
+            Outcome::Rejected(RejectCause::QueueFull)
+        } else if route.is_empty() {
+            self.counters.unroutable.fetch_add(count, Ordering::Relaxed);
+            Outcome::Unroutable
+        } else {
+            Outcome::Accepted
+        };
+        Receipt { outcome, position }
+    }
+
+    fn push_direct(&self, own_session: u64, route: &Route, batch: &Arc<Batch>) {
+        let shared = route.direct.len() > 1;
+        let mut dropped = 0;
+        for target in &route.direct {
+            let grant = match (&target.to_self, target.session == own_session) {
+                (ToSelf::Skip, true) => continue,
+                (ToSelf::Reduced(grant), true) => grant,
+                _ => &target.grant,
+            };
+            dropped +=
+                target.mailbox.push(Direct { batch: batch.clone(), grant: grant.clone(), retained: false, shared });
+        }
+        if dropped > 0 {
+            self.counters.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// Puts the batch into one queue; true when the queue refused a message that must not be lost.
+    fn enqueue_batch(
+        &self,
+        now: Now,
+        target: &QueueTarget,
+        grant: &Arc<Grant>,
+        batch: &Arc<Batch>,
+        stage: Option<&mut E::Stage<'_>>,
+        shared: &mut SharedBodies,
+    ) -> bool {
+        let queue = &target.queue;
+        let mut stage = stage.filter(|_| queue.is_durable());
+        let mut refused = false;
+        let mut head = Vec::new();
+        encode_grant(grant, false, &mut head);
+        let mut inner = queue.inner.lock();
+        let attached = !inner.consumers.is_empty();
+        for (index, message) in batch.messages().iter().enumerate() {
+            let reliability = message.reliability.min(grant.reliability);
+            if reliability == Reliability::AtMostOnce && !attached {
+                continue; // Transient, and nobody there now.
+            }
+            let persistent = reliability > Reliability::AtMostOnce;
+            let queued =
+                Queued { message: MessageRef::new(batch.clone(), index), grant: grant.clone(), retained: false };
+            let (verdict, _) =
+                self.enqueue_one(now, queue, &mut inner, queued, persistent, stage.as_deref_mut(), |stage, _| {
+                    shared.locate(stage, batch, index)
+                }, &head);
+            match verdict {
+                Verdict::Enqueued { .. } | Verdict::Duplicate => {}
+                Verdict::Rejected(_) if persistent => refused = true,
+                Verdict::Rejected(_) => {
+                    self.counters.dropped.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        }
+        let wakes = self.carry_out(queue, &mut inner, stage);
+        drop(inner);
+        announce(queue, wakes);
+        refused
+    }
+
+    /// One message into one locked queue, its record staged where the queue is durable and the message persistent.
+    #[expect(clippy::too_many_arguments, reason = "the one place where a message, a queue and a stage meet")]
+    pub(super) fn enqueue_one<S: Stage>(
+        &self,
+        now: Now,
+        queue: &QueueCell,
+        inner: &mut Inner,
+        queued: Queued,
+        persistent: bool,
+        stage: Option<&mut S>,
+        body: impl FnOnce(&mut S, &Queued) -> BodyAt,
+        head: &[u8],
+    ) -> (Verdict, Option<Locator>) {
+        let message = queued.message.clone();
+        let m = message.message();
+        let entry = NewEntry {
+            bytes: message.size(),
+            priority: m.properties.as_ref().and_then(|p| p.priority).unwrap_or(0),
+            expires_at_ms: m.expires_at.map(|at| at.0),
+            deliver_at_ms: None,
+            dedup_id: None,
+            persistent: persistent && stage.is_some(),
+            message: queued.clone(),
+        };
+        let verdict = inner.queue.enqueue(now.wall.0, entry, &mut inner.fx);
+        let (Verdict::Enqueued { seq }, Some(stage), true) = (verdict, stage, persistent) else {
+            return (verdict, None);
+        };
+        let at = match body(stage, &queued) {
+            BodyAt::Shared(at) => stage.enqueue(queue.id(), seq, head, StagedBody::Shared(at)),
+            BodyAt::Inline => {
+                let mut stored = Vec::with_capacity(64);
+                encode_stored_head(&message, &mut stored);
+                stage.enqueue(queue.id(), seq, head, StagedBody::Inline(&[&stored, message.payload()]))
+            }
+        };
+        inner.queue.placed(seq, at.0.get());
+        (verdict, Some(at))
+    }
+}
+
+/// Whether a body was already written for another queue of the same stage.
+pub(super) enum BodyAt {
+    Shared(Locator),
+    Inline,
+}
+
+/// Bodies of a batch that goes to several durable queues: written once each.
+struct SharedBodies {
+    share: bool,
+    at: Vec<Option<Locator>>,
+}
+
+impl SharedBodies {
+    fn new(durable_queues: usize) -> Self {
+        SharedBodies { share: durable_queues > 1, at: Vec::new() }
+    }
+
+    fn locate<S: Stage>(&mut self, stage: &mut S, batch: &Arc<Batch>, index: usize) -> BodyAt {
+        if !self.share {
+            return BodyAt::Inline;
+        }
+        self.at.resize(batch.messages().len(), None);
+        let at = *self.at[index].get_or_insert_with(|| {
+            let message = MessageRef::new(batch.clone(), index);
+            let mut stored = Vec::with_capacity(64);
+            encode_stored_head(&message, &mut stored);
+            stage.body(&[&stored, message.payload()])
+        });
+        BodyAt::Shared(at)
+    }
+}
+
+/// Tells consumers that a queue has something for them; outside the queue's lock.
+pub(super) fn announce(queue: &Arc<QueueCell>, mailboxes: smallvec::SmallVec<[Arc<Mailbox>; 1]>) {
+    for mailbox in mailboxes {
+        mailbox.announce(queue.clone());
+    }
+}

@@ -1,0 +1,182 @@
+//! A start: from what the engine found to sessions, queues and last values.
+
+use super::sessions::{decode_directory, key};
+use super::{Core, DIRECTORY, RETAINED};
+use crate::engine::{Engine, Found, Locator, ObjectId};
+use crate::message::decode_stored;
+use crate::pattern::Pattern;
+use crate::queue::{Queue, RecoveredEntry};
+use crate::queues::QueueCell;
+use crate::session::{Expiry, Session, SubscribeOptions, Will};
+use crate::time::Now;
+use crate::topics::{Retained, Subscription};
+use bytes::Bytes;
+use foldhash::{HashMap, HashMapExt};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Collects what the engine finds; [`Core::recover`] makes the core of it.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    objects: HashMap<u64, Object>,
+    sessions: Vec<(Box<str>, Bytes, Locator)>,
+    retained: Vec<(Bytes, Locator)>,
+    damaged: u64,
+}
+
+#[derive(Debug, Default)]
+struct Object {
+    entries: Vec<RecoveredEntry>,
+    keyed: Vec<(Bytes, Bytes, Locator)>,
+    last_seq: u64,
+}
+
+/// What a start brought back, for the start page and the log.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Recovered {
+    /// Sessions.
+    pub sessions: u64,
+    /// Messages in their queues.
+    pub messages: u64,
+    /// Last values.
+    pub retained: u64,
+    /// Records whose object nobody knows: left over from deletions, to be dropped.
+    pub garbage: u64,
+    /// Records that could not be understood.
+    pub damaged: u64,
+}
+
+impl Recovery {
+    /// Takes one thing the engine found.
+    pub fn found(&mut self, found: Found<'_>) {
+        match found {
+            Found::Entry { queue, seq, body_len, at, mark, meta, .. } => {
+                let object = self.objects.entry(queue.0).or_default();
+                object.last_seq = object.last_seq.max(seq);
+                object.entries.push(RecoveredEntry {
+                    seq,
+                    locator: at.0.get(),
+                    bytes: body_len,
+                    priority: meta.priority,
+                    expires_at_ms: meta.expires_at_ms,
+                    deliver_at_ms: meta.deliver_at_ms,
+                    delivery_count: mark.and_then(|m| m.first_chunk::<4>()).map_or(0, |m| u32::from_le_bytes(*m)),
+                    may_have_been_sent: true,
+                });
+            }
+            Found::Keyed { object: DIRECTORY, key, value, at } => match std::str::from_utf8(key) {
+                Ok(client) => self.sessions.push((client.into(), Bytes::copy_from_slice(value), at)),
+                Err(_) => self.damaged += 1,
+            },
+            Found::Keyed { object: RETAINED, value, at, .. } => self.retained.push((Bytes::copy_from_slice(value), at)),
+            Found::Keyed { object, key, value, at } => {
+                let object = self.objects.entry(object.0).or_default();
+                object.keyed.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value), at));
+            }
+            Found::Object { object, last_seq } => {
+                let object = self.objects.entry(object.0).or_default();
+                object.last_seq = object.last_seq.max(last_seq);
+            }
+        }
+    }
+}
+
+impl<E: Engine> Core<E> {
+    /// Fills an empty core. Every connected session counts as disconnected now; nothing is delivered yet.
+    pub fn recover(&self, now: Now, mut recovery: Recovery) -> Recovered {
+        let mut report = Recovered { damaged: recovery.damaged, ..Recovered::default() };
+        for (value, at) in std::mem::take(&mut recovery.retained) {
+            match decode_stored(&value) {
+                Ok(message) => {
+                    let name = message.address().clone();
+                    self.vhost.topics.set_retained(&name, Retained { message, locator: Some(at) });
+                    report.retained += 1;
+                }
+                Err(_) => report.damaged += 1,
+            }
+        }
+        for (client, value, at) in std::mem::take(&mut recovery.sessions) {
+            let Some((id, expiry, disconnected_at)) = decode_directory(&value) else {
+                report.damaged += 1;
+                continue;
+            };
+            let object = recovery.objects.remove(&id.0).unwrap_or_default();
+            report.sessions += 1;
+            report.messages += object.entries.len() as u64;
+            let session = self.recover_session(&client, id, expiry, object, &mut report.damaged);
+            let mut state = session.state.lock();
+            state.directory = Some(at);
+            state.disconnected_at = Some(disconnected_at.unwrap_or(now.wall));
+            self.arm(&session, &state);
+            // A session whose expiry is "with the connection" ended with the process.
+            if state.expiry == Expiry::WithConnection {
+                self.timers.session_at(now.wall, &session);
+            }
+            drop(state);
+            self.vhost.session_shard(&client).lock().insert(client, session);
+            self.vhost.session_count.fetch_add(1, Ordering::Relaxed);
+        }
+        self.drop_garbage(recovery, &mut report);
+        report
+    }
+
+    fn recover_session(&self, client: &str, id: ObjectId, expiry: Expiry, object: Object, damaged: &mut u64) -> Arc<Session> {
+        let queue = Queue::recover(self.session_queue_config(true), object.entries, object.last_seq);
+        let cell = Arc::new(QueueCell::with_queue(id, true, queue));
+        self.queues.write().insert(id.0, cell.clone());
+        let session = Arc::new(Session::new(id, client, true, cell, expiry));
+        let mut state = session.state.lock();
+        for (k, value, at) in object.keyed {
+            match k.first() {
+                Some(&key::SUBSCRIPTION) => {
+                    let decoded = Pattern::from_flat(k.slice(1..)).ok().zip(SubscribeOptions::decode(&value));
+                    let Some((pattern, options)) = decoded else {
+                        *damaged += 1;
+                        continue;
+                    };
+                    state.subscriptions_made = state.subscriptions_made.max(options.order);
+                    state.subscriptions.insert(pattern.clone(), (options, Some(at)));
+                    self.vhost.topics.subscribe(&pattern, Subscription { session: session.clone(), options });
+                }
+                Some(&key::WILL) => {
+                    state.will = decode_will(&value);
+                    state.will_locator = Some(at);
+                    *damaged += u64::from(state.will.is_none());
+                }
+                Some(&key::NOTE) => {
+                    state.record.insert(k, (value, Some(at)));
+                }
+                _ => *damaged += 1,
+            }
+        }
+        drop(state);
+        session
+    }
+
+    /// Records of objects that the directory does not know are left over from a deletion that was cut short.
+    fn drop_garbage(&self, recovery: Recovery, report: &mut Recovered) {
+        use crate::engine::Stage;
+        let mut stage = self.engine.stage_release();
+        for (id, object) in recovery.objects {
+            let records = object.entries.len() + object.keyed.len();
+            if records > 0 && id >= super::FIRST_OBJECT {
+                report.garbage += records as u64;
+                stage.drop_object(ObjectId(id));
+            }
+        }
+        stage.finish();
+    }
+}
+
+fn decode_will(value: &[u8]) -> Option<Will> {
+    let (delay, stored) = value.split_first_chunk::<4>()?;
+    let message = decode_stored(stored).ok()?;
+    Some(Will { batch: message.batch().clone(), delay_secs: u32::from_le_bytes(*delay) })
+}
+
+impl Recovery {
+    /// An empty collection.
+    pub fn new() -> Self {
+        Recovery { objects: HashMap::new(), ..Recovery::default() }
+    }
+}

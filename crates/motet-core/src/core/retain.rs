@@ -1,0 +1,100 @@
+//! Last values: set by publishing, replayed to subscribers page by page.
+
+use super::{Core, RETAINED};
+use crate::engine::{Engine, Locator, Stage};
+use crate::mailbox::Grant;
+use crate::message::{Batch, MessageRef, Reliability, encode_stored_head};
+use crate::name::Name;
+use crate::queues::{Queued, encode_grant};
+use crate::session::SessionHandle;
+use crate::time::Now;
+use crate::topics::{Retained, RetainedCursor};
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// What a page of last values brought.
+#[derive(Debug, Default)]
+pub struct RetainedPage {
+    /// Values to be sent at once: the subscription or the value is transient.
+    pub direct: Vec<Queued>,
+    /// There is another page.
+    pub more: bool,
+}
+
+impl<E: Engine> Core<E> {
+    /// Makes the last retained message of the batch the value of its address; an empty one clears it.
+    pub(super) fn retain_batch(&self, batch: &Arc<Batch>, stage: &mut E::Stage<'_>) {
+        // Within one batch only the last one can remain.
+        let Some(index) = batch.messages().iter().rposition(|m| m.retain) else { return };
+        let name = batch.address();
+        let message = MessageRef::new(batch.clone(), index);
+        if message.payload().is_empty() {
+            // [MQTT-3.3.1-6], [MQTT-3.3.1-10]: a message without a body removes the value and is not stored.
+            if let Some(at) = self.vhost.topics.clear_retained(name).and_then(|old| old.locator) {
+                stage.delete(RETAINED, name.as_flat(), at);
+            }
+            return;
+        }
+        let message = message.detached();
+        let before = self.vhost.topics.with_retained(name, |old| old.and_then(|old| old.locator));
+        let mut stored = Vec::with_capacity(64 + message.payload().len());
+        encode_stored_head(&message, &mut stored);
+        stored.extend_from_slice(message.payload());
+        let at = stage.put(RETAINED, name.as_flat(), &stored, before);
+        self.vhost.topics.set_retained(name, Retained { message, locator: Some(at) });
+    }
+
+    /// The next page of last values for a subscription. Values that need an acknowledgement go into the session's
+    /// queue, the others are returned; both under the client's own flow control, so a page is small.
+    pub fn retained_page(
+        &self,
+        now: Now,
+        handle: &SessionHandle,
+        cursor: &mut RetainedCursor,
+        grant: &Arc<Grant>,
+        limit: usize,
+    ) -> RetainedPage {
+        let mut values = Vec::new();
+        let more = self.vhost.topics.retained_page(cursor, limit, |value| values.push(value.message.clone()));
+        let mut page = RetainedPage { direct: Vec::new(), more };
+        let mut queued = Vec::new();
+        for message in values {
+            if message.message().expires_at.is_some_and(|at| at <= now.wall) {
+                continue;
+            }
+            let value = Queued { message, grant: grant.clone(), retained: true };
+            match value.reliability() {
+                Reliability::AtMostOnce => page.direct.push(value),
+                _ => queued.push(value),
+            }
+        }
+        if !queued.is_empty() {
+            self.enqueue_retained(now, handle, queued);
+        }
+        page
+    }
+
+    fn enqueue_retained(&self, now: Now, handle: &SessionHandle, values: Vec<Queued>) {
+        let queue = handle.session().queue();
+        let mut stage = queue.is_durable().then(|| self.engine.stage_release());
+        let mut inner = queue.inner.lock();
+        let mut head = Vec::new();
+        for value in values {
+            head.clear();
+            encode_grant(&value.grant, true, &mut head);
+            self.enqueue_one(now, queue, &mut inner, value, true, stage.as_mut(), |_, _| super::publish::BodyAt::Inline, &head);
+        }
+        let wakes = self.carry_out(queue, &mut inner, stage.as_mut());
+        drop(inner);
+        super::publish::announce(queue, wakes);
+    }
+
+    pub(super) fn retained_moved(&self, key: &Bytes, old: Locator, new: Locator) {
+        let Ok(name) = Name::from_flat(key.clone()) else { return };
+        self.vhost.topics.update_retained(&name, |value| {
+            if value.locator == Some(old) {
+                value.locator = Some(new);
+            }
+        });
+    }
+}

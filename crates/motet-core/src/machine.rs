@@ -1,0 +1,140 @@
+//! The law of a protocol machine.
+//!
+//! **Feed everything that was read, then flush the output once, then wait; the deadline is then true; ask
+//! [`Machine::wants_input`] before each feed.**
+//!
+//! ```text
+//!   loop {
+//!       1. mailbox ready ─▶ handle_ready      2. deadline due ─▶ handle_timeout
+//!       3. bytes read, while wants_input ─▶ handle_input
+//!       4. flush `out`, carry out what `take_action` says      5. wait for one of 1, 2, 3
+//!   }
+//! ```
+//! A machine never sees a socket, a clock or another connection. Whatever it needs is in the [`Context`].
+
+use crate::core::Core;
+use crate::engine::Engine;
+use crate::mailbox::Mailbox;
+use crate::principal::{Denied, Principal};
+use crate::rope::Rope;
+use crate::time::{Instant, Now};
+use bytes::BytesMut;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+/// One connection's conversation.
+pub trait Machine<E: Engine>: Send {
+    /// Takes every complete frame, leaves the rest. Called with everything that one read brought.
+    fn handle_input(&mut self, cx: &mut Context<'_, E>, input: &mut BytesMut);
+    /// The mailbox has something, or the output has room again: pull deliveries and answers.
+    fn handle_ready(&mut self, cx: &mut Context<'_, E>);
+    /// The deadline has come. Calling it early is harmless.
+    fn handle_timeout(&mut self, cx: &mut Context<'_, E>);
+    /// When to call [`Machine::handle_timeout`]. Ask again after any other call.
+    fn poll_timeout(&self) -> Option<Instant>;
+    /// False lets back-pressure reach the peer: the driver stops reading.
+    fn wants_input(&self) -> bool;
+    /// Deliveries are waiting that the machine could not write because the output was full; call
+    /// [`Machine::handle_ready`] once the output has been flushed.
+    fn wants_output(&self) -> bool;
+    /// How many bytes the frame at the front of the input will need in all, when known: lets the driver size its
+    /// buffer once instead of growing it.
+    fn input_hint(&self) -> Option<usize>;
+    /// The carrier is gone (closed by the peer, failed, or closed by us). Called exactly once, last.
+    fn handle_closed(&mut self, cx: &mut Context<'_, E>, how: CloseCause);
+}
+
+/// How a connection ended, as the carrier saw it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseCause {
+    /// The peer closed the carrier.
+    PeerClosed,
+    /// Reading or writing failed.
+    CarrierFailed,
+    /// The machine asked for it.
+    Ours,
+    /// The server is going down.
+    Drain,
+}
+
+/// A side effect that the driver carries out after the output is flushed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Flush what can be flushed within the close deadline, then close the carrier.
+    Close,
+}
+
+/// Checks credentials. Implemented by `motet-auth`; here so that machines need not know how.
+pub trait Authenticator: Send + Sync {
+    /// Decides at once, or later by [`crate::mailbox::Notice::Authenticated`] to `answer_to` with `ticket`.
+    fn check(&self, attempt: Attempt<'_>, ticket: u64, answer_to: &Arc<Mailbox>) -> Option<Result<Principal, Denied>>;
+}
+
+/// Credentials as the peer gave them.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt<'a> {
+    /// User name, if any was given.
+    pub user: Option<&'a str>,
+    /// Password, if any was given; bytes, as MQTT has it.
+    pub password: Option<&'a [u8]>,
+    /// Where from.
+    pub peer: Option<SocketAddr>,
+    /// The listener is bound to loopback.
+    pub loopback: bool,
+}
+
+/// What a machine may use during one call.
+pub struct Context<'a, E: Engine> {
+    /// The time of this turn.
+    pub now: Now,
+    /// The core, for plain synchronous calls.
+    pub core: &'a Core<E>,
+    /// Who checks credentials.
+    pub auth: &'a dyn Authenticator,
+    /// This connection's mailbox.
+    pub mailbox: &'a Arc<Mailbox>,
+    /// The peer's address, where the carrier has one.
+    pub peer: Option<SocketAddr>,
+    /// The listener is bound to loopback.
+    pub loopback: bool,
+    /// Where output is encoded to.
+    pub out: &'a mut Rope,
+    /// Bytes of `out` beyond which a machine leaves deliveries in its mailbox.
+    pub out_high_water: usize,
+    /// Randomness of this connection, seeded by the driver.
+    pub random: &'a mut Random,
+    /// What the driver shall do after this call.
+    pub action: Option<Action>,
+}
+
+impl<E: Engine> Context<'_, E> {
+    /// The output has reached its high-water mark.
+    pub fn out_is_full(&self) -> bool {
+        self.out.len() >= self.out_high_water
+    }
+
+    /// Asks the driver to flush and close.
+    pub fn close(&mut self) {
+        self.action = Some(Action::Close);
+    }
+}
+
+/// A small seeded generator (SplitMix64): not for secrets, only for identifiers that must not collide by accident.
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    /// A generator that repeats for the same seed.
+    pub fn seeded(seed: u64) -> Self {
+        Random(seed)
+    }
+
+    /// The next 64 bits.
+    pub fn next_u64(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+}

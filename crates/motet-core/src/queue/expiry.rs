@@ -1,0 +1,96 @@
+//! What time does: messages go stale at the head, delays and pauses end, an unused queue asks to be deleted.
+//!
+//! A queue has exactly one deadline, the earliest of these. Expiry looks only at the head of each priority, as RabbitMQ's does: a stale
+//! message behind a fresh one leaves when it gets there, is never delivered, and costs no timer of its own.
+
+use super::Queue;
+use super::effect::{DeadReason, Effect, Effects};
+use super::slot::State;
+
+/// Pause before a dead letter that could not be moved is offered again.
+const MOVE_RETRY_MS: u64 = 1_000;
+
+impl<M: Clone> Queue<M> {
+    /// When [`on_deadline`](Self::on_deadline) has something to do, wall milliseconds. Ask again after every call.
+    pub fn next_deadline(&self) -> Option<u64> {
+        let stale = self.levels.priorities().filter_map(|priority| {
+            let expires_at = self.entries.expires_at(self.levels.head_of(priority)?)?;
+            Some(expires_at.saturating_add(1))
+        });
+        let due = self.delayed.peek().map(|entry| entry.0.0);
+        let stuck = self.stuck.front().map(|(due, ..)| *due);
+        stale.chain(due).chain(stuck).chain(self.unused_deadline()).min()
+    }
+
+    /// Does what is due. Harmless when nothing is.
+    pub fn on_deadline(&mut self, now_ms: u64, fx: &mut Effects<M>) {
+        self.delays_end(now_ms);
+        self.heads_expire(now_ms, fx);
+        self.moves_retry(now_ms, fx);
+        if self.unused_deadline().is_some_and(|due| due <= now_ms) {
+            self.expiry_told = true;
+            fx.push(Effect::QueueExpired);
+        }
+        self.allot(fx);
+        self.read_ahead(fx);
+    }
+
+    /// Somebody used the queue (a redeclaration, a fetch, a consumer that left): its `expires_ms` starts over.
+    pub fn touch(&mut self, now_ms: u64) {
+        self.last_used_ms = now_ms;
+        self.expiry_told = false;
+    }
+
+    fn unused_deadline(&self) -> Option<u64> {
+        let unused = self.consumers.count() == 0 && !self.expiry_told;
+        self.config.expires_ms.filter(|_| unused).map(|ms| self.last_used_ms.saturating_add(ms))
+    }
+
+    /// Each due message returns to its place by the order key.
+    fn delays_end(&mut self, now_ms: u64) {
+        while self.delayed.peek().is_some_and(|entry| entry.0.0 <= now_ms) {
+            if let Some(seq) = self.pop_delayed() {
+                self.come_back(seq);
+            }
+        }
+    }
+
+    fn heads_expire(&mut self, now_ms: u64, fx: &mut Effects<M>) {
+        let mut next = self.levels.highest();
+        while let Some(priority) = next {
+            while self.levels.head_of(priority).is_some_and(|head| self.is_stale(head, now_ms)) {
+                if let Some(seq) = self.pop_ready(priority) {
+                    self.discard(seq, DeadReason::Expired, fx);
+                }
+            }
+            next = self.levels.priorities().find(|lower| *lower < priority);
+        }
+    }
+
+    fn moves_retry(&mut self, now_ms: u64, fx: &mut Effects<M>) {
+        while self.stuck.front().is_some_and(|(due, ..)| *due <= now_ms) {
+            if let Some((_, seq, reason)) = self.stuck.pop_front() {
+                self.push_dead_letter(seq, reason, fx);
+            }
+        }
+    }
+
+    /// The dead letter is at its target, and the batch that brought it there settled it here.
+    pub fn moved(&mut self, seq: u64, fx: &mut Effects<M>) {
+        if self.is_moving(seq) {
+            self.stats.moving -= 1;
+            self.finish(seq, false, fx);
+        }
+    }
+
+    /// The dead letter could not be moved: it is offered again after a pause, until the caller says `moved`.
+    pub fn move_failed(&mut self, now_ms: u64, seq: u64, reason: DeadReason) {
+        if self.is_moving(seq) {
+            self.stuck.push_back((now_ms.saturating_add(MOVE_RETRY_MS), seq, reason));
+        }
+    }
+
+    fn is_moving(&self, seq: u64) -> bool {
+        self.entries.slot(seq).is_some_and(|slot| slot.state() == State::Moving)
+    }
+}

@@ -1,0 +1,134 @@
+//! A queue is recovered, purged, deleted: the three calls that may walk over everything.
+
+use std::cmp::Reverse;
+
+use super::Queue;
+use super::config::QueueConfig;
+use super::effect::Effects;
+use super::slot::{Slot, State};
+
+/// A message that survived, as the journal knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecoveredEntry {
+    /// Its sequence number; greater than the one before.
+    pub seq: u64,
+    /// Where its body is.
+    pub locator: u64,
+    /// Bytes it counts for.
+    pub bytes: u32,
+    /// Its priority, as enqueued.
+    pub priority: u8,
+    /// Wall milliseconds after which it is stale (the queue's TTL included).
+    pub expires_at_ms: Option<u64>,
+    /// Wall milliseconds before which it is not delivered.
+    pub deliver_at_ms: Option<u64>,
+    /// Failed attempts so far.
+    pub delivery_count: u16,
+    /// A consumer may have seen it: it is marked as redelivered.
+    pub may_have_been_sent: bool,
+}
+
+/// Why a queue was not deleted. // AMQP 0-9-1 queue.delete: 406 PRECONDITION_FAILED
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteRefused {
+    /// `if_unused` was asked for, and it has this many consumers.
+    #[error("the queue is in use by {0} consumers")]
+    InUse(u64),
+    /// `if_empty` was asked for, and it has this many messages.
+    #[error("the queue has {0} messages")]
+    NotEmpty(u64),
+}
+
+impl<M: Clone> Queue<M> {
+    /// Rebuilds a queue from what the journal kept, in sequence order; bodies stay on disk until they are near the head. `last_seq` is the
+    /// greatest number ever given out, so that none is used twice. An entry out of order is our bug and is left out.
+    pub fn recover(
+        config: QueueConfig,
+        entries: impl IntoIterator<Item = RecoveredEntry>,
+        last_seq: u64,
+        now_ms: u64,
+    ) -> Self {
+        let mut queue = Self::starting_after(config, 0, now_ms);
+        for entry in entries {
+            debug_assert!(entry.seq >= queue.entries.next_seq(), "recovered in sequence order");
+            if entry.seq >= queue.entries.next_seq() {
+                queue.recover_one(entry, now_ms);
+            }
+        }
+        queue.entries.skip_to(queue.entries.next_seq().max(last_seq + 1));
+        queue.pager.end = queue.entries.next_seq();
+        queue
+    }
+
+    fn recover_one(&mut self, entry: RecoveredEntry, now_ms: u64) {
+        let priority = entry.priority.min(self.config.max_priority);
+        let due = entry.deliver_at_ms.filter(|due| *due > now_ms);
+        let state = if due.is_some() { State::Delayed } else { State::Ready };
+        let mut slot = Slot::new(state, entry.bytes, priority, true);
+        slot.locator = entry.locator;
+        slot.attempts = entry.delivery_count;
+        if entry.may_have_been_sent || entry.delivery_count > 0 {
+            slot.set_redelivered();
+        }
+        self.entries.skip_to(entry.seq);
+        let seq = self.entries.push(slot, None, entry.expires_at_ms);
+        self.stats.waiting_bytes += u64::from(entry.bytes);
+        match due {
+            Some(due) => {
+                self.delayed.push(Reverse((due, seq)));
+                self.stats.delayed += 1;
+            }
+            None => {
+                self.levels.push_fresh(priority, seq);
+                self.stats.ready += 1;
+            }
+        }
+    }
+
+    /// Settles everything that waits, ready or delayed; what consumers hold stays theirs. Returns how many went.
+    pub fn purge(&mut self, fx: &mut Effects<M>) -> u64 {
+        let mut purged = 0;
+        while let Some(priority) = self.levels.highest() {
+            let seq = self.pop_ready(priority).expect("an occupied level has a head");
+            self.finish(seq, true, fx);
+            purged += 1;
+        }
+        while let Some(seq) = self.pop_delayed() {
+            self.finish(seq, true, fx);
+            purged += 1;
+        }
+        purged
+    }
+
+    /// Ends the queue: every consumer is told, every message is forgotten without a word each (the caller writes one tombstone for the
+    /// queue). Returns how many messages were ready.
+    pub fn delete(&mut self, if_unused: bool, if_empty: bool, fx: &mut Effects<M>) -> Result<u64, DeleteRefused> {
+        let (consumers, messages) = (self.consumers.count(), self.stats.messages());
+        if if_unused && consumers > 0 {
+            return Err(DeleteRefused::InUse(consumers));
+        }
+        if if_empty && messages > 0 {
+            return Err(DeleteRefused::NotEmpty(messages));
+        }
+        let ready = self.stats.ready;
+        self.cancel_all(fx);
+        let last_seq = self.last_seq();
+        *self = Self::starting_after(self.config.clone(), last_seq, self.last_used_ms);
+        self.expiry_told = true;
+        debug_assert_eq!(self.consumers.count(), 0, "a deleted queue has nobody");
+        Ok(ready)
+    }
+
+    /// A policy changed. Limits hold from the next message on, TTL for the messages that come; priorities, the single active consumer,
+    /// the owner and durability are what they were at declaration.
+    pub fn reconfigure(&mut self, config: QueueConfig) {
+        let old = std::mem::replace(&mut self.config, config);
+        self.config.max_priority = old.max_priority;
+        self.config.single_active_consumer = old.single_active_consumer;
+        self.config.owner = old.owner;
+        self.config.durable = old.durable;
+        if self.config.dedup != old.dedup {
+            self.dedup = self.config.dedup.map(super::Dedup::new);
+        }
+    }
+}

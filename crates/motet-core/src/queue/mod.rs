@@ -1,0 +1,204 @@
+//! A queue as a pure value: calls and the time go in, a verdict and effects come out.
+//!
+//! ```text
+//!  publisher ── enqueue ─▶ ┌───────────────── Queue ──────────────────┐
+//!  journal ──── placed ──▶ │ entries  every message by its sequence   │ ─▶ Effects: Wake, Settled, DeadLetter,
+//!  consumer ─── take ────▶ │ levels   what is ready, highest first    │    NeedRead, PageOut, Activated, …
+//!  consumer ─── ack, nack ▶│ delayed  what is not due yet             │
+//!  timer ─── on_deadline ─▶│ consumers  credit, ring, what they hold  │ ─▶ next_deadline: the queue's only timer
+//!  journal ──── loaded ──▶ └──────────────────────────────────────────┘
+//! ```
+//!
+//! There is no lock, clock, IO or engine in here. *The law: the caller holds the lock of the queue around a call, stages the journal
+//! records the effects name before it lets go, and then carries out the rest (wake consumers, route dead letters, read pages).*
+//!
+//! **Invariants**
+//! - A sequence number is never used twice, and never changes: a message that comes back has the place it had, by the order key
+//!   (priority descending, sequence ascending).
+//! - Every message is in exactly one state. *Ready*: its level has it once. *Delayed*: the delay heap has it once. *Unacked*: exactly
+//!   one consumer's list has it, and the hold points there and back. *Moving*: a dead-letter effect was given out.
+//! - A ready message leaves at the head of its level, a delayed one at the head of the delay heap. Hence neither holds stale numbers,
+//!   and nothing searches.
+//! - A body is dropped from memory only when its locator is known. What is not resident can be read.
+//! - No call walks over all messages, except `purge`, `delete` and `recover`.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `config.rs`, `effect.rs`, `stats.rs` | the vocabulary |
+//! | `slot.rs`, `chunk.rs`, `entries.rs` | where messages are |
+//! | `level.rs` | which is next |
+//! | `consumer.rs` | who takes |
+//! | `enqueue.rs`, `take.rs`, `settle.rs` | in, out, and back |
+//! | `expiry.rs` | what time does |
+//! | `dedup.rs`, `paging.rs` | a duplicate, a deep queue |
+//! | `lifecycle.rs` | recovery, purge, deletion |
+
+mod chunk;
+mod config;
+mod consumer;
+mod dedup;
+mod effect;
+mod enqueue;
+mod entries;
+mod expiry;
+mod level;
+mod lifecycle;
+mod paging;
+mod settle;
+mod slot;
+mod stats;
+mod take;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+pub use config::{DedupWindow, MemoryWindow, Overflow, QueueConfig, RetryBackoff};
+pub use consumer::{AckMode, ConsumeError, ConsumerOptions};
+pub use effect::{Body, ConsumerId, DeadLetter, DeadReason, Effect, Effects, NewEntry, RejectReason, Taken, Verdict};
+pub use lifecycle::{DeleteRefused, RecoveredEntry};
+pub use settle::{Leaving, Nack, UnknownDelivery};
+pub use stats::QueueStats;
+pub use take::Taking;
+
+use consumer::Consumers;
+use dedup::Dedup;
+use entries::Entries;
+use level::Levels;
+use paging::Pager;
+use slot::{Slot, State};
+
+/// Ordered messages, competing consumers, settlement in any order. See the module's page for the law of its use.
+pub struct Queue<M> {
+    config: QueueConfig,
+    entries: Entries<M>,
+    levels: Levels,
+    /// (due, sequence): delayed at arrival or waiting for a retry.
+    delayed: BinaryHeap<Reverse<(u64, u64)>>,
+    /// (when to try again, sequence, reason): dead letters nobody could take, oldest first.
+    stuck: VecDeque<(u64, u64, DeadReason)>,
+    pager: Pager,
+    consumers: Consumers,
+    dedup: Option<Dedup>,
+    stats: QueueStats,
+    last_used_ms: u64,
+    /// `QueueExpired` was said for this idle time.
+    expiry_told: bool,
+}
+
+impl<M: Clone> Queue<M> {
+    /// An empty queue. Sequence numbers begin at 1.
+    pub fn new(config: QueueConfig, now_ms: u64) -> Self {
+        Self::starting_after(config, 0, now_ms)
+    }
+
+    fn starting_after(config: QueueConfig, last_seq: u64, now_ms: u64) -> Self {
+        Self {
+            consumers: Consumers::new(config.single_active_consumer),
+            dedup: config.dedup.map(Dedup::new),
+            config,
+            entries: Entries::starting_at(last_seq + 1),
+            levels: Levels::default(),
+            delayed: BinaryHeap::new(),
+            stuck: VecDeque::new(),
+            pager: Pager::default(),
+            stats: QueueStats::default(),
+            last_used_ms: now_ms,
+            expiry_told: false,
+        }
+    }
+
+    /// How the queue was declared.
+    pub fn config(&self) -> &QueueConfig {
+        &self.config
+    }
+
+    /// Gauges and totals, in constant time.
+    pub fn stats(&self) -> QueueStats {
+        self.stats
+    }
+
+    /// The last sequence number given out; 0 when none was.
+    pub fn last_seq(&self) -> u64 {
+        self.entries.next_seq() - 1
+    }
+
+    /// Whether an exclusive queue belongs to another connection. // AMQP 0-9-1: 405 RESOURCE_LOCKED
+    pub fn is_locked_for(&self, connection: u64) -> bool {
+        self.config.owner.is_some_and(|owner| owner != connection)
+    }
+
+    /// Heap bytes of the queue's own structures; the bodies' memory is in [`QueueStats::resident_bytes`].
+    pub fn heap_bytes(&self) -> usize {
+        self.entries.heap_bytes() + self.levels.heap_bytes() + self.delayed.capacity() * 16
+    }
+
+    fn slot(&self, seq: u64) -> &Slot {
+        self.entries.slot(seq).expect("a message the queue still has")
+    }
+
+    fn slot_mut(&mut self, seq: u64) -> &mut Slot {
+        self.entries.slot_mut(seq).expect("a message the queue still has")
+    }
+
+    /// Takes the body out of memory and out of the account.
+    fn evict_body(&mut self, seq: u64) -> Option<M> {
+        let body = self.entries.take_body(seq)?;
+        self.stats.resident -= 1;
+        self.stats.resident_bytes -= u64::from(self.slot(seq).bytes);
+        Some(body)
+    }
+
+    /// Ends a message's life. A persistent one is settled in the journal, unless the caller does that in a batch of its own.
+    fn finish(&mut self, seq: u64, settle: bool, fx: &mut Effects<M>) -> Option<M> {
+        let (slot, body) = self.entries.remove(seq).expect("a message ends once");
+        if body.is_some() {
+            self.stats.resident -= 1;
+            self.stats.resident_bytes -= u64::from(slot.bytes);
+        }
+        if settle && slot.persistent() {
+            fx.push(Effect::Settled { seq, locator: slot.locator() });
+        }
+        body
+    }
+
+    /// A message leaves by the back door; it is in no level, heap or consumer's list any more.
+    fn discard(&mut self, seq: u64, reason: DeadReason, fx: &mut Effects<M>) {
+        match reason {
+            DeadReason::Expired => self.stats.expired_total += 1,
+            DeadReason::Rejected | DeadReason::MaxLen | DeadReason::DeliveryLimit => self.stats.dropped_total += 1,
+        }
+        if self.config.dead_letter {
+            self.slot_mut(seq).set_state(State::Moving);
+            self.stats.moving += 1;
+            self.push_dead_letter(seq, reason, fx);
+        } else {
+            self.finish(seq, true, fx);
+        }
+    }
+
+    fn push_dead_letter(&self, seq: u64, reason: DeadReason, fx: &mut Effects<M>) {
+        let slot = self.slot(seq);
+        fx.push(Effect::DeadLetter(DeadLetter {
+            seq: Some(seq),
+            body: self.body(seq),
+            reason,
+            bytes: slot.bytes,
+            delivery_count: u32::from(slot.attempts),
+            persistent: slot.persistent(),
+        }));
+    }
+
+    fn body(&self, seq: u64) -> Body<M> {
+        match self.entries.body(seq) {
+            Some(body) => Body::Resident(body.clone()),
+            None => Body::Paged(self.slot(seq).locator().expect("what is not resident can be read")),
+        }
+    }
+
+    fn allot(&mut self, fx: &mut Effects<M>) {
+        self.consumers.allot(self.stats.ready, None, fx);
+        debug_assert_eq!(self.stats.ready, self.levels.len(), "ready messages are in their levels");
+    }
+}

@@ -1,0 +1,191 @@
+//! Consumers come, and take what was allotted to them.
+
+use super::Queue;
+use super::chunk::Hold;
+use super::consumer::{ConsumeError, ConsumerOptions};
+use super::effect::{Body, ConsumerId, DeadReason, Effect, Effects, Taken};
+use super::slot::State;
+
+/// How a turn of taking ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Taking {
+    /// Messages appended to the list.
+    pub taken: usize,
+    /// The caller's bounds stopped it: there is more, and no `Wake` will say so. Otherwise the next `Wake` will.
+    pub more: bool,
+}
+
+impl<M: Clone> Queue<M> {
+    /// Registers a consumer. Unless it is `fetch_only`, it may be woken by this very call.
+    pub fn add_consumer(
+        &mut self,
+        id: ConsumerId,
+        options: ConsumerOptions,
+        fx: &mut Effects<M>,
+    ) -> Result<(), ConsumeError> {
+        self.consumers.add(id, options, fx)?;
+        self.allot(fx);
+        self.read_ahead(fx);
+        Ok(())
+    }
+
+    /// Changes how many unacked messages a consumer may hold; `None` is unlimited. Unknown ids are ignored.
+    pub fn set_credit(&mut self, id: ConsumerId, credit: Option<u32>, fx: &mut Effects<M>) {
+        if let Some(index) = self.consumers.find(id) {
+            self.consumers.set_credit(index, credit);
+            self.allot(fx);
+        }
+    }
+
+    /// The consumer's peer is slow: what was allotted to it goes to the others. It is not woken until `resume`.
+    pub fn pause(&mut self, id: ConsumerId, fx: &mut Effects<M>) {
+        self.set_paused(id, true, fx);
+    }
+
+    /// The consumer takes again.
+    pub fn resume(&mut self, id: ConsumerId, fx: &mut Effects<M>) {
+        self.set_paused(id, false, fx);
+    }
+
+    fn set_paused(&mut self, id: ConsumerId, paused: bool, fx: &mut Effects<M>) {
+        if let Some(index) = self.consumers.find(id) {
+            self.consumers.set_paused(index, paused);
+            self.allot(fx);
+        }
+    }
+
+    /// Consumers that are registered now (fetch-only and departed ones aside).
+    pub fn consumer_count(&self) -> u64 {
+        self.consumers.count()
+    }
+
+    /// The consumer that receives, in a queue with a single active one.
+    pub fn active_consumer(&self) -> Option<ConsumerId> {
+        self.consumers.active()
+    }
+
+    /// Messages this consumer holds.
+    pub fn unacked_of(&self, id: ConsumerId) -> u32 {
+        self.consumers.find(id).and_then(|index| self.consumers.get(index)).map_or(0, |consumer| consumer.unacked)
+    }
+
+    /// Hands the consumer the head of the queue, up to its allotment and both bounds (one message may exceed `max_bytes`, so that
+    /// there is always progress). A body may be `Paged`: the caller reads it, everybody else goes on.
+    pub fn take(
+        &mut self,
+        now_ms: u64,
+        id: ConsumerId,
+        max_messages: usize,
+        max_bytes: usize,
+        out: &mut Vec<Taken<M>>,
+        fx: &mut Effects<M>,
+    ) -> Taking {
+        let Some(index) = self.consumers.find(id) else { return Taking::default() };
+        let mut taking = Taking::default();
+        let mut bytes = 0_usize;
+        loop {
+            if self.consumers.get(index).is_none_or(|consumer| consumer.allotted == 0) {
+                self.consumers.took(index);
+                self.consumers.allot(self.stats.ready, Some(index), fx);
+                if self.consumers.get(index).is_none_or(|consumer| consumer.allotted == 0) {
+                    break;
+                }
+            }
+            let Some((priority, head)) = self.live_head(now_ms, fx) else {
+                self.consumers.clear_allotment(index);
+                break;
+            };
+            let size = self.slot(head).bytes as usize;
+            if taking.taken >= max_messages || (taking.taken > 0 && bytes.saturating_add(size) > max_bytes) {
+                taking.more = true;
+                break;
+            }
+            bytes = bytes.saturating_add(size);
+            taking.taken += 1;
+            out.push(self.lend(index, priority, true, fx));
+        }
+        self.consumers.took(index);
+        self.read_ahead(fx);
+        taking
+    }
+
+    /// Fetches one message for a holder that is no consumer (`fetch_only`) or that is: its credit does not matter. // AMQP basic.get
+    pub fn get(&mut self, now_ms: u64, id: ConsumerId, fx: &mut Effects<M>) -> Option<Taken<M>> {
+        let index = self.consumers.find(id)?;
+        self.touch(now_ms);
+        let (priority, _) = self.live_head(now_ms, fx)?;
+        let taken = self.lend(index, priority, false, fx);
+        self.read_ahead(fx);
+        Some(taken)
+    }
+
+    fn body_moved_out(&mut self, seq: u64) -> Body<M> {
+        match self.evict_body(seq) {
+            Some(body) => Body::Resident(body),
+            None => self.body(seq),
+        }
+    }
+
+    /// The next message, after the stale ones before it were discarded.
+    fn live_head(&mut self, now_ms: u64, fx: &mut Effects<M>) -> Option<(u8, u64)> {
+        loop {
+            let priority = self.levels.highest()?;
+            let head = self.levels.head_of(priority)?;
+            if !self.is_stale(head, now_ms) {
+                return Some((priority, head));
+            }
+            self.pop_ready(priority);
+            self.discard(head, DeadReason::Expired, fx);
+        }
+    }
+
+    /// A message lives through the last millisecond of its time, so that a TTL of 0 reaches a consumer that is there.
+    pub(super) fn is_stale(&self, seq: u64, now_ms: u64) -> bool {
+        self.entries.expires_at(seq).is_some_and(|at| now_ms > at)
+    }
+
+    fn lend(&mut self, index: u32, priority: u8, allotted: bool, fx: &mut Effects<M>) -> Taken<M> {
+        let seq = self.pop_ready(priority).expect("the level has a head");
+        let slot = *self.slot(seq);
+        self.stats.delivered_total += 1;
+        self.stats.redelivered_total += u64::from(slot.redelivered());
+        let body = match self.consumers.lend(index, seq, allotted) {
+            Some(hold) => self.lend_held(seq, hold),
+            None => {
+                self.stats.acked_total += 1;
+                match self.finish(seq, true, fx) {
+                    Some(body) => Body::Resident(body),
+                    None => Body::Paged(slot.locator().expect("what is not resident can be read")),
+                }
+            }
+        };
+        Taken {
+            seq,
+            body,
+            redelivered: slot.redelivered(),
+            delivery_count: u32::from(slot.attempts),
+            bytes: slot.bytes,
+        }
+    }
+
+    fn lend_held(&mut self, seq: u64, hold: Hold) -> Body<M> {
+        let slot = self.slot_mut(seq);
+        slot.set_state(State::Unacked);
+        let bytes = u64::from(slot.bytes);
+        self.entries.set_hold(seq, hold);
+        self.stats.unacked += 1;
+        self.stats.unacked_bytes += bytes;
+        if self.over_window() && self.slot(seq).locator().is_some() {
+            // Memory is short: the consumer has the body now, and should it come back it is read again.
+            return self.body_moved_out(seq);
+        }
+        self.body(seq)
+    }
+
+    /// Tells every consumer that the queue is gone.
+    pub(super) fn cancel_all(&mut self, fx: &mut Effects<M>) {
+        for id in self.consumers.ids() {
+            fx.push(Effect::Cancelled(id));
+        }
+    }
+}

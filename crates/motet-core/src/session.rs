@@ -1,0 +1,244 @@
+//! Sessions: what outlives a connection. Subscriptions, a queue, the protocol's own small records, a will.
+//!
+//! A session belongs to at most one connection at a time. Every takeover bumps its generation; whoever still holds an
+//! older [`SessionHandle`] is ignored.
+
+use crate::engine::{Locator, ObjectId};
+use crate::mailbox::Mailbox;
+use crate::message::{Batch, Reliability};
+use crate::pattern::Pattern;
+use crate::queue::ConsumerId;
+use crate::queues::QueueCell;
+use crate::time::WallMillis;
+use bytes::Bytes;
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How one subscription wants its messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SubscribeOptions {
+    /// The highest reliability of deliveries.
+    pub reliability: Reliability,
+    /// Not what this session publishes itself.
+    pub no_local: bool,
+    /// Deliver the publisher's retain flag.
+    pub retain_as_published: bool,
+    /// A number that comes back with each delivery.
+    pub identifier: Option<u32>,
+    /// Order among the session's subscriptions; given by the core.
+    pub(crate) order: u32,
+}
+
+impl SubscribeOptions {
+    pub(crate) fn encode(&self) -> [u8; 10] {
+        let flags = self.reliability as u8 | u8::from(self.no_local) << 2 | u8::from(self.retain_as_published) << 3;
+        let mut out = [1, flags, 0, 0, 0, 0, 0, 0, 0, 0];
+        out[2..6].copy_from_slice(&self.identifier.unwrap_or(0).to_le_bytes());
+        out[6..].copy_from_slice(&self.order.to_le_bytes());
+        out
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let [1, flags, rest @ ..] = bytes else { return None };
+        let (identifier, order) = rest.split_first_chunk::<4>()?;
+        Some(SubscribeOptions {
+            reliability: Reliability::from_bits(flags & 3)?,
+            no_local: flags & 4 != 0,
+            retain_as_published: flags & 8 != 0,
+            identifier: Some(u32::from_le_bytes(*identifier)).filter(|&id| id != 0),
+            order: u32::from_le_bytes(*order.first_chunk()?),
+        })
+    }
+}
+
+/// How long a session lives without a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expiry {
+    /// It ends with its connection, and nothing of it is written to disk.
+    WithConnection,
+    /// Seconds after the connection ended.
+    After(u32),
+    /// Until somebody removes it.
+    Never,
+}
+
+impl Expiry {
+    pub(crate) fn to_secs(self) -> u32 {
+        match self {
+            Expiry::WithConnection => 0,
+            Expiry::After(secs) => secs,
+            Expiry::Never => u32::MAX,
+        }
+    }
+
+    /// The expiry of a number of seconds, where all ones mean never.
+    pub fn from_secs(secs: u32) -> Self {
+        match secs {
+            0 => Expiry::WithConnection,
+            u32::MAX => Expiry::Never,
+            secs => Expiry::After(secs),
+        }
+    }
+}
+
+/// What is published for a session whose connection ended without a word.
+#[derive(Debug, Clone)]
+pub struct Will {
+    /// A batch of one message.
+    pub batch: Arc<Batch>,
+    /// Seconds to wait for the session to come back before publishing.
+    pub delay_secs: u32,
+}
+
+/// The one consumer of a session's queue.
+pub(crate) const SESSION_CONSUMER: ConsumerId = ConsumerId(1);
+
+/// A session. Cheap while idle: the queue owns nothing until something is put into it.
+#[derive(Debug)]
+pub struct Session {
+    id: ObjectId,
+    client: Box<str>,
+    durable: bool,
+    queue: Arc<QueueCell>,
+    pub(crate) state: Mutex<State>,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) generation: u64,
+    /// The connection that has the session now.
+    pub(crate) mailbox: Option<Arc<Mailbox>>,
+    pub(crate) subscriptions: BTreeMap<Pattern, (SubscribeOptions, Option<Locator>)>,
+    pub(crate) subscriptions_made: u32,
+    /// The protocol's own records, durable sessions only; the core keeps them and never reads them.
+    pub(crate) record: BTreeMap<Bytes, (Bytes, Option<Locator>)>,
+    pub(crate) expiry: Expiry,
+    pub(crate) will: Option<Will>,
+    pub(crate) will_locator: Option<Locator>,
+    /// Where the vhost's directory says that this session exists.
+    pub(crate) directory: Option<Locator>,
+    /// When the last connection ended; `None` while there is one.
+    pub(crate) disconnected_at: Option<WallMillis>,
+    /// It has ended and is no longer found by its name.
+    pub(crate) ended: bool,
+}
+
+impl Session {
+    pub(crate) fn new(id: ObjectId, client: &str, durable: bool, queue: Arc<QueueCell>, expiry: Expiry) -> Self {
+        Session {
+            id,
+            client: client.into(),
+            durable,
+            queue,
+            state: Mutex::new(State {
+                generation: 0,
+                mailbox: None,
+                subscriptions: BTreeMap::new(),
+                subscriptions_made: 0,
+                record: BTreeMap::new(),
+                expiry,
+                will: None,
+                will_locator: None,
+                directory: None,
+                disconnected_at: None,
+                ended: false,
+            }),
+        }
+    }
+
+    /// Its object in the journal, and its key among the subscribers of a name.
+    pub fn id(&self) -> ObjectId {
+        self.id
+    }
+
+    /// The name the client gave or was given.
+    pub fn client(&self) -> &str {
+        &self.client
+    }
+
+    /// It survives its connection and a restart.
+    pub fn is_durable(&self) -> bool {
+        self.durable
+    }
+
+    /// Where deliveries that need an acknowledgement wait.
+    pub fn queue(&self) -> &Arc<QueueCell> {
+        &self.queue
+    }
+
+    pub(crate) fn mailbox(&self) -> Option<Arc<Mailbox>> {
+        self.state.lock().mailbox.clone()
+    }
+}
+
+/// A connection's hold on its session.
+#[derive(Debug, Clone)]
+pub struct SessionHandle {
+    pub(crate) session: Arc<Session>,
+    pub(crate) generation: u64,
+}
+
+impl SessionHandle {
+    /// The session itself.
+    pub fn session(&self) -> &Arc<Session> {
+        &self.session
+    }
+}
+
+/// What a connection says when it asks for its session.
+#[derive(Debug)]
+pub struct OpenSession<'a> {
+    /// The client's name; unique per vhost.
+    pub client: &'a str,
+    /// Forget what was before.
+    pub clean_start: bool,
+    /// How long it shall live after this connection.
+    pub expiry: Expiry,
+    /// Unacknowledged deliveries the client takes at a time.
+    pub credit: u32,
+    /// What to publish if the connection ends without a word.
+    pub will: Option<Will>,
+    /// Where the connection listens.
+    pub mailbox: &'a Arc<Mailbox>,
+}
+
+/// The answer to [`OpenSession`].
+#[derive(Debug)]
+pub struct Opened {
+    /// To be given with every further call.
+    pub handle: SessionHandle,
+    /// The session existed before.
+    pub present: bool,
+    /// The protocol's own records of a session that existed.
+    pub record: Vec<(Bytes, Bytes)>,
+}
+
+/// How a connection lets go of its session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseSession {
+    /// The will is to be published (after its delay).
+    pub publish_will: bool,
+    /// A new expiry, where the protocol lets the client change it at the end.
+    pub expiry: Option<Expiry>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn subscribe_options_survive_the_journal() {
+        let options = SubscribeOptions {
+            reliability: Reliability::ExactlyOnce,
+            no_local: true,
+            retain_as_published: true,
+            identifier: Some(268_435_455),
+            order: 7,
+        };
+        assert_eq!(SubscribeOptions::decode(&options.encode()), Some(options));
+        assert_eq!(SubscribeOptions::decode(&SubscribeOptions::default().encode()), Some(SubscribeOptions::default()));
+        assert_eq!(SubscribeOptions::decode(&[2, 0]), None);
+        assert_eq!(SubscribeOptions::decode(&options.encode()[..7]), None);
+    }
+}

@@ -1,0 +1,198 @@
+//! The topic tree of a vhost, cut into shards by first segment.
+//!
+//! Patterns whose first token is literal live in that literal's shard, all others in the wild shard, so a lookup takes
+//! two short read locks and a storm of subscriptions in one corner leaves the others alone. Each shard has an epoch; a
+//! publisher's cached route holds as long as the two epochs that made it.
+
+use crate::engine::Locator;
+use crate::message::MessageRef;
+use crate::name::Name;
+use crate::pattern::{Pattern, Token};
+use crate::session::{Session, SubscribeOptions};
+use crate::tree::Tree;
+use foldhash::quality::FixedState;
+use parking_lot::RwLock;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+const SHARDS: usize = 64;
+
+/// One subscription in the tree.
+#[derive(Debug, Clone)]
+pub(crate) struct Subscription {
+    pub(crate) session: Arc<Session>,
+    pub(crate) options: SubscribeOptions,
+}
+
+/// The last value of an address.
+#[derive(Debug, Clone)]
+pub(crate) struct Retained {
+    pub(crate) message: MessageRef,
+    /// Where it is in the journal; `None` while the vhost keeps last values in memory only.
+    pub(crate) locator: Option<Locator>,
+}
+
+type Shard = RwLock<Tree<u64, Subscription, Retained>>;
+
+#[derive(Debug)]
+pub(crate) struct Topics {
+    shards: Box<[Shard]>,
+    wild: Shard,
+    epochs: Box<[AtomicU64]>,
+    wild_epoch: AtomicU64,
+    hasher: FixedState,
+    retained_count: AtomicU64,
+}
+
+/// The state of the tree that a route was computed from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RouteEpoch {
+    shard: u32,
+    literal: u64,
+    wild: u64,
+}
+
+impl Default for Topics {
+    fn default() -> Self {
+        Topics {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            wild: Shard::default(),
+            epochs: (0..SHARDS).map(|_| AtomicU64::new(1)).collect(),
+            wild_epoch: AtomicU64::new(1),
+            hasher: FixedState::default(),
+            retained_count: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Topics {
+    fn shard_of(&self, first: &[u8]) -> usize {
+        (self.hasher.hash_one(first) as usize) % SHARDS
+    }
+
+    /// The shard of a pattern, or `None` for the wild one.
+    fn shard_of_pattern(&self, pattern: &Pattern) -> Option<usize> {
+        match pattern.tokens().next() {
+            Some(Token::Literal(first)) => Some(self.shard_of(first)),
+            _ => None,
+        }
+    }
+
+    fn shard(&self, at: Option<usize>) -> &Shard {
+        at.map_or(&self.wild, |at| &self.shards[at])
+    }
+
+    /// Routes made before this call are no longer believed.
+    pub(crate) fn touch(&self, pattern: &Pattern) {
+        match self.shard_of_pattern(pattern) {
+            Some(at) => self.epochs[at].fetch_add(1, Ordering::Release),
+            None => self.wild_epoch.fetch_add(1, Ordering::Release),
+        };
+    }
+
+    /// The epoch that a route for `name` would have now.
+    pub(crate) fn epoch(&self, name: &Name) -> RouteEpoch {
+        let shard = self.shard_of(name.first());
+        RouteEpoch {
+            shard: shard as u32,
+            literal: self.epochs[shard].load(Ordering::Acquire),
+            wild: self.wild_epoch.load(Ordering::Acquire),
+        }
+    }
+
+    /// Nothing has changed since `epoch` that could change the route.
+    pub(crate) fn is_current(&self, epoch: RouteEpoch) -> bool {
+        self.epochs[epoch.shard as usize].load(Ordering::Acquire) == epoch.literal
+            && self.wild_epoch.load(Ordering::Acquire) == epoch.wild
+    }
+
+    /// Adds or replaces; true when the session had this pattern before.
+    pub(crate) fn subscribe(&self, pattern: &Pattern, subscription: Subscription) -> bool {
+        let shard = self.shard(self.shard_of_pattern(pattern));
+        let key = subscription.session.id().0;
+        let before = shard.write().insert(pattern, key, subscription);
+        self.touch(pattern);
+        before.is_some()
+    }
+
+    /// Removes; true when it was there.
+    pub(crate) fn unsubscribe(&self, pattern: &Pattern, session: u64) -> bool {
+        let shard = self.shard(self.shard_of_pattern(pattern));
+        let before = shard.write().remove(pattern, &session);
+        self.touch(pattern);
+        before.is_some()
+    }
+
+    /// Visits every subscription whose pattern matches `name`.
+    pub(crate) fn for_each_match(&self, name: &Name, mut visit: impl FnMut(&Subscription)) {
+        self.shards[self.shard_of(name.first())].read().for_each_match(name, |_, s| visit(s));
+        self.wild.read().for_each_match(name, |_, s| visit(s));
+    }
+
+    /// Sets the last value and returns the one before.
+    pub(crate) fn set_retained(&self, name: &Name, value: Retained) -> Option<Retained> {
+        let before = self.shards[self.shard_of(name.first())].write().set_retained(name, value);
+        if before.is_none() {
+            self.retained_count.fetch_add(1, Ordering::Relaxed);
+        }
+        before
+    }
+
+    /// Clears the last value and returns it.
+    pub(crate) fn clear_retained(&self, name: &Name) -> Option<Retained> {
+        let before = self.shards[self.shard_of(name.first())].write().remove_retained(name);
+        if before.is_some() {
+            self.retained_count.fetch_sub(1, Ordering::Relaxed);
+        }
+        before
+    }
+
+    /// Lets `change` update the last value of `name` in place, if there is one.
+    pub(crate) fn with_retained<T>(&self, name: &Name, look: impl FnOnce(Option<&Retained>) -> T) -> T {
+        look(self.shards[self.shard_of(name.first())].read().get_retained(name))
+    }
+
+    /// How many addresses have a last value.
+    pub(crate) fn retained_count(&self) -> u64 {
+        self.retained_count.load(Ordering::Relaxed)
+    }
+
+    /// The next page of last values that match, in a stable order; moves `cursor` on. False when there are no more.
+    pub(crate) fn retained_page(&self, cursor: &mut RetainedCursor, limit: usize, mut visit: impl FnMut(&Retained)) -> bool {
+        // A literal first token needs one shard; a wildcard needs them all, one after the other.
+        let single = self.shard_of_pattern(&cursor.pattern);
+        if let (Some(at), 0) = (single, cursor.shard) {
+            cursor.shard = at;
+        }
+        let end = single.map_or(SHARDS, |at| at + 1);
+        let mut left = limit;
+        while cursor.shard < end && left > 0 {
+            let shard = self.shards[cursor.shard].read();
+            let after = shard.retained_after(&cursor.pattern, cursor.after.as_ref(), left, |_, value| {
+                left -= 1;
+                visit(value);
+            });
+            cursor.after = after;
+            if cursor.after.is_none() {
+                cursor.shard += 1;
+            }
+        }
+        cursor.shard < end
+    }
+}
+
+/// A place in the walk over the last values that match a pattern.
+#[derive(Debug, Clone)]
+pub struct RetainedCursor {
+    pattern: Pattern,
+    shard: usize,
+    after: Option<Name>,
+}
+
+impl RetainedCursor {
+    /// At the beginning.
+    pub fn new(pattern: Pattern) -> Self {
+        RetainedCursor { pattern, shard: 0, after: None }
+    }
+}
