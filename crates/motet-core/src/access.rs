@@ -105,6 +105,9 @@ mod tests {
         let bob = rules.check(&Principal::named("bob"), Action::Publish, &name);
         assert_eq!(bob, Verdict { allowed: false, rule: Some(1) });
         let other = mqtt::decode_name(b"street").expect("a topic");
-        assert_eq!(rules.check(&Principal::anonymous(), Action::Publish, &other), Verdict { allowed: true, rule: None });
+        assert_eq!(
+            rules.check(&Principal::anonymous(), Action::Publish, &other),
+            Verdict { allowed: true, rule: None }
+        );
     }
 }

@@ -20,8 +20,8 @@
 pub mod access;
 pub mod core;
 pub mod engine;
-pub mod mailbox;
 pub mod machine;
+pub mod mailbox;
 pub mod message;
 pub mod name;
 pub mod pattern;

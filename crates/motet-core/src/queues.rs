@@ -4,7 +4,9 @@ use crate::engine::{Locator, ObjectId};
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{MessageRef, Reliability};
 use crate::queue::{ConsumerId, Effects, Queue, QueueConfig};
+use crate::time::{Now, WallMillis};
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
@@ -20,6 +22,11 @@ pub struct Queued {
 }
 
 impl Queued {
+    /// The publisher's priority; 0 when it gave none.
+    pub fn priority(&self) -> u8 {
+        self.message.message().properties.as_ref().and_then(|p| p.priority).unwrap_or(0)
+    }
+
     /// The lower of what was published and what was granted.
     pub fn reliability(&self) -> Reliability {
         self.message.message().reliability.min(self.grant.reliability)
@@ -34,16 +41,21 @@ pub struct QueueCell {
     pub(crate) inner: Mutex<Inner>,
 }
 
-#[derive(Debug)]
 pub(crate) struct Inner {
     pub(crate) queue: Queue<Queued>,
     pub(crate) consumers: Vec<(ConsumerId, Arc<Mailbox>)>,
     pub(crate) fx: Effects<Queued>,
 }
 
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("stats", &self.queue.stats()).finish_non_exhaustive()
+    }
+}
+
 impl QueueCell {
-    pub(crate) fn new(id: ObjectId, durable: bool, config: QueueConfig) -> Self {
-        Self::with_queue(id, durable, Queue::new(config))
+    pub(crate) fn new(id: ObjectId, durable: bool, config: QueueConfig, now: Now) -> Self {
+        Self::with_queue(id, durable, Queue::new(config, now.wall.0))
     }
 
     pub(crate) fn with_queue(id: ObjectId, durable: bool, queue: Queue<Queued>) -> Self {
@@ -66,23 +78,39 @@ impl QueueCell {
     }
 }
 
-/// The queue's own note in an enqueue record: the grant.
-pub(crate) fn encode_grant(grant: &Grant, retained: bool, out: &mut Vec<u8>) {
-    let flags = grant.reliability as u8 | u8::from(grant.retain_as_published) << 2 | u8::from(retained) << 3;
-    out.extend_from_slice(&[1, flags]);
+/// The queue's own note in an enqueue record: what a start needs to know without reading the message, and the grant.
+///
+/// `version u8 │ grant flags u8 │ priority u8 │ expires u64 (0: never) │ identifiers u32…`
+pub(crate) fn encode_head(queued: &Queued, out: &mut SmallVec<[u8; 32]>) {
+    let (grant, m) = (&queued.grant, queued.message.message());
+    let flags = grant.reliability as u8 | u8::from(grant.retain_as_published) << 2 | u8::from(queued.retained) << 3;
+    out.extend_from_slice(&[1, flags, queued.priority()]);
+    out.extend_from_slice(&m.expires_at.map_or(0, |at| at.0).to_le_bytes());
     for id in &grant.identifiers {
         out.extend_from_slice(&id.to_le_bytes());
     }
 }
 
-pub(crate) fn decode_grant(head: &[u8]) -> Option<(Grant, bool)> {
-    let [1, flags, ids @ ..] = head else { return None };
+/// What [`encode_head`] wrote.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Head {
+    pub(crate) grant: Grant,
+    pub(crate) retained: bool,
+    pub(crate) priority: u8,
+    pub(crate) expires_at: Option<WallMillis>,
+}
+
+pub(crate) fn decode_head(head: &[u8]) -> Option<Head> {
+    let [1, flags, priority, rest @ ..] = head else { return None };
+    let (expires, ids) = rest.split_first_chunk::<8>()?;
+    let expires = u64::from_le_bytes(*expires);
     let grant = Grant {
         reliability: Reliability::from_bits(flags & 3)?,
         retain_as_published: flags & 4 != 0,
         identifiers: ids.chunks_exact(4).map(|id| u32::from_le_bytes([id[0], id[1], id[2], id[3]])).collect(),
     };
-    Some((grant, flags & 8 != 0))
+    let expires_at = (expires != 0).then_some(WallMillis(expires));
+    Some(Head { grant, retained: flags & 8 != 0, priority: *priority, expires_at })
 }
 
 /// The queue counts locators as plain numbers; zero does not occur.
@@ -93,13 +121,21 @@ pub(crate) fn locator(raw: u64) -> Locator {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{BatchBuilder, FaceId, MessageParts, PublisherId};
+    use crate::name::Name;
 
     #[test]
-    fn a_grant_survives_the_journal() {
-        let grant = Grant { reliability: Reliability::AtLeastOnce, retain_as_published: true, identifiers: vec![1, 99] };
-        let mut head = Vec::new();
-        encode_grant(&grant, true, &mut head);
-        assert_eq!(decode_grant(&head), Some((grant, true)));
-        assert_eq!(decode_grant(&[]), None);
+    fn a_head_survives_the_journal() {
+        let grant =
+            Grant { reliability: Reliability::AtLeastOnce, retain_as_published: true, identifiers: vec![1, 99] };
+        let mut builder = BatchBuilder::new();
+        builder.push(MessageParts { expires_at: Some(WallMillis(5)), ..Default::default() });
+        let batch = builder.finish(Name::empty(), PublisherId(1), FaceId::NONE);
+        let queued = Queued { message: MessageRef::new(batch, 0), grant: Arc::new(grant.clone()), retained: true };
+        let mut head = SmallVec::new();
+        encode_head(&queued, &mut head);
+        let expected = Head { grant, retained: true, priority: 0, expires_at: Some(WallMillis(5)) };
+        assert_eq!(decode_head(&head), Some(expected));
+        assert_eq!(decode_head(&[]), None);
     }
 }

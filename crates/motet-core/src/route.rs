@@ -9,8 +9,8 @@ use crate::principal::Principal;
 use crate::queues::QueueCell;
 use crate::session::{Session, SubscribeOptions};
 use crate::topics::RouteEpoch;
-use foldhash::HashMap;
 use foldhash::quality::RandomState;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What happens when the publisher is the subscriber itself.
@@ -54,7 +54,7 @@ pub struct Route {
 impl Route {
     pub(crate) fn compute(vhost: &Vhost, name: &Name) -> Route {
         let mut matches: Vec<(Arc<Session>, Vec<SubscribeOptions>)> = Vec::new();
-        let mut seen: HashMap<u64, usize> = HashMap::default();
+        let mut seen: HashMap<u64, usize, foldhash::fast::RandomState> = HashMap::default();
         vhost.topics.for_each_match(name, |s| {
             // One delivery for all matching subscriptions of a subscriber [MQTT-3.3.4-2].
             let at = *seen.entry(s.session.id().0).or_insert_with(|| {

@@ -148,7 +148,21 @@ impl Topics {
         before
     }
 
-    /// Lets `change` update the last value of `name` in place, if there is one.
+    /// Every cached route is stale.
+    pub(crate) fn touch_all(&self) {
+        self.wild_epoch.fetch_add(1, Ordering::Release);
+    }
+
+    /// Lets `change` see the last value of `name` and replace it.
+    pub(crate) fn update_retained(&self, name: &Name, change: impl FnOnce(&mut Retained)) {
+        let mut shard = self.shards[self.shard_of(name.first())].write();
+        if let Some(mut value) = shard.get_retained(name).cloned() {
+            change(&mut value);
+            shard.set_retained(name, value);
+        }
+    }
+
+    /// Looks at the last value of `name`.
     pub(crate) fn with_retained<T>(&self, name: &Name, look: impl FnOnce(Option<&Retained>) -> T) -> T {
         look(self.shards[self.shard_of(name.first())].read().get_retained(name))
     }
@@ -159,7 +173,12 @@ impl Topics {
     }
 
     /// The next page of last values that match, in a stable order; moves `cursor` on. False when there are no more.
-    pub(crate) fn retained_page(&self, cursor: &mut RetainedCursor, limit: usize, mut visit: impl FnMut(&Retained)) -> bool {
+    pub(crate) fn retained_page(
+        &self,
+        cursor: &mut RetainedCursor,
+        limit: usize,
+        mut visit: impl FnMut(&Retained),
+    ) -> bool {
         // A literal first token needs one shard; a wildcard needs them all, one after the other.
         let single = self.shard_of_pattern(&cursor.pattern);
         if let (Some(at), 0) = (single, cursor.shard) {

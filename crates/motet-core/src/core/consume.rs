@@ -6,7 +6,7 @@ use crate::engine::{Engine, Locator, MovedRecord, ObjectId, Position, Stage};
 use crate::mailbox::Mailbox;
 use crate::message::decode_stored;
 use crate::queue::{Body, ConsumerId, Effect};
-use crate::queues::{Inner, QueueCell, Queued, decode_grant, locator};
+use crate::queues::{Inner, QueueCell, Queued, decode_head, locator};
 use crate::session::{SESSION_CONSUMER, SessionHandle};
 use crate::time::Now;
 use bytes::Bytes;
@@ -53,7 +53,7 @@ impl<E: Engine> Core<E> {
         let mut inner = queue.inner.lock();
         let mut taken = Vec::with_capacity(max_messages.min(256));
         let Inner { queue: q, fx, .. } = &mut *inner;
-        let more = q.take(now.wall.0, consumer, max_messages, max_bytes, &mut taken, fx);
+        let taking = q.take(now.wall.0, consumer, max_messages, max_bytes, &mut taken, fx);
         let wakes = self.carry_out(queue, &mut inner, stage.as_mut());
         drop(inner);
         announce(queue, wakes);
@@ -65,18 +65,12 @@ impl<E: Engine> Core<E> {
             }
         }
         self.counters.delivered.fetch_add(delivered, Ordering::Relaxed);
-        more
+        taking.more
     }
 
     /// The client is done with these, in any order. `notes` change the session's own records in the same group.
     /// Nothing waits for the position unless the protocol answers the acknowledgement.
-    pub fn settle(
-        &self,
-        now: Now,
-        handle: &SessionHandle,
-        seqs: &[u64],
-        notes: &[super::Note<'_>],
-    ) -> Option<Position> {
+    pub fn settle(&self, handle: &SessionHandle, seqs: &[u64], notes: &[super::Note<'_>]) -> Option<Position> {
         if !self.is_current(handle) {
             return None;
         }
@@ -86,7 +80,7 @@ impl<E: Engine> Core<E> {
         let Inner { queue: q, fx, .. } = &mut *inner;
         for &seq in seqs {
             // A sequence that is not in flight is the client's mistake or a late answer; the machine judges that.
-            let _ = q.ack(now.wall.0, SESSION_CONSUMER, seq, fx);
+            let _ = q.ack(SESSION_CONSUMER, seq, fx);
         }
         let wakes = self.carry_out(queue, &mut inner, stage.as_mut());
         drop(inner);
@@ -130,7 +124,9 @@ impl<E: Engine> Core<E> {
                 Effect::Activated(_) | Effect::Cancelled(_) | Effect::PageOut { .. } | Effect::QueueExpired => {}
             }
         }
-        if let Some(at) = queue.next_deadline() {
+        if cell.is_durable()
+            && let Some(at) = queue.next_deadline()
+        {
             self.timers.queue_at(at, cell.id());
         }
         wakes
@@ -150,7 +146,7 @@ impl<E: Engine> Core<E> {
                 }
                 None => {
                     self.counters.damaged.fetch_add(1, Ordering::Relaxed);
-                    q.lost(seq, fx);
+                    q.load_failed(seq);
                 }
             }
         }
@@ -176,6 +172,6 @@ impl<E: Engine> Core<E> {
 fn decode_queued(bytes: &[u8]) -> Option<Queued> {
     let (len, rest) = bytes.split_first_chunk::<2>()?;
     let (head, stored) = rest.split_at_checked(u16::from_le_bytes(*len) as usize)?;
-    let (grant, retained) = decode_grant(head)?;
-    Some(Queued { message: decode_stored(stored).ok()?, grant: Arc::new(grant), retained })
+    let head = decode_head(head)?;
+    Some(Queued { message: decode_stored(stored).ok()?, grant: Arc::new(head.grant), retained: head.retained })
 }

@@ -18,6 +18,7 @@ mod timers;
 
 pub use consume::Delivery;
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
+pub use recover::{Recovered, Recovery};
 pub use retain::RetainedPage;
 pub use sessions::{Note, SessionSummary, Subscribed};
 
@@ -29,10 +30,9 @@ use crate::queue::QueueConfig;
 use crate::queues::QueueCell;
 use crate::session::Session;
 use crate::topics::Topics;
-use foldhash::HashMap;
 use foldhash::quality::RandomState;
 use parking_lot::{Mutex, RwLock};
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -95,11 +95,14 @@ pub struct CoreCounters {
     pub damaged: AtomicU64,
 }
 
+/// Clients choose these keys, so the hash is seeded.
+type SessionMap = HashMap<Box<str>, Arc<Session>, RandomState>;
+
 /// A space of names, sessions and queues.
 #[derive(Debug)]
 pub struct Vhost {
     pub(crate) topics: Topics,
-    sessions: Box<[Mutex<HashMap<Box<str>, Arc<Session>, RandomState>>]>,
+    sessions: Box<[Mutex<SessionMap>]>,
     session_count: AtomicU64,
     hasher: foldhash::quality::FixedState,
     access: RwLock<Arc<AccessRules>>,
@@ -123,7 +126,7 @@ impl Vhost {
         self.access.read().clone()
     }
 
-    fn session_shard(&self, client: &str) -> &Mutex<HashMap<Box<str>, Arc<Session>, RandomState>> {
+    fn session_shard(&self, client: &str) -> &Mutex<SessionMap> {
         &self.sessions[self.hasher.hash_one(client) as usize % SESSION_SHARDS]
     }
 }
@@ -134,8 +137,8 @@ pub struct Core<E> {
     engine: E,
     vhost: Arc<Vhost>,
     limits: CoreLimits,
-    /// Durable queues by object, for completions.
-    queues: RwLock<HashMap<u64, Arc<QueueCell>>>,
+    /// Durable sessions by object, for completions.
+    objects: RwLock<HashMap<u64, Arc<Session>, RandomState>>,
     waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
     timers: Timers,
     next_publisher: AtomicU64,
@@ -153,7 +156,7 @@ impl<E: Engine> Core<E> {
             engine,
             vhost: Arc::new(Vhost::new()),
             limits,
-            queues: RwLock::default(),
+            objects: RwLock::default(),
             waiting: Mutex::default(),
             timers: Timers::default(),
             next_publisher: AtomicU64::new(1),
@@ -256,7 +259,11 @@ impl<E: Engine> Core<E> {
     }
 
     fn queue(&self, id: ObjectId) -> Option<Arc<QueueCell>> {
-        self.queues.read().get(&id.0).cloned()
+        self.session_by_object(id).map(|session| session.queue().clone())
+    }
+
+    fn session_by_object(&self, id: ObjectId) -> Option<Arc<Session>> {
+        self.objects.read().get(&id.0).cloned()
     }
 
     /// Replaces the access rules; publishers notice at their next lookup.

@@ -7,10 +7,11 @@ use crate::message::{Batch, MessageRef, PublisherId, Reliability, encode_stored_
 use crate::name::Name;
 use crate::principal::Principal;
 use crate::queue::{NewEntry, Verdict};
-use crate::queues::{Inner, QueueCell, Queued, encode_grant};
+use crate::queues::{Inner, QueueCell, Queued, encode_head};
 use crate::route::{KnownName, QueueTarget, Route, RouteCache, ToSelf};
 use crate::session::SessionHandle;
 use crate::time::Now;
+use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -182,8 +183,6 @@ impl<E: Engine> Core<E> {
         let queue = &target.queue;
         let mut stage = stage.filter(|_| queue.is_durable());
         let mut refused = false;
-        let mut head = Vec::new();
-        encode_grant(grant, false, &mut head);
         let mut inner = queue.inner.lock();
         let attached = !inner.consumers.is_empty();
         for (index, message) in batch.messages().iter().enumerate() {
@@ -194,10 +193,9 @@ impl<E: Engine> Core<E> {
             let persistent = reliability > Reliability::AtMostOnce;
             let queued =
                 Queued { message: MessageRef::new(batch.clone(), index), grant: grant.clone(), retained: false };
-            let (verdict, _) =
-                self.enqueue_one(now, queue, &mut inner, queued, persistent, stage.as_deref_mut(), |stage, _| {
-                    shared.locate(stage, batch, index)
-                }, &head);
+            let verdict = self.enqueue_one(now, queue, &mut inner, queued, persistent, stage.as_deref_mut(), |stage| {
+                shared.locate(stage, batch, index)
+            });
             match verdict {
                 Verdict::Enqueued { .. } | Verdict::Duplicate => {}
                 Verdict::Rejected(_) if persistent => refused = true,
@@ -222,14 +220,13 @@ impl<E: Engine> Core<E> {
         queued: Queued,
         persistent: bool,
         stage: Option<&mut S>,
-        body: impl FnOnce(&mut S, &Queued) -> BodyAt,
-        head: &[u8],
-    ) -> (Verdict, Option<Locator>) {
+        body: impl FnOnce(&mut S) -> BodyAt,
+    ) -> Verdict {
         let message = queued.message.clone();
         let m = message.message();
         let entry = NewEntry {
             bytes: message.size(),
-            priority: m.properties.as_ref().and_then(|p| p.priority).unwrap_or(0),
+            priority: queued.priority(),
             expires_at_ms: m.expires_at.map(|at| at.0),
             deliver_at_ms: None,
             dedup_id: None,
@@ -238,18 +235,20 @@ impl<E: Engine> Core<E> {
         };
         let verdict = inner.queue.enqueue(now.wall.0, entry, &mut inner.fx);
         let (Verdict::Enqueued { seq }, Some(stage), true) = (verdict, stage, persistent) else {
-            return (verdict, None);
+            return verdict;
         };
-        let at = match body(stage, &queued) {
-            BodyAt::Shared(at) => stage.enqueue(queue.id(), seq, head, StagedBody::Shared(at)),
+        let mut head = SmallVec::<[u8; 32]>::new();
+        encode_head(&queued, &mut head);
+        let at = match body(stage) {
+            BodyAt::Shared(at) => stage.enqueue(queue.id(), seq, &head, StagedBody::Shared(at)),
             BodyAt::Inline => {
                 let mut stored = Vec::with_capacity(64);
                 encode_stored_head(&message, &mut stored);
-                stage.enqueue(queue.id(), seq, head, StagedBody::Inline(&[&stored, message.payload()]))
+                stage.enqueue(queue.id(), seq, &head, StagedBody::Inline(&[&stored, message.payload()]))
             }
         };
-        inner.queue.placed(seq, at.0.get());
-        (verdict, Some(at))
+        inner.queue.placed(seq, at.0.get(), &mut inner.fx);
+        verdict
     }
 }
 
@@ -286,7 +285,7 @@ impl SharedBodies {
 }
 
 /// Tells consumers that a queue has something for them; outside the queue's lock.
-pub(super) fn announce(queue: &Arc<QueueCell>, mailboxes: smallvec::SmallVec<[Arc<Mailbox>; 1]>) {
+pub(super) fn announce(queue: &Arc<QueueCell>, mailboxes: SmallVec<[Arc<Mailbox>; 1]>) {
     for mailbox in mailboxes {
         mailbox.announce(queue.clone());
     }

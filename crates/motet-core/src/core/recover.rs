@@ -6,19 +6,19 @@ use crate::engine::{Engine, Found, Locator, ObjectId};
 use crate::message::decode_stored;
 use crate::pattern::Pattern;
 use crate::queue::{Queue, RecoveredEntry};
-use crate::queues::QueueCell;
+use crate::queues::{QueueCell, decode_head};
 use crate::session::{Expiry, Session, SubscribeOptions, Will};
 use crate::time::Now;
 use crate::topics::{Retained, Subscription};
 use bytes::Bytes;
-use foldhash::{HashMap, HashMapExt};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// Collects what the engine finds; [`Core::recover`] makes the core of it.
 #[derive(Debug, Default)]
 pub struct Recovery {
-    objects: HashMap<u64, Object>,
+    objects: HashMap<u64, Object, foldhash::fast::RandomState>,
     sessions: Vec<(Box<str>, Bytes, Locator)>,
     retained: Vec<(Bytes, Locator)>,
     damaged: u64,
@@ -50,17 +50,21 @@ impl Recovery {
     /// Takes one thing the engine found.
     pub fn found(&mut self, found: Found<'_>) {
         match found {
-            Found::Entry { queue, seq, body_len, at, mark, meta, .. } => {
+            Found::Entry { queue, seq, head, body_len, at, mark } => {
+                let Some(head) = decode_head(head) else {
+                    self.damaged += 1;
+                    return;
+                };
                 let object = self.objects.entry(queue.0).or_default();
                 object.last_seq = object.last_seq.max(seq);
                 object.entries.push(RecoveredEntry {
                     seq,
                     locator: at.0.get(),
                     bytes: body_len,
-                    priority: meta.priority,
-                    expires_at_ms: meta.expires_at_ms,
-                    deliver_at_ms: meta.deliver_at_ms,
-                    delivery_count: mark.and_then(|m| m.first_chunk::<4>()).map_or(0, |m| u32::from_le_bytes(*m)),
+                    priority: head.priority,
+                    expires_at_ms: head.expires_at.map(|at| at.0),
+                    deliver_at_ms: None,
+                    delivery_count: mark.and_then(|m| m.first_chunk::<2>()).map_or(0, |m| u16::from_le_bytes(*m)),
                     may_have_been_sent: true,
                 });
             }
@@ -103,7 +107,7 @@ impl<E: Engine> Core<E> {
             let object = recovery.objects.remove(&id.0).unwrap_or_default();
             report.sessions += 1;
             report.messages += object.entries.len() as u64;
-            let session = self.recover_session(&client, id, expiry, object, &mut report.damaged);
+            let session = self.recover_session(now, &client, id, expiry, object, &mut report.damaged);
             let mut state = session.state.lock();
             state.directory = Some(at);
             state.disconnected_at = Some(disconnected_at.unwrap_or(now.wall));
@@ -120,11 +124,19 @@ impl<E: Engine> Core<E> {
         report
     }
 
-    fn recover_session(&self, client: &str, id: ObjectId, expiry: Expiry, object: Object, damaged: &mut u64) -> Arc<Session> {
-        let queue = Queue::recover(self.session_queue_config(true), object.entries, object.last_seq);
+    fn recover_session(
+        &self,
+        now: Now,
+        client: &str,
+        id: ObjectId,
+        expiry: Expiry,
+        object: Object,
+        damaged: &mut u64,
+    ) -> Arc<Session> {
+        let queue = Queue::recover(self.session_queue_config(true), object.entries, object.last_seq, now.wall.0);
         let cell = Arc::new(QueueCell::with_queue(id, true, queue));
-        self.queues.write().insert(id.0, cell.clone());
         let session = Arc::new(Session::new(id, client, true, cell, expiry));
+        self.objects.write().insert(id.0, session.clone());
         let mut state = session.state.lock();
         for (k, value, at) in object.keyed {
             match k.first() {
@@ -177,6 +189,6 @@ fn decode_will(value: &[u8]) -> Option<Will> {
 impl Recovery {
     /// An empty collection.
     pub fn new() -> Self {
-        Recovery { objects: HashMap::new(), ..Recovery::default() }
+        Recovery::default()
     }
 }

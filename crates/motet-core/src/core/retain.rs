@@ -5,7 +5,7 @@ use crate::engine::{Engine, Locator, Stage};
 use crate::mailbox::Grant;
 use crate::message::{Batch, MessageRef, Reliability, encode_stored_head};
 use crate::name::Name;
-use crate::queues::{Queued, encode_grant};
+use crate::queues::Queued;
 use crate::session::SessionHandle;
 use crate::time::Now;
 use crate::topics::{Retained, RetainedCursor};
@@ -78,11 +78,8 @@ impl<E: Engine> Core<E> {
         let queue = handle.session().queue();
         let mut stage = queue.is_durable().then(|| self.engine.stage_release());
         let mut inner = queue.inner.lock();
-        let mut head = Vec::new();
         for value in values {
-            head.clear();
-            encode_grant(&value.grant, true, &mut head);
-            self.enqueue_one(now, queue, &mut inner, value, true, stage.as_mut(), |_, _| super::publish::BodyAt::Inline, &head);
+            self.enqueue_one(now, queue, &mut inner, value, true, stage.as_mut(), |_| super::publish::BodyAt::Inline);
         }
         let wakes = self.carry_out(queue, &mut inner, stage.as_mut());
         drop(inner);

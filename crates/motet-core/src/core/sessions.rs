@@ -4,10 +4,10 @@ use super::publish::announce;
 use super::{Core, DIRECTORY};
 use crate::engine::{Engine, Locator, ObjectId, Position, Stage};
 use crate::mailbox::{KickReason, Notice};
-use crate::message::encode_stored_head;
 use crate::message::MessageRef;
+use crate::message::encode_stored_head;
 use crate::pattern::Pattern;
-use crate::queue::{AckMode, ConsumerOptions};
+use crate::queue::{AckMode, ConsumerOptions, Leaving};
 use crate::queues::{Inner, QueueCell};
 use crate::route::Route;
 use crate::session::{
@@ -125,7 +125,10 @@ impl<E: Engine> Core<E> {
                     }
                     self.vhost.session_count.fetch_add(1, Ordering::Relaxed);
                 }
-                let session = Arc::new(self.new_session(open.client, durable, expiry));
+                let session = Arc::new(self.new_session(now, open.client, durable, expiry));
+                if durable {
+                    self.objects.write().insert(session.id().0, session.clone());
+                }
                 shard.insert(open.client.into(), session.clone());
                 session
             }
@@ -142,12 +145,9 @@ impl<E: Engine> Core<E> {
         Expiry::from_secs(expiry.to_secs().min(self.limits.session_expiry_max_secs))
     }
 
-    fn new_session(&self, client: &str, durable: bool, expiry: Expiry) -> Session {
+    fn new_session(&self, now: Now, client: &str, durable: bool, expiry: Expiry) -> Session {
         let id = if durable { self.engine.allot_object() } else { self.volatile_object() };
-        let queue = Arc::new(QueueCell::new(id, durable, self.session_queue_config(durable)));
-        if durable {
-            self.queues.write().insert(id.0, queue.clone());
-        }
+        let queue = Arc::new(QueueCell::new(id, durable, self.session_queue_config(durable), now));
         Session::new(id, client, durable, queue, expiry)
     }
 
@@ -172,7 +172,7 @@ impl<E: Engine> Core<E> {
         let mut stage = cell.is_durable().then(|| self.engine.stage_release());
         let mut inner = cell.inner.lock();
         let Inner { queue, fx, consumers } = &mut *inner;
-        queue.remove_consumer(now.wall.0, SESSION_CONSUMER, fx);
+        queue.remove_consumer(now.wall.0, SESSION_CONSUMER, Some(Leaving::Broken), fx);
         consumers.clear();
         let wakes = self.carry_out(cell, &mut inner, stage.as_mut());
         drop(inner);
@@ -184,11 +184,8 @@ impl<E: Engine> Core<E> {
         let mut state = session.state.lock();
         state.generation += 1;
         state.mailbox = Some(open.mailbox.clone());
+        // A durable session that is resumed without an expiry ends with this connection, and is durable until then.
         state.expiry = if session.is_durable() { expiry } else { Expiry::WithConnection };
-        // A durable session that is resumed without an expiry ends with this connection, but is durable until then.
-        if session.is_durable() {
-            state.expiry = expiry;
-        }
         state.disconnected_at = None;
         state.will = open.will;
         if let Some(stage) = &mut stage {
@@ -211,9 +208,7 @@ impl<E: Engine> Core<E> {
         inner.consumers.push((SESSION_CONSUMER, open.mailbox.clone()));
         let Inner { queue, fx, .. } = &mut *inner;
         let options = ConsumerOptions { credit: Some(open.credit), ack: AckMode::Manual, ..ConsumerOptions::default() };
-        queue
-            .add_consumer(now.wall.0, SESSION_CONSUMER, options, fx)
-            .expect("a session's queue has one consumer and no owner");
+        queue.add_consumer(SESSION_CONSUMER, options, fx).expect("a session's queue has one consumer and no owner");
         let wakes = self.carry_out(cell, &mut inner, stage.as_mut());
         drop(inner);
         announce(cell, wakes);
@@ -267,7 +262,8 @@ impl<E: Engine> Core<E> {
                 continue;
             }
             state.subscriptions_made += 1;
-            let options = SubscribeOptions { order: before.map_or(state.subscriptions_made, |(o, _)| o.order), ..*options };
+            let options =
+                SubscribeOptions { order: before.map_or(state.subscriptions_made, |(o, _)| o.order), ..*options };
             let at = stage.as_mut().map(|stage| {
                 let key = prefixed(key::SUBSCRIPTION, pattern.as_flat());
                 stage.put(session.id(), &key, &options.encode(), before.and_then(|(_, at)| at))
@@ -355,7 +351,8 @@ impl<E: Engine> Core<E> {
             state.will = None;
         }
         // A will waits for its delay or for the end of the session, whichever comes first [MQTT-3.1.3-9].
-        let will_now = if ends || state.will.as_ref().is_some_and(|w| w.delay_secs == 0) { state.will.take() } else { None };
+        let will_now =
+            if ends || state.will.as_ref().is_some_and(|w| w.delay_secs == 0) { state.will.take() } else { None };
         state.disconnected_at = Some(now.wall);
         if !ends {
             let mut stage = self.engine.stage_release();
@@ -423,11 +420,7 @@ impl<E: Engine> Core<E> {
     }
 
     /// Ends a session and takes its name out of the registry.
-    fn forget(
-        &self,
-        mut shard: parking_lot::MutexGuard<'_, super::HashMap<Box<str>, Arc<Session>, super::RandomState>>,
-        session: &Arc<Session>,
-    ) {
+    fn forget(&self, mut shard: parking_lot::MutexGuard<'_, super::SessionMap>, session: &Arc<Session>) {
         shard.remove(session.client());
         self.vhost.session_count.fetch_sub(1, Ordering::Relaxed);
         self.end(session);
@@ -449,12 +442,12 @@ impl<E: Engine> Core<E> {
                 stage.delete(DIRECTORY, session.client().as_bytes(), at);
             }
             stage.drop_object(session.id());
-            self.queues.write().remove(&session.id().0);
+            self.objects.write().remove(&session.id().0);
         }
         drop(state);
         let mut inner = session.queue().inner.lock();
         inner.consumers.clear();
-        inner.queue = crate::queue::Queue::new(self.session_queue_config(false));
+        inner.queue = crate::queue::Queue::new(self.session_queue_config(false), 0);
     }
 
     fn publish_will(&self, now: Now, session: &Session, will: &Will) {

@@ -219,7 +219,10 @@ impl MessageRef {
             expires_at: m.expires_at,
             properties: m.properties.clone(),
         });
-        MessageRef { batch: builder.finish(self.batch.address.clone(), self.batch.publisher, self.batch.face), index: 0 }
+        MessageRef {
+            batch: builder.finish(self.batch.address.clone(), self.batch.publisher, self.batch.face),
+            index: 0,
+        }
     }
 }
 

@@ -6,7 +6,9 @@
 //! `address`, `origin` and `properties` carry their length before them (u32); integers are little-endian. The payload
 //! is last and takes the rest, so that it can be handed to the journal without being copied.
 
-use super::{BatchBuilder, FaceId, MessageParts, MessageRef, Properties, PublisherId, Reliability, ReplyAddress, Value};
+use super::{
+    BatchBuilder, FaceId, MessageParts, MessageRef, Properties, PublisherId, Reliability, ReplyAddress, Value,
+};
 use crate::name::Name;
 use crate::time::WallMillis;
 use bytes::{Buf, Bytes};
@@ -74,7 +76,14 @@ pub fn decode_stored(mut bytes: &[u8]) -> Result<MessageRef, StoredError> {
         _ => Some(Box::new(get_properties(get_bytes(&mut bytes, "properties")?)?)),
     };
     let mut builder = BatchBuilder::new();
-    builder.push(MessageParts { payload: bytes, origin, reliability, retain: flags & RETAIN != 0, expires_at, properties });
+    builder.push(MessageParts {
+        payload: bytes,
+        origin,
+        reliability,
+        retain: flags & RETAIN != 0,
+        expires_at,
+        properties,
+    });
     Ok(MessageRef::new(builder.finish(address, publisher, face), 0))
 }
 
@@ -138,8 +147,8 @@ fn put_properties(out: &mut Vec<u8>, p: &Properties) {
     }
     if let Some(reply) = &p.reply_to {
         let (tag, bytes) = match reply {
-            ReplyAddress::Topic(name) => (tag::REPLY_TOPIC, name.as_flat()),
-            ReplyAddress::Queue(name) => (tag::REPLY_QUEUE, name.as_flat()),
+            ReplyAddress::Topic(name) => (tag::REPLY_TOPIC, &name.as_flat()[..]),
+            ReplyAddress::Queue(name) => (tag::REPLY_QUEUE, &name.as_flat()[..]),
             ReplyAddress::Jid(jid) => (tag::REPLY_JID, jid.as_bytes()),
         };
         out.push(tag);
@@ -277,7 +286,8 @@ mod tests {
     }
 
     fn full() -> Vec<u8> {
-        let nested = Value::List(vec![Value::Null, Value::Table(vec![("k".into(), Value::Int(-1))]), Value::Bool(true)]);
+        let nested =
+            Value::List(vec![Value::Null, Value::Table(vec![("k".into(), Value::Int(-1))]), Value::Bool(true)]);
         let properties = Properties {
             content_type: Some("text/plain".into()),
             utf8: true,

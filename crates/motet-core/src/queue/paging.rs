@@ -141,3 +141,8 @@ impl<M: Clone> Queue<M> {
         self.pager.loading = self.pager.loading.saturating_sub(1);
     }
 }
+
+impl<M: Clone> Queue<M> {
+    /// The journal has moved the record of an entry. Ignored when the entry is gone.
+    pub fn relocated(&mut self, _seq: u64, _locator: u64) {}
+}
