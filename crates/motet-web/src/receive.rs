@@ -154,6 +154,7 @@ impl Receiver {
                 let len = available(frame, input);
                 frame.remaining -= len as u64;
                 input.advance(len);
+                message.utf8 = Utf8::default(); // its text is not judged any more
                 Ok((frame.remaining > 0).then_some(Event::NeedInput))
             }
             Sink::Append(sink, budget) if message.compressed => {
@@ -210,7 +211,7 @@ fn take_plain(
     unmask(&mut sink[start..], &mut frame.mask);
     frame.remaining -= len as u64;
     *budget -= len;
-    message.count(&sink[start..])?;
+    message.count(&sink[start..]).inspect_err(|_| sink.truncate(start))?;
     Ok(match frame.remaining {
         0 => None,
         _ if input.is_empty() => Some(Event::NeedInput),
@@ -256,7 +257,8 @@ fn take_compressed(
             frame.tail += consumed;
         }
         *budget -= produced;
-        message.count(&sink[sink.len() - produced..])?;
+        let start = sink.len() - produced;
+        message.count(&sink[start..]).inspect_err(|_| sink.truncate(start))?;
         if message.size > config.message_bytes_max {
             return Err(WsError::MessageTooBig { max: config.message_bytes_max });
         }
