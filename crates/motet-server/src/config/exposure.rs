@@ -115,7 +115,11 @@ mod tests {
         let config = exposed(&[Protocol::Mqtt, Protocol::Http]);
         assert!(!config.is_loopback_only());
         assert!(!config.access.admits_anonymous(&config.listener[0]));
-        expect![[r#""#]].assert_eq(&said(&config));
+        expect![[r#"
+            Clients without a login are refused on mqtt *:1883, http *:8080, because other machines reach it. Nobody can log in there yet, because there is no [[user]]. To let clients log in: add a [[user]]. To let anybody in: access.anonymous = "always".
+            Passwords and messages can cross the network in clear text on mqtt *:1883, http *:8080. To encrypt them: protocol = "mqtts" or "https" with a certificate in [tls].
+            /metrics can be read without a login on http *:8080. To close it: metrics.enabled = false.
+        "#]].assert_eq(&said(&config));
     }
 
     #[test]
@@ -123,7 +127,9 @@ mod tests {
         let mut config = exposed(&[Protocol::Mqtts]);
         config.access.anonymous = Anonymous::Always;
         assert!(config.access.admits_anonymous(&config.listener[0]));
-        expect![[r#""#]].assert_eq(&said(&config));
+        expect![[r#"
+            Clients without a login are let in from other machines on mqtts *:8883, because access.anonymous = "always". To refuse them: access.anonymous = "loopback", and a [[user]] for those who may.
+        "#]].assert_eq(&said(&config));
     }
 
     #[test]

@@ -40,6 +40,11 @@ pub struct Loaded {
 }
 
 impl Sources {
+    /// Looks into `file`, or into `motet.toml` in the working directory when none is named.
+    pub fn new(file: Option<PathBuf>) -> Self {
+        Self { file, overrides: Vec::new() }
+    }
+
     /// Takes every `MOTET_SECTION__KEY` out of `variables`. Later calls win over earlier ones.
     ///
     /// # Errors

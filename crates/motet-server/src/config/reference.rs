@@ -190,7 +190,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("motet.toml");
         std::fs::write(&file, text).unwrap();
-        let sources = Sources { file: Some(file), ..Sources::default() };
+        let sources = Sources::new(Some(file));
         load(&sources).unwrap_or_else(|error| panic!("{error}\n{text}")).config
     }
 

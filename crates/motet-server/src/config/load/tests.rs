@@ -82,19 +82,45 @@ fn a_listener_without_an_address_takes_its_protocols_port() {
 
 #[test]
 fn an_unknown_key_is_told_with_the_nearest_one() {
-    wrong("[limits]\nconections = 5\n", expect![[r#""#]]);
+    wrong("[limits]\nconections = 5\n", expect![[r#"
+        motet.toml:2:1: `limits.conections` is not a key
+          to do: did you mean `limits.connections`?
+    "#]]);
 }
 
 #[test]
 fn an_unknown_key_far_from_any_is_told_with_all_of_them() {
-    wrong("[log]\nlevel = \"info\"\ncolour = true\n[colours]\n", expect![[r#""#]]);
+    wrong("[log]\nlevel = \"info\"\ncolour = true\n[colours]\n", expect![[r#"
+        motet.toml:4:2: `colours` is not a key
+          expected: one of data_dir, log, listener, tls, user, access, limits, mqtt, store, web, metrics
+          to do: remove it, or look the key up with `motet config reference`
+        motet.toml:3:1: `log.colour` is not a key
+          expected: one of level, format
+          to do: remove it, or look the key up with `motet config reference`
+    "#]]);
 }
 
 #[test]
 fn a_value_outside_its_bounds_is_told_with_them() {
     wrong(
         "[limits]\nreceive_maximum = 70000\nconnections = 0\nworker_threads = -1\ndrain_timeout = \"2h\"\n[mqtt]\nkeep_alive_max = \"1d\"",
-        expect![[r#""#]],
+        expect![[r#"
+            motet.toml:4:18: `limits.worker_threads` is out of bounds
+              expected: an integer from 0 to 1024
+              to do: write such a value, or remove the key: the default is 0
+            motet.toml:3:15: `limits.connections` is 0
+              expected: an integer from 1 to 10000000
+              to do: write such a value, or remove the key: the default is 100000
+            motet.toml:2:19: `limits.receive_maximum` is out of bounds
+              expected: an integer from 1 to 65535
+              to do: write such a value, or remove the key: the default is 1024
+            motet.toml:5:17: `limits.drain_timeout` is "2h"
+              expected: a duration such as "10s" (us, ms, s, m, h, d; a plain integer is seconds) from "0s" to "1h"
+              to do: write such a value, or remove the key: the default is "10s"
+            motet.toml:7:18: `mqtt.keep_alive_max` is "1d"
+              expected: a duration such as "10s" (us, ms, s, m, h, d; a plain integer is seconds) from "1s" to "65535s"
+              to do: write such a value, or remove the key: it is not set by default
+        "#]],
     );
 }
 
@@ -102,36 +128,95 @@ fn a_value_outside_its_bounds_is_told_with_them() {
 fn a_value_of_another_type_is_told() {
     wrong(
         "data_dir = 5\n[limits]\nconnections = \"many\"\ndrain_timeout = \"10 parsecs\"\nmailbox_bytes = 1.5\n[mqtt]\nretain_available = \"yes\"",
-        expect![[r#""#]],
+        expect![[r#"
+            motet.toml:1:12: `data_dir` is an integer
+              expected: a path
+              to do: write such a value, or remove the key: the default is "./motet-data"
+            motet.toml:3:15: `limits.connections` is a text
+              expected: an integer from 1 to 10000000
+              to do: write such a value, or remove the key: the default is 100000
+            motet.toml:5:17: `limits.mailbox_bytes` is a number with a fraction
+              expected: a size such as "64KiB" (B, KiB, MiB, GiB, TiB; a plain integer is bytes) from "4KiB" to "4GiB"
+              to do: write such a value, or remove the key: the default is "16MiB"
+            motet.toml:4:17: `limits.drain_timeout` is "10 parsecs"
+              expected: a duration such as "10s" (us, ms, s, m, h, d; a plain integer is seconds) from "0s" to "1h"
+              to do: write such a value, or remove the key: the default is "10s"
+            motet.toml:7:20: `mqtt.retain_available` is a text
+              expected: true or false
+              to do: write such a value, or remove the key: the default is true
+        "#]],
     );
 }
 
 #[test]
 fn a_word_outside_a_choice_is_told_with_the_nearest() {
-    wrong("[log]\nlevel = \"inof\"\nformat = \"yaml\"\n", expect![[r#""#]]);
+    wrong("[log]\nlevel = \"inof\"\nformat = \"yaml\"\n", expect![[r#"
+        motet.toml:2:9: `log.level` is "inof"
+          expected: one of "error", "warn", "info", "debug", "trace"
+          to do: did you mean "info"?
+        motet.toml:3:10: `log.format` is "yaml"
+          expected: one of "text", "json"
+          to do: write such a value, or remove the key: the default is "text"
+    "#]]);
 }
 
 #[test]
 fn a_table_written_as_something_else_is_told() {
-    wrong("log = true\n[listener]\naddress = \"*:1\"\n", expect![[r#""#]]);
+    wrong("log = true\n[listener]\naddress = \"*:1\"\n", expect![[r#"
+        motet.toml:1:7: `log` is a boolean
+          expected: a table with the keys level, format
+          to do: write `[log]` and the keys below it
+        motet.toml:2:1: `listener` is a table
+          expected: a list of tables
+          to do: write `[[listener]]` and the keys of one entry below it, once per entry
+    "#]]);
 }
 
 #[test]
 fn an_address_that_is_none_is_told() {
-    wrong("[[listener]]\n[[listener]]\naddress = \"broker.example.org:1883\"\n", expect![[r#""#]]);
+    wrong("[[listener]]\n[[listener]]\naddress = \"broker.example.org:1883\"\n", expect![[r#"
+        motet.toml:3:11: `listener.1.address` is "broker.example.org:1883"
+          expected: an IP address, localhost or *, then a colon and a port: "localhost:1883", "*:1883", "[::1]:1883"
+          to do: write such a value, or remove the key: it is not set by default
+    "#]]);
 }
 
 #[test]
 fn keys_that_contradict_one_another_are_told() {
     wrong(
         "[tls]\ncertificate = \"c.pem\"\nclient_certificate = \"optional\"\n[[listener]]\nprotocol = \"mqtt\"\n[listener.tls]\n[[user]]\n[[user]]\nname = \"bob\"\n[metrics]\npath = \"metrics\"\n[web]\nallowed_origins = [\"app.example.org\"]",
-        expect![[r#""#]],
+        expect![[r#"
+            motet.toml:6:1: `listener.0.tls` is set, but the protocol "mqtt" has no TLS
+              expected: certificates only where protocol is "mqtts", "http" or "https"
+              to do: change `protocol` to one of these, or remove `tls`
+            motet.toml:2:15: `tls.certificate` is set, but `key` beside it is not
+              expected: both, or neither for a self-signed certificate
+              to do: set `key` to the PEM file that belongs to it, or remove `certificate`
+            motet.toml:3:22: `tls.client_certificate` is "optional", but `client_ca` beside it is not set
+              expected: the roots that client certificates must lead to
+              to do: set `client_ca` to a PEM file with these roots, or client_certificate = "none"
+            motet.toml:7:1: `user.0.name` is not set
+              expected: the name to log in with
+              to do: add name = "..." to this [[user]]
+            motet.toml:8:1: `user.1.password` is not set, nor is `password_hash`
+              expected: one of both
+              to do: set `password_hash`, or `password` for a test
+            motet.toml:13:19: `web.allowed_origins` has "app.example.org"
+              expected: origins: scheme, host and, if it is not the scheme's own, port; no path
+              to do: write it as the browser sends it, for example "https://app.example.org"
+            motet.toml:11:8: `metrics.path` is "metrics"
+              expected: a path that begins with / and is not that of another page
+              to do: write path = "/metrics", or remove it
+        "#]],
     );
 }
 
 #[test]
 fn what_is_no_toml_is_told_without_the_line_itself() {
-    wrong("[[user]]\nname = \"alice\"\npassword = \"swordfish\n", expect![[r#""#]]);
+    wrong("[[user]]\nname = \"alice\"\npassword = \"swordfish\n", expect![[r#"
+        motet.toml:3:22: not readable as TOML: invalid basic string, expected `"`
+          to do: mend this line; texts need quotes, tables look like [limits], lists of tables like [[listener]]
+    "#]]);
 }
 
 #[test]
@@ -185,7 +270,21 @@ fn a_wrong_variable_is_told_by_its_name() {
         ("MOTET_LOG", "debug"),
         ("MOTET_USER__0__PASSWORD", "swordfish"),
     ]);
-    expect![[r#""#]].assert_eq(&with("", &sources).unwrap_err());
+    expect![[r#"
+        environment variable MOTET_LISTENER__1__ADDRESS: `listener.1.address` has the index 1, but the entry 0 before it is missing
+          to do: name keys as MOTET_SECTION__KEY or section.key, and number list entries from 0 without gaps
+        environment variable MOTET_LIMIT__CONNECTIONS: `limit` is not a key
+          to do: did you mean `limits`?
+        environment variable MOTET_LOG: `log` is a text
+          expected: a table with the keys level, format
+          to do: write `[log]` and the keys below it
+        environment variable MOTET_USER__0__PASSWORD: `user.0.name` is not set
+          expected: the name to log in with
+          to do: add name = "..." to this [[user]]
+        environment variable MOTET_LIMITS__CONNECTIONS: `limits.connections` is a text
+          expected: an integer from 1 to 10000000
+          to do: write such a value, or remove the key: the default is 100000
+    "#]].assert_eq(&with("", &sources).unwrap_err());
 }
 
 #[test]
@@ -194,7 +293,13 @@ fn a_wrong_option_is_told_by_its_key() {
     assert!(sources.set("limits.connections").is_err());
     sources.set("log.level=loud").unwrap();
     sources.set("log..level=info").unwrap();
-    expect![[r#""#]].assert_eq(&with("", &sources).unwrap_err());
+    expect![[r#"
+        --set log..level: `log..level` is not a key path
+          to do: name keys as MOTET_SECTION__KEY or section.key, and number list entries from 0 without gaps
+        --set log.level: `log.level` is "loud"
+          expected: one of "error", "warn", "info", "debug", "trace"
+          to do: write such a value, or remove the key: the default is "info"
+    "#]].assert_eq(&with("", &sources).unwrap_err());
 }
 
 #[test]
@@ -207,5 +312,8 @@ fn what_kubernetes_sets_for_a_service_called_motet_is_left_alone() {
 #[test]
 fn a_file_that_is_named_must_exist() {
     let sources = Sources { file: Some("no-such-folder/motet.toml".into()), ..Sources::default() };
-    expect![[r#""#]].assert_eq(&format!("{}\n", load(&sources).unwrap_err()));
+    expect![[r#"
+        no-such-folder/motet.toml: cannot read the configuration: No such file or directory (os error 2)
+          to do: check the path, or make a file to start from with `motet config reference --format toml`
+    "#]].assert_eq(&format!("{}\n", load(&sources).unwrap_err()));
 }

@@ -1,0 +1,62 @@
+//! `motet config check`, `motet config reference`
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use motet_server::config::{Loaded, reference};
+
+use super::Failure;
+use crate::cli::{ConfigCommand, Configuration, Format};
+use crate::print;
+
+pub(crate) fn config(command: &ConfigCommand, configuration: &Configuration) -> Result<ExitCode, Failure> {
+    match command {
+        ConfigCommand::Check => print::answer(summary(&configuration.load()?)),
+        ConfigCommand::Reference { format: Format::Markdown } => print::answer(reference::markdown()),
+        ConfigCommand::Reference { format: Format::Toml } => print::answer(reference::toml()),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a good configuration comes to: where it listens, what differs from the defaults, what is exposed.
+fn summary(Loaded { config, file }: &Loaded) -> String {
+    let mut text = match file {
+        Some(file) => format!("{}: good\n", file.display()),
+        None => "no motet.toml here: the defaults hold, with the environment and the command line\n".into(),
+    };
+    let _ = writeln!(text, "data in {}", config.data_dir.display());
+    for listener in &config.listener {
+        let reach = if listener.is_loopback() { "this machine only" } else { "other machines too" };
+        let login = if config.access.admits_anonymous(listener) { "no login needed" } else { "login needed" };
+        let _ = writeln!(text, "listens on {} for {} ({reach}, {login})", listener.address(), listener.protocol);
+    }
+    for (key, value) in reference::changes(config).iter().filter(|(key, _)| !key.starts_with("listener.")) {
+        let _ = writeln!(text, "set: {key} = {value}");
+    }
+    for exposure in config.exposures() {
+        let _ = writeln!(text, "note: {exposure}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use motet_server::config::{Sources, load};
+
+    use super::*;
+
+    #[test]
+    fn a_summary_tells_listeners_changes_and_exposures() {
+        let mut sources = Sources::default();
+        for assignment in ["listener.0.address=*:1883", "limits.connections=9", "listener.1.protocol=mqtts"] {
+            sources.set(assignment).unwrap();
+        }
+        expect![[r#""#]].assert_eq(&summary(&load(&sources).unwrap()));
+    }
+
+    #[test]
+    fn defaults_differ_in_nothing() {
+        expect![[r#""#]].assert_eq(&summary(&load(&Sources::default()).unwrap()));
+    }
+}
