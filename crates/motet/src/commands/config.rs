@@ -52,11 +52,27 @@ mod tests {
         for assignment in ["listener.0.address=*:1883", "limits.connections=9", "listener.1.protocol=mqtts"] {
             sources.set(assignment).unwrap();
         }
-        expect![[r#""#]].assert_eq(&summary(&load(&sources).unwrap()));
+        expect![[r#"
+            no motet.toml here: the defaults hold, with the environment and the command line
+            data in ./motet-data
+            listens on *:1883 for mqtt (other machines too, login needed)
+            listens on localhost:8883 for mqtts (this machine only, no login needed)
+            set: limits.connections = 9
+            note: Clients without a login are refused on mqtt *:1883, because other machines reach it. Nobody can log in there yet, because there is no [[user]]. To let clients log in: add a [[user]]. To let anybody in: access.anonymous = "always".
+            note: Passwords and messages can cross the network in clear text on mqtt *:1883. To encrypt them: protocol = "mqtts" or "https" with a certificate in [tls].
+        "#]].assert_eq(&summary(&load(&sources).unwrap()));
     }
 
     #[test]
     fn defaults_differ_in_nothing() {
-        expect![[r#""#]].assert_eq(&summary(&load(&Sources::default()).unwrap()));
+        expect![[r#"
+            no motet.toml here: the defaults hold, with the environment and the command line
+            data in ./motet-data
+            listens on localhost:1883 for mqtt (this machine only, no login needed)
+            listens on localhost:8883 for mqtts (this machine only, no login needed)
+            listens on localhost:8080 for http (this machine only, no login needed)
+            listens on localhost:8083 for ws (this machine only, no login needed)
+        "#]]
+        .assert_eq(&summary(&load(&Sources::default()).unwrap()));
     }
 }

@@ -120,12 +120,32 @@ motet_server_uptime_seconds 12.5
     #[test]
     fn a_report_adds_up_the_series_of_a_metric() {
         let report = Report::new(true, true, METRICS);
-        expect![[r#""#]].assert_eq(&report.text());
-        expect![[r#""#]].assert_eq(&report.json());
+        expect![[r#"
+            state              ready
+            version            0.1.0
+            uptime seconds     12.5
+            connections        7
+            sessions           not told
+            messages received  not told
+            messages sent      not told
+        "#]]
+        .assert_eq(&report.text());
+        expect![[r#"
+            {"connections":7.0,"healthy":true,"messages_received":null,"messages_sent":null,"ready":true,"sessions":null,"uptime_seconds":12.5,"version":"0.1.0"}
+        "#]].assert_eq(&report.json());
     }
 
     #[test]
     fn a_server_without_metrics_tells_nothing_but_its_state() {
-        expect![[r#""#]].assert_eq(&Report::new(true, false, "").text());
+        expect![[r#"
+            state              alive, not ready
+            version            not told
+            uptime seconds     not told
+            connections        not told
+            sessions           not told
+            messages received  not told
+            messages sent      not told
+        "#]]
+        .assert_eq(&Report::new(true, false, "").text());
     }
 }

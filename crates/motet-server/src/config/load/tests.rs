@@ -82,22 +82,28 @@ fn a_listener_without_an_address_takes_its_protocols_port() {
 
 #[test]
 fn an_unknown_key_is_told_with_the_nearest_one() {
-    wrong("[limits]\nconections = 5\n", expect![[r#"
+    wrong(
+        "[limits]\nconections = 5\n",
+        expect![[r#"
         motet.toml:2:1: `limits.conections` is not a key
           to do: did you mean `limits.connections`?
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_unknown_key_far_from_any_is_told_with_all_of_them() {
-    wrong("[log]\nlevel = \"info\"\ncolour = true\n[colours]\n", expect![[r#"
+    wrong(
+        "[log]\nlevel = \"info\"\ncolour = true\n[colours]\n",
+        expect![[r#"
         motet.toml:4:2: `colours` is not a key
           expected: one of data_dir, log, listener, tls, user, access, limits, mqtt, store, web, metrics
           to do: remove it, or look the key up with `motet config reference`
         motet.toml:3:1: `log.colour` is not a key
           expected: one of level, format
           to do: remove it, or look the key up with `motet config reference`
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -150,35 +156,44 @@ fn a_value_of_another_type_is_told() {
 
 #[test]
 fn a_word_outside_a_choice_is_told_with_the_nearest() {
-    wrong("[log]\nlevel = \"inof\"\nformat = \"yaml\"\n", expect![[r#"
+    wrong(
+        "[log]\nlevel = \"inof\"\nformat = \"yaml\"\n",
+        expect![[r#"
         motet.toml:2:9: `log.level` is "inof"
           expected: one of "error", "warn", "info", "debug", "trace"
           to do: did you mean "info"?
         motet.toml:3:10: `log.format` is "yaml"
           expected: one of "text", "json"
           to do: write such a value, or remove the key: the default is "text"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_table_written_as_something_else_is_told() {
-    wrong("log = true\n[listener]\naddress = \"*:1\"\n", expect![[r#"
+    wrong(
+        "log = true\n[listener]\naddress = \"*:1\"\n",
+        expect![[r#"
         motet.toml:1:7: `log` is a boolean
           expected: a table with the keys level, format
           to do: write `[log]` and the keys below it
         motet.toml:2:1: `listener` is a table
           expected: a list of tables
           to do: write `[[listener]]` and the keys of one entry below it, once per entry
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_address_that_is_none_is_told() {
-    wrong("[[listener]]\n[[listener]]\naddress = \"broker.example.org:1883\"\n", expect![[r#"
+    wrong(
+        "[[listener]]\n[[listener]]\naddress = \"broker.example.org:1883\"\n",
+        expect![[r#"
         motet.toml:3:11: `listener.1.address` is "broker.example.org:1883"
           expected: an IP address, localhost or *, then a colon and a port: "localhost:1883", "*:1883", "[::1]:1883"
           to do: write such a value, or remove the key: it is not set by default
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -213,10 +228,13 @@ fn keys_that_contradict_one_another_are_told() {
 
 #[test]
 fn what_is_no_toml_is_told_without_the_line_itself() {
-    wrong("[[user]]\nname = \"alice\"\npassword = \"swordfish\n", expect![[r#"
+    wrong(
+        "[[user]]\nname = \"alice\"\npassword = \"swordfish\n",
+        expect![[r#"
         motet.toml:3:22: not readable as TOML: invalid basic string, expected `"`
           to do: mend this line; texts need quotes, tables look like [limits], lists of tables like [[listener]]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -299,7 +317,8 @@ fn a_wrong_option_is_told_by_its_key() {
         --set log.level: `log.level` is "loud"
           expected: one of "error", "warn", "info", "debug", "trace"
           to do: write such a value, or remove the key: the default is "info"
-    "#]].assert_eq(&with("", &sources).unwrap_err());
+    "#]]
+    .assert_eq(&with("", &sources).unwrap_err());
 }
 
 #[test]
@@ -315,5 +334,6 @@ fn a_file_that_is_named_must_exist() {
     expect![[r#"
         no-such-folder/motet.toml: cannot read the configuration: No such file or directory (os error 2)
           to do: check the path, or make a file to start from with `motet config reference --format toml`
-    "#]].assert_eq(&format!("{}\n", load(&sources).unwrap_err()));
+    "#]]
+    .assert_eq(&format!("{}\n", load(&sources).unwrap_err()));
 }
