@@ -3,3 +3,4 @@
 pub mod name;
 pub mod pattern;
 pub mod spelling;
+pub mod tree;
