@@ -1,6 +1,6 @@
 //! The codec of permessage-deflate: raw DEFLATE whose empty last block is left out. [RFC7692-7.2]
 //!
-//! A compressor holds about 300 KiB and an inflater about 50 KiB, so both are made when first needed and, without
+//! A compressor holds about 300 KiB and an inflater 20 to 50 KiB, so both are made when first needed and, without
 //! context takeover, dropped when the connection is idle (`WebSocket::release_idle`).
 
 use bytes::BytesMut;
@@ -20,7 +20,7 @@ pub struct DeflatePolicy {
     /// Keep our window from message to message: compresses small messages better, holds about 300 KiB for every
     /// connection. Off by default for that price.
     pub server_context_takeover: bool,
-    /// Let the client keep its window: holds about 50 KiB for every connection. Off by default.
+    /// Let the client keep its window: holds 20 to 50 KiB for every connection. Off by default.
     pub client_context_takeover: bool,
     /// The base-2 logarithm of our window, 9 to 15. Default 15.
     pub server_max_window_bits: u8,
