@@ -341,6 +341,13 @@ impl Consumers {
     }
 
     /// The consumer found nothing to take.
+    /// Reminds every consumer that has an allotment.
+    pub(super) fn wake_allotted<M>(&self, fx: &mut Effects<M>) {
+        for consumer in self.table.iter().flatten().filter(|consumer| consumer.allotted > 0) {
+            fx.push(Effect::Wake(consumer.id));
+        }
+    }
+
     pub(super) fn clear_allotment(&mut self, index: u32) {
         let allotted = std::mem::take(&mut self.get_mut(index).allotted);
         self.allotted -= u64::from(allotted);

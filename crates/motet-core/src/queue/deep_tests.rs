@@ -107,7 +107,7 @@ fn a_slow_read_stalls_nobody_and_may_come_late() {
                 if seq % 2 == 0 {
                     bench.queue.loaded(seq, seq, &mut bench.fx);
                 } else {
-                    bench.queue.load_failed(seq);
+                    bench.queue.load_failed(seq, &mut bench.fx);
                 }
             }
         }
