@@ -19,7 +19,12 @@ fn topic_name() -> impl Strategy<Value = String> {
 }
 
 fn filter() -> impl Strategy<Value = String> {
-    prop_oneof!["[a-z]{1,4}(/[a-z]{0,3}){0,3}", Just("#".into()), "\\+(/[a-z+]/\\+){0,2}/#", "\\$share/[a-z]{1,3}/[a-z]"]
+    prop_oneof![
+        "[a-z]{1,4}(/[a-z]{0,3}){0,3}",
+        Just("#".into()),
+        "\\+(/[a-z+]/\\+){0,2}/#",
+        "\\$share/[a-z]{1,3}/[a-z]"
+    ]
 }
 
 fn identifier() -> impl Strategy<Value = PacketIdentifier> {
@@ -267,9 +272,11 @@ fn properties_that_the_peer_would_refuse_are_not_taken() {
     assert!(block.as_properties().is_empty());
     assert!(block.push(Place::Publish, Property::ContentType("text/plain")).is_ok());
     assert!(block.push(Place::Publish, Property::ContentType("text/plain")).is_err());
-    assert!(Connack { session_present: false, reason_code: ReasonCode::Success, properties: Properties::EMPTY }
-        .encode_within(Version::V5, 5, &mut Vec::new())
-        .is_ok());
+    assert!(
+        Connack { session_present: false, reason_code: ReasonCode::Success, properties: Properties::EMPTY }
+            .encode_within(Version::V5, 5, &mut Vec::new())
+            .is_ok()
+    );
 }
 
 #[test]
@@ -305,8 +312,7 @@ fn bytes_are_as_the_specification_draws_them() {
         &expect!["50 03 00 0a 10"],
     );
     check_bytes(Packet::Pubrel(Pubrel::new(id, ReasonCode::Success)), Version::V311, &expect!["62 02 00 0a"]);
-    let refused =
-        Connack { session_present: false, reason_code: ReasonCode::Banned, properties: Properties::EMPTY };
+    let refused = Connack { session_present: false, reason_code: ReasonCode::Banned, properties: Properties::EMPTY };
     check_bytes(Packet::Connack(refused), Version::V311, &expect!["20 02 00 05"]);
     check_bytes(Packet::Connack(refused), Version::V5, &expect!["20 03 00 8a 00"]);
     check_bytes(Packet::Disconnect(Disconnect::new(ReasonCode::Success)), Version::V5, &expect!["e0 00"]);
