@@ -50,7 +50,7 @@ mod tests {
     #[test]
     fn noise_never_panics() {
         let mut random = Random(0x9e37_79b9_7f4a_7c15);
-        for _ in 0..20_000 {
+        for _ in 0..100_000 {
             let data = (0..random.next(40)).map(|_| random.next(256) as u8).collect::<Vec<_>>();
             fuzz_decode(&data);
         }
@@ -60,7 +60,7 @@ mod tests {
     fn mutated_packets_never_panic_and_what_is_accepted_survives() {
         let seeds = reject_tests::packets();
         let mut random = Random(0x2545_f491_4f6c_dd1d);
-        for _ in 0..60_000 {
+        for _ in 0..400_000 {
             let mut data = seeds[random.next(seeds.len())].clone();
             for _ in 0..=random.next(3) {
                 let at = random.next(data.len());
