@@ -412,4 +412,21 @@ impl Consumers {
         }
         holding.seqs.into_iter().filter(|seq| *seq != SETTLED).collect()
     }
+
+    /// Both sides of every account agree.
+    #[cfg(test)]
+    pub(super) fn check(&self) {
+        let members = || self.table.iter().flatten();
+        assert_eq!(self.allotted, members().map(|member| u64::from(member.allotted)).sum::<u64>());
+        assert_eq!(self.by_id.len(), members().count());
+        for (index, member) in
+            self.table.iter().enumerate().filter_map(|(i, member)| Some((i as u32, member.as_ref()?)))
+        {
+            let standing = self.rings.iter().filter(|(_, ring)| ring.contains(&index)).count();
+            assert_eq!(standing, usize::from(member.in_ring), "a member stands in one ring, or in none");
+            assert!(member.in_ring || self.free(index) == 0, "whoever has free credit stands in a ring");
+            let held = member.holding.seqs.iter().filter(|seq| **seq != SETTLED).count();
+            assert_eq!(held, member.unacked as usize);
+        }
+    }
 }

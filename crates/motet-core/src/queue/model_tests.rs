@@ -455,7 +455,10 @@ impl Model {
             let free = member.credit.is_none_or(|credit| held < credit as usize);
             may && free && !member.paused && !member.departed && !self.awake.contains(id)
         };
-        if self.queue.stats().ready > self.queue.consumers.allotted() {
+        self.queue.consumers.check();
+        if self.queue.stats().ready > self.queue.consumers.allotted()
+            || (self.awake.is_empty() && !self.ready().is_empty())
+        {
             assert!(!self.members.iter().any(sleeps), "somebody sleeps beside {:?}", self.ready());
         }
     }
@@ -473,7 +476,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_queue_behaves_like_a_plain_list(config in config(), steps in prop::collection::vec(step(), 1..120)) {
