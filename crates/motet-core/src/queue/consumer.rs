@@ -9,12 +9,10 @@ use std::collections::{HashMap, VecDeque};
 use super::chunk::Hold;
 use super::effect::{ConsumerId, Effect, Effects};
 use super::entries::Entries;
+use super::holding::Holding;
 
 /// Messages allotted to one consumer at most, so that an unlimited one does not claim the whole queue in one go.
 const ALLOTMENT_MAX: u32 = 256;
-
-/// A held message that was settled out of order.
-const SETTLED: u64 = u64::MAX;
 
 /// How a consumer settles what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,31 +56,6 @@ pub enum ConsumeError {
     /// Another consumer has exclusive use.
     #[error("another consumer has exclusive use of the queue")]
     ExclusivelyUsed,
-}
-
-/// The messages a consumer holds, in delivery order.
-#[derive(Default)]
-struct Holding {
-    seqs: VecDeque<u64>,
-    /// Position of `seqs[0]`, wrapping.
-    base: u32,
-}
-
-impl Holding {
-    fn push(&mut self, seq: u64) -> u32 {
-        self.seqs.push_back(seq);
-        self.base.wrapping_add(self.seqs.len() as u32 - 1)
-    }
-
-    fn settle(&mut self, position: u32) {
-        let index = position.wrapping_sub(self.base) as usize;
-        debug_assert!(self.seqs.get(index).is_some_and(|seq| *seq != SETTLED), "a hold points at its message");
-        self.seqs[index] = SETTLED;
-        while self.seqs.front() == Some(&SETTLED) {
-            self.seqs.pop_front();
-            self.base = self.base.wrapping_add(1);
-        }
-    }
 }
 
 pub(super) struct Consumer {
@@ -374,8 +347,8 @@ impl Consumers {
         let consumer = self.get_mut(hold.consumer);
         consumer.unacked -= 1;
         consumer.holding.settle(hold.position);
-        if consumer.holding.seqs.len() > 2 * consumer.unacked as usize + 64 {
-            Self::compact(consumer, hold.consumer, entries);
+        for (seq, position) in consumer.holding.squeeze(consumer.unacked) {
+            entries.set_hold(seq, Hold { consumer: hold.consumer, position });
         }
         if consumer.departed {
             self.forget_if_done(hold.consumer);
@@ -384,20 +357,9 @@ impl Consumers {
         }
     }
 
-    /// Squeezes out what was settled out of order: at most once per as many settlements.
-    fn compact<M>(consumer: &mut Consumer, index: u32, entries: &mut Entries<M>) {
-        let holding = &mut consumer.holding;
-        holding.seqs.retain(|seq| *seq != SETTLED);
-        for (offset, seq) in holding.seqs.iter().enumerate() {
-            let position = holding.base.wrapping_add(offset as u32);
-            entries.set_hold(*seq, Hold { consumer: index, position });
-        }
-    }
-
     /// The message the consumer has held longest.
     pub(super) fn oldest_held(&self, index: u32) -> Option<u64> {
-        // `settle` trims the front, so it is never `SETTLED`.
-        self.get(index)?.holding.seqs.front().copied()
+        self.get(index)?.holding.oldest()
     }
 
     /// Everything the consumer holds, in delivery order; it holds nothing afterwards.
@@ -410,7 +372,7 @@ impl Consumers {
         } else {
             self.stand_up(index);
         }
-        holding.seqs.into_iter().filter(|seq| *seq != SETTLED).collect()
+        holding.into_seqs().collect()
     }
 
     /// Both sides of every account agree.
@@ -425,8 +387,7 @@ impl Consumers {
             let standing = self.rings.iter().filter(|(_, ring)| ring.contains(&index)).count();
             assert_eq!(standing, usize::from(member.in_ring), "a member stands in one ring, or in none");
             assert!(member.in_ring || self.free(index) == 0, "whoever has free credit stands in a ring");
-            let held = member.holding.seqs.iter().filter(|seq| **seq != SETTLED).count();
-            assert_eq!(held, member.unacked as usize);
+            assert_eq!(member.holding.count(), member.unacked as usize);
         }
     }
 }

@@ -27,7 +27,7 @@
 //! | `config.rs`, `effect.rs`, `stats.rs` | the vocabulary |
 //! | `slot.rs`, `chunk.rs`, `entries.rs` | where messages are |
 //! | `level.rs` | which is next |
-//! | `consumer.rs` | who takes |
+//! | `consumer.rs`, `holding.rs` | who takes, and what they hold |
 //! | `enqueue.rs`, `take.rs`, `settle.rs` | in, out, and back |
 //! | `expiry.rs` | what time does |
 //! | `dedup.rs`, `paging.rs`, `dead_letter.rs` | a duplicate, a deep queue, a message that died |
@@ -38,16 +38,13 @@ mod config;
 mod consumer;
 pub mod dead_letter;
 mod dedup;
-#[cfg(test)]
-mod deep_tests;
 mod effect;
 mod enqueue;
 mod entries;
 mod expiry;
+mod holding;
 mod level;
 mod lifecycle;
-#[cfg(test)]
-mod model_tests;
 mod paging;
 mod settle;
 mod slot;
