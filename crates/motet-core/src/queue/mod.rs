@@ -12,6 +12,27 @@
 //! There is no lock, clock, IO or engine in here. *The law: the caller holds the lock of the queue around a call, stages the journal
 //! records the effects name before it lets go, and then carries out the rest (wake consumers, route dead letters, read pages).*
 //!
+//! ```
+//! use motet_core::queue::{Body, ConsumerId, ConsumerOptions, Effect, Effects, NewEntry, Queue, QueueConfig, Verdict};
+//!
+//! let (mut queue, mut fx) = (Queue::new(QueueConfig::default(), 0), Effects::new());
+//! let worker = ConsumerId(1);
+//! queue.add_consumer(worker, ConsumerOptions { credit: Some(10), ..ConsumerOptions::default() }, &mut fx).unwrap();
+//!
+//! let letter = NewEntry {
+//!     message: "hello", bytes: 5, priority: 0, expires_at_ms: None, deliver_at_ms: None, dedup_id: None, persistent: true,
+//! };
+//! assert_eq!(queue.enqueue(0, letter, &mut fx), Verdict::Enqueued { seq: 1 });
+//! queue.placed(1, 4096, &mut fx); // its record was staged there, under the same lock
+//! assert!(matches!(fx.drain().next(), Some(Effect::Wake(id)) if id == worker));
+//!
+//! let mut window = Vec::new();
+//! let turn = queue.take(0, worker, 100, 64 << 10, &mut window, &mut fx);
+//! assert!(!turn.more && window[0].body == Body::Resident("hello"));
+//! queue.ack(worker, window[0].seq, &mut fx).unwrap();
+//! assert_eq!(fx.drain().next(), Some(Effect::Settled { seq: 1, locator: Some(4096) }));
+//! ```
+//!
 //! **Invariants**
 //! - A sequence number is never used twice, and never changes: a message that comes back has the place it had, by the order key
 //!   (priority descending, sequence ascending).
