@@ -40,6 +40,7 @@ impl Holding {
         let wide = self.seqs.len() > 2 * held as usize + GAPS_MIN;
         if wide {
             self.seqs.retain(|seq| *seq != SETTLED);
+            self.seqs.shrink_to(2 * self.seqs.len() + GAPS_MIN);
         }
         let moved = if wide { self.seqs.len() } else { 0 };
         let base = self.base;
@@ -70,8 +71,8 @@ mod tests {
     fn gaps_are_closed_when_they_outnumber_what_is_held() {
         let mut holding = Holding { base: u32::MAX - 50, ..Holding::default() };
         let positions: Vec<u32> = (0..200).map(|seq| holding.push(seq)).collect();
-        for seq in 1..150 {
-            holding.settle(positions[seq]);
+        for position in &positions[1..150] {
+            holding.settle(*position);
         }
         assert_eq!((holding.oldest(), holding.seqs.len(), holding.count()), (Some(0), 200, 51));
         let moved: Vec<_> = holding.squeeze(51).collect();

@@ -48,7 +48,7 @@
 //! | `config.rs`, `effect.rs`, `stats.rs` | the vocabulary |
 //! | `slot.rs`, `chunk.rs`, `entries.rs` | where messages are |
 //! | `level.rs` | which is next |
-//! | `consumer.rs`, `holding.rs` | who takes, and what they hold |
+//! | `consumer.rs`, `holding.rs`, `dispatch.rs` | who takes, what they hold, whose turn it is |
 //! | `enqueue.rs`, `take.rs`, `settle.rs` | in, out, and back |
 //! | `expiry.rs` | what time does |
 //! | `dedup.rs`, `paging.rs`, `dead_letter.rs` | a duplicate, a deep queue, a message that died |
@@ -59,6 +59,7 @@ mod config;
 mod consumer;
 pub mod dead_letter;
 mod dedup;
+mod dispatch;
 mod effect;
 mod enqueue;
 mod entries;
@@ -85,8 +86,8 @@ pub use settle::{Leaving, Nack, UnknownDelivery};
 pub use stats::QueueStats;
 pub use take::Taking;
 
-use consumer::Consumers;
 use dedup::Dedup;
+use dispatch::Consumers;
 use entries::Entries;
 use level::Levels;
 use paging::Pager;
