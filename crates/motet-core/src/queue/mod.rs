@@ -77,6 +77,7 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 pub use config::{DedupWindow, MemoryWindow, Overflow, QueueConfig, RetryBackoff};
 pub use consumer::{AckMode, ConsumeError, ConsumerOptions};
@@ -95,7 +96,8 @@ use slot::{Slot, State};
 
 /// Ordered messages, competing consumers, settlement in any order. See the module's page for the law of its use.
 pub struct Queue<M> {
-    config: QueueConfig,
+    /// Shared: a hundred thousand sessions are declared alike.
+    config: Arc<QueueConfig>,
     entries: Entries<M>,
     levels: Levels,
     /// (due, sequence): delayed at arrival or waiting for a retry.
@@ -104,7 +106,7 @@ pub struct Queue<M> {
     stuck: VecDeque<(u64, u64, DeadReason)>,
     pager: Pager,
     consumers: Consumers,
-    dedup: Option<Dedup>,
+    dedup: Option<Box<Dedup>>,
     stats: QueueStats,
     last_used_ms: u64,
     /// `QueueExpired` was said for this idle time.
@@ -113,14 +115,14 @@ pub struct Queue<M> {
 
 impl<M: Clone> Queue<M> {
     /// An empty queue. Sequence numbers begin at 1.
-    pub fn new(config: QueueConfig, now_ms: u64) -> Self {
-        Self::starting_after(config, 0, now_ms)
+    pub fn new(config: impl Into<Arc<QueueConfig>>, now_ms: u64) -> Self {
+        Self::starting_after(config.into(), 0, now_ms)
     }
 
-    fn starting_after(config: QueueConfig, last_seq: u64, now_ms: u64) -> Self {
+    fn starting_after(config: Arc<QueueConfig>, last_seq: u64, now_ms: u64) -> Self {
         Self {
             consumers: Consumers::new(config.single_active_consumer),
-            dedup: config.dedup.map(Dedup::new),
+            dedup: config.dedup.map(Dedup::boxed),
             config,
             entries: Entries::starting_at(last_seq + 1),
             levels: Levels::default(),

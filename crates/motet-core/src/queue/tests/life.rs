@@ -55,3 +55,44 @@ fn a_recovered_queue_keeps_numbers_order_and_marks() {
     assert_eq!(bench.take(1, 9), [9]);
     assert_eq!(bench.put(message(0)), Verdict::Enqueued { seq: 1_001 });
 }
+
+#[test]
+fn a_policy_changes_limits_but_not_what_was_declared() {
+    let mut bench = with(|config| config.max_priority = 3);
+    bench.fill(3);
+    let policy = QueueConfig { max_messages: Some(1), max_priority: 9, durable: false, ..QueueConfig::default() };
+    bench.queue.reconfigure(policy);
+    assert_eq!((bench.queue.config().max_priority, bench.queue.config().durable), (3, true));
+    bench.fill(1);
+    assert_eq!((bench.queue.stats().ready, bench.queue.stats().dropped_total), (1, 3));
+}
+
+#[test]
+fn a_restart_delivers_what_was_left_in_the_same_order() {
+    let mut bench = with(|config| config.max_priority = 9);
+    for n in 1..=300 {
+        bench.put(NewEntry { priority: (n * 7 % 10) as u8, persistent: true, ..message(n) });
+    }
+    bench.consumer(1, None);
+    for seq in bench.take(1, 100).into_iter().step_by(2) {
+        bench.ack(1, seq);
+    }
+    let entries = bench.queue.entries.iter().map(|(seq, slot)| RecoveredEntry {
+        seq,
+        locator: seq,
+        bytes: slot.bytes,
+        priority: slot.priority,
+        expires_at_ms: None,
+        deliver_at_ms: None,
+        delivery_count: 0,
+        may_have_been_sent: slot.state() == State::Unacked,
+    });
+    let queue = Queue::recover(bench.queue.config().clone(), entries, 300, 0);
+    let mut after = Bench { queue, fx: Effects::new(), now: 0 };
+    bench.queue.remove_consumer(0, ConsumerId(1), Some(Leaving::Orderly), &mut bench.fx);
+    bench.consumer(2, None);
+    after.consumer(2, None);
+    let story = |taken: Vec<Taken<u64>>| -> Vec<_> { taken.iter().map(|t| (t.seq, t.redelivered)).collect() };
+    let (before, after) = (story(bench.taken(2, 999)), story(after.taken(2, 999)));
+    assert_eq!((before.len(), &before), (250, &after));
+}
