@@ -2,7 +2,7 @@
 
 use crate::mapping::{self, FACE};
 use crate::packet::{PacketIdentifier, Properties, PropertiesBuf, PublishHead, QoS, SubscriptionIdentifier, Version};
-use bytes::{Bytes, BytesMut};
+
 use motet_core::mailbox::{Direct, Grant};
 use motet_core::message::{Batch, Message};
 use motet_core::name::Name;
@@ -161,10 +161,10 @@ fn frame_key(version: Version, retained: bool, retain_as_published: bool) -> u32
     u32::from(FACE.0) << 8 | version << 2 | u32::from(retained) << 1 | u32::from(retain_as_published)
 }
 
-/// Keeps the imports honest: what a shared encoding is made of.
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bytes::{Bytes, BytesMut};
     use motet_core::message::{BatchBuilder, MessageParts, PublisherId};
     use std::sync::Arc;
 

@@ -225,6 +225,7 @@ impl<E: Engine> Core<E> {
             (Some(will), before) => {
                 let message = MessageRef::new(will.batch.clone(), 0);
                 let mut value = will.delay_secs.to_le_bytes().to_vec();
+                value.extend_from_slice(&will.expiry_secs.unwrap_or(u32::MAX).to_le_bytes());
                 encode_stored_head(&message, &mut value);
                 value.extend_from_slice(message.payload());
                 state.will_locator = Some(stage.put(session.id(), &[key::WILL], &value, before));
@@ -452,7 +453,13 @@ impl<E: Engine> Core<E> {
 
     fn publish_will(&self, now: Now, session: &Session, will: &Will) {
         let route = Route::compute(&self.vhost, will.batch.address());
-        self.publish_along(now, session.id().0, &route, will.batch.clone(), None);
+        let batch = match will.expiry_secs {
+            Some(secs) => {
+                MessageRef::new(will.batch.clone(), 0).expiring(now.wall.after(Duration::from_secs(secs.into())))
+            }
+            None => will.batch.clone(),
+        };
+        self.publish_along(now, session.id().0, &route, batch, None);
         self.counters.wills.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -4,10 +4,9 @@ use super::close::Farewell;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::{Connected, Connection, Flow, State};
-use crate::error::DecodeError;
 use crate::mapping;
 use crate::packet::{
-    Connack, Connect, Encode, Frame, PacketKind, Place, PropertiesBuf, Property, QoS, ReasonCode, Version, Will,
+    Connack, Connect, Encode, Frame, PacketKind, Place, PropertiesBuf, Property, ReasonCode, Version, Will,
 };
 use crate::session::Resumed;
 use motet_core::access::Action as Wish;
@@ -68,7 +67,11 @@ impl Connection {
     }
 
     /// Everything that can be decided without knowing who it is.
-    fn consider<E: Engine>(&self, cx: &mut Context<'_, E>, connect: &Connect<'_>) -> Result<PendingConnect, ReasonCode> {
+    fn consider<E: Engine>(
+        &self,
+        cx: &mut Context<'_, E>,
+        connect: &Connect<'_>,
+    ) -> Result<PendingConnect, ReasonCode> {
         let p = connect.properties;
         // Enhanced authentication is not offered yet [MQTT-4.12.0-1].
         if p.authentication_method().is_some() {
@@ -100,7 +103,7 @@ impl Connection {
             },
             packet_bytes_max: p.maximum_packet_size().map_or(u32::MAX, NonZeroU32::get),
             problem_information: p.request_problem_information().unwrap_or(true),
-            will: connect.will.as_ref().map(|will| core_will(cx, will)).transpose()?,
+            will: connect.will.as_ref().map(core_will).transpose()?,
         })
     }
 
@@ -110,15 +113,13 @@ impl Connection {
         cx.mailbox.pull(&mut pulled);
         for notice in pulled.notices {
             let flow = match notice {
-                Notice::Authenticated(TICKET, answer) => {
-                    match std::mem::replace(&mut self.state, State::Closing) {
-                        State::AwaitAuthentication(pending) => self.admit(cx, *pending, answer),
-                        other => {
-                            self.state = other;
-                            Flow::Continue
-                        }
+                Notice::Authenticated(TICKET, answer) => match std::mem::replace(&mut self.state, State::Closing) {
+                    State::AwaitAuthentication(pending) => self.admit(cx, *pending, answer),
+                    other => {
+                        self.state = other;
+                        Flow::Continue
                     }
-                }
+                },
                 Notice::Authenticated(..) => Flow::Continue,
                 Notice::TakenOver => Flow::Close(Farewell::Silent),
                 Notice::Kicked(_) => match &self.state {
@@ -241,7 +242,7 @@ fn refuse(version: Version, code: ReasonCode) -> Flow {
     Flow::Close(Farewell::Refused(version, code))
 }
 
-fn core_will<E: Engine>(cx: &Context<'_, E>, will: &Will<'_>) -> Result<CoreWill, ReasonCode> {
+fn core_will(will: &Will<'_>) -> Result<CoreWill, ReasonCode> {
     let address = mqtt::decode_name(will.topic).map_err(|_| ReasonCode::TopicNameInvalid)?;
     if super::inbound::is_ours(&address) {
         return Err(ReasonCode::TopicNameInvalid);
@@ -254,16 +255,9 @@ fn core_will<E: Engine>(cx: &Context<'_, E>, will: &Will<'_>) -> Result<CoreWill
         origin: origin.as_properties().raw(),
         reliability: mapping::reliability(will.qos),
         retain: will.retain,
-        // The interval begins when the will is published; until then it only bounds how late that may be.
-        expires_at: mapping::expires_at(cx.now, will.properties.message_expiry_interval()),
+        expires_at: None,
         properties,
     });
-    debug_assert!(will.qos <= QoS::ExactlyOnce);
-    Ok(CoreWill { batch: builder.finish(address, PublisherId::default(), mapping::FACE), delay_secs })
-}
-
-impl From<DecodeError> for Farewell {
-    fn from(error: DecodeError) -> Self {
-        Farewell::Broken(error)
-    }
+    let batch = builder.finish(address, PublisherId::default(), mapping::FACE);
+    Ok(CoreWill { batch, delay_secs, expiry_secs: will.properties.message_expiry_interval() })
 }

@@ -211,7 +211,8 @@ impl Connected {
             return;
         }
         let batch = run.builder.finish(run.known.name.clone(), self.publisher.id(), mapping::FACE);
-        let keys: Vec<_> = ids.iter().filter(|(qos, _)| *qos == QoS::ExactlyOnce).map(|(_, id)| received_key(*id)).collect();
+        let keys: Vec<_> =
+            ids.iter().filter(|(qos, _)| *qos == QoS::ExactlyOnce).map(|(_, id)| received_key(*id)).collect();
         let notes: Vec<_> = keys.iter().map(|key| Note::Put { key, value: &[] }).collect();
         let receipt = cx.core.publish(cx.now, &self.publisher, &run.known, batch, Some((&self.handle, &notes)));
         if let Some(position) = receipt.position
@@ -267,7 +268,8 @@ impl Connected {
             return;
         }
         let ids = std::mem::take(&mut self.inbound.released);
-        let keys: Vec<_> = ids.iter().filter(|id| self.inbound.received.remove(&id.get())).map(|id| received_key(*id)).collect();
+        let keys: Vec<_> =
+            ids.iter().filter(|id| self.inbound.received.remove(&id.get())).map(|id| received_key(*id)).collect();
         self.inbound.unanswered = self.inbound.unanswered.saturating_sub(keys.len());
         let notes: Vec<_> = keys.iter().map(|key| Note::Delete { key }).collect();
         let position = cx.core.note(&self.handle, &notes);
@@ -336,7 +338,8 @@ impl Connected {
                 ids.iter().for_each(|id| Pubrel::new(*id, ReasonCode::Success).encode(version, cx.out.tail()));
             }
             Reply::Suback { identifier, codes, replays } => {
-                let suback = Suback { packet_identifier: identifier, properties: Properties::EMPTY, reason_codes: codes };
+                let suback =
+                    Suback { packet_identifier: identifier, properties: Properties::EMPTY, reason_codes: codes };
                 suback.encode(version, cx.out.tail());
                 self.outbound.replays.extend(replays);
                 // The walk over last values begins at the next pull.

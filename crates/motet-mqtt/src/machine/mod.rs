@@ -142,13 +142,7 @@ impl Connection {
 }
 
 impl Connected {
-    fn packet<E: Engine>(
-        &mut self,
-        config: &Config,
-        cx: &mut Context<'_, E>,
-        frame: Frame<'_>,
-        behind: usize,
-    ) -> Flow {
+    fn packet<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, frame: Frame<'_>, behind: usize) -> Flow {
         let version = self.version;
         if frame.kind == PacketKind::Publish {
             return match Publish::decode(frame, version) {
@@ -160,8 +154,8 @@ impl Connected {
         self.flush_run(cx);
         let flow = match frame.kind {
             PacketKind::Puback => self.puback(frame),
-            PacketKind::Pubrec => self.pubrec(cx, frame),
-            PacketKind::Pubrel => self.pubrel(cx, frame),
+            PacketKind::Pubrec => self.pubrec(frame),
+            PacketKind::Pubrel => self.pubrel(frame),
             PacketKind::Pubcomp => self.pubcomp(frame),
             PacketKind::Subscribe => self.subscribe(cx, frame),
             PacketKind::Unsubscribe => self.unsubscribe(cx, frame),

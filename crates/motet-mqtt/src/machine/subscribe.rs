@@ -64,7 +64,8 @@ impl Connected {
         frame: Frame<'_>,
     ) -> Result<Flow, DecodeError> {
         let unsubscribe = Unsubscribe::decode(frame, self.version)?;
-        let patterns: Vec<_> = unsubscribe.topic_filters.iter().map(|filter| mqtt::decode_pattern(filter).ok()).collect();
+        let patterns: Vec<_> =
+            unsubscribe.topic_filters.iter().map(|filter| mqtt::decode_pattern(filter).ok()).collect();
         let known: Vec<Pattern> = patterns.iter().flatten().cloned().collect();
         let (found, position) = cx.core.unsubscribe(&self.handle, &known);
         let mut found = found.into_iter();
@@ -96,7 +97,7 @@ fn wish(subscription: &Subscription<'_>, identifier: Option<u32>) -> Result<(Pat
 /// [MQTT-3.3.1-9, -10, -11] Retain Handling 0 always, 1 for a new subscription, 2 never.
 fn replays_now(handling: RetainHandling, answer: Subscribed) -> bool {
     match handling {
-        RetainHandling::SendAtSubscribe => true,
+        RetainHandling::Send => true,
         RetainHandling::SendIfNew => answer == Subscribed::New,
         RetainHandling::DoNotSend => false,
     }

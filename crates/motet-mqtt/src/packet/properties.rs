@@ -43,6 +43,12 @@ impl<'a> Properties<'a> {
         Ok(Self { raw, present })
     }
 
+    /// A block that was validated when it came in and holds nothing of `PublishHead::PER_SUBSCRIBER`; to be written, not
+    /// looked into.
+    pub(crate) fn forwarded(raw: &'a [u8]) -> Self {
+        Self { raw, present: PropertySet::NONE }
+    }
+
     /// Every property, in the order of the wire.
     pub fn iter(&self) -> impl Iterator<Item = Property<'a>> + use<'a> {
         let mut reader = Reader::new(self.raw);
