@@ -50,7 +50,7 @@ def test_paho_gets_what_it_missed(server, paho, name):
 
 
 @pytest.mark.parametrize("new_ports", [False, True])
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 def test_session_outlives_the_server(own_server, peer, name, how, new_ports):
     for version in (4, 5):
         one, _ = resume(peer, own_server, f"{name}{version}", version)
@@ -135,7 +135,7 @@ def test_qos_2_delivery_resumes_at_pubrel(server, peer, name, version):
     one.nothing_for(0.2)
 
 
-@pytest.mark.parametrize("restart", [None, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("restart", [None, signal.SIGTERM, signal.SIGKILL], ids=["no restart", "SIGTERM", "SIGKILL"])
 def test_qos_2_publish_resumes_after_a_break(own_server, peer, name, restart):
     receiver, _ = resume(peer, own_server, name + "r", 5)
     receiver.subscribe(name, qos=2)
@@ -159,7 +159,7 @@ def test_qos_2_publish_resumes_after_a_break(own_server, peer, name, restart):
     receiver.nothing_for(0.5)
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["SIGTERM", "SIGKILL"])
 def test_in_flight_messages_outlive_the_server(own_server, peer, name, how):
     one, _ = resume(peer, own_server, name, 5)
     one.subscribe(name, qos=2)
