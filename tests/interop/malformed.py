@@ -36,7 +36,7 @@ FIRST = [
     ("a line of text", 5, b"HELO example.org\r\n", WRONG),
     ("unknown protocol name", 5, connect_bytes(name=b"MQXX"), (*WRONG, 0x84)),  # [MQTT-3.1.2-1]
     ("empty protocol name", 5, connect_bytes(name=b""), (*WRONG, 0x84)),
-    ("level 5 under the name of 3.1", 5, connect_bytes(name=b"MQIsdp"), (*WRONG, 0x84)),
+    ("level 5 under the name of 3.1", 5, connect_bytes(name=b"MQIsdp"), (*WRONG, 0x84, 1)),
     ("reserved flag of CONNECT", 5, connect_bytes(flags=0x03), WRONG),  # [MQTT-3.1.2-3]
     ("reserved flag of CONNECT in 3.1.1", 4, connect_bytes(level=4, flags=0x03, props=b""), CLOSE),
     ("bad fixed header flags of CONNECT", 5, b"\x11" + connect_bytes()[1:], WRONG),

@@ -15,9 +15,9 @@ def bystander(server, peer, name):
     """Somebody who is served before, meanwhile and afterwards."""
     one = peer(server)
     one.connect(name + "bystander")
-    one.subscribe(name)
+    one.subscribe(name + "bystander")
     yield one
-    one.publish(name, b"still served", qos=1)
+    one.publish(name + "bystander", b"still served", qos=1)
     assert one.message().payload == b"still served"
     other = peer(server, version=4)
     other.connect(name + "newcomer")
