@@ -25,7 +25,7 @@ def sub(server, peer, name):
 
     def start(version, topic, *more):
         """Starts mosquitto_sub and returns once its subscription is in force."""
-        process = subprocess.Popen(["mosquitto_sub", "-d", *arguments(server, version, topic, "-W", "15", *more)],
+        process = subprocess.Popen(["stdbuf", "-oL", "mosquitto_sub", "-d", *arguments(server, version, topic, "-W", "15", *more)],
                                    stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0)
         started.append(process)
         for line in process.stdout:
