@@ -32,14 +32,17 @@ class Server:
     """A server process on a data directory that outlives it."""
 
     name = "?"
+    websocket_bytes_max = 1_000_000  # the largest payload that the tests send over WebSocket
 
-    def __init__(self, directory, settings=None, data_dir=None, save_often=False):
+    def __init__(self, directory, settings=None, data_dir=None, save_often=False,
+                 bounded_queues=False):
         self.directory = Path(directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.data_dir = Path(data_dir) if data_dir else self.directory / "data"
         self.data_dir.mkdir(exist_ok=True)
         self.settings = settings or ""
         self.save_often = save_often  # for Mosquitto, which saves at its end unless asked to do it after every change
+        self.bounded_queues = bounded_queues  # for Mosquitto again: Motet's are bounded anyway
         self.process, self.ports, self.starts = None, {}, 0
 
     # -- addresses, as (host, port); WebSocket as a URL
@@ -145,6 +148,7 @@ class Motet(Server):
 
 class Mosquitto(Server):
     name = "mosquitto"
+    websocket_bytes_max = 70_000
 
     def command(self):
         if not self.ports:
@@ -158,7 +162,7 @@ persistence true
 persistence_location {self.data_dir}/
 autosave_on_changes {str(self.save_often).lower()}
 autosave_interval {1 if self.save_often else 1800}
-max_queued_messages 0
+max_queued_messages {1000 if self.bounded_queues else 0}
 max_inflight_messages 200
 max_topic_alias 10
 listener {self.ports['mqtt']} 127.0.0.1

@@ -8,6 +8,7 @@ import mqtt from 'mqtt'
 const url = process.env.MQTT_URL
 const version = Number(process.env.MQTT_VERSION)
 const five = version === 5
+const largest = Number(process.env.LARGEST_PAYLOAD ?? 1_000_000)
 const opened = []
 
 function name () {
@@ -47,7 +48,7 @@ for (const qos of [0, 1, 2]) {
     const granted = await receiver.subscribeAsync(topic + '/#', { qos })
     assert.equal(granted[0].qos, qos)
     const sender = await client()
-    const sizes = [0, 64, 1_000_000]
+    const sizes = [0, 64, largest]
     for (const size of sizes) await sender.publishAsync(topic + '/' + size, Buffer.alloc(size, 'x'), { qos })
     for (const size of sizes) {
       const found = await receiver.next()
