@@ -34,7 +34,7 @@ def pytest_collection_modifyitems(config, items):
         name = item.nodeid.rpartition("interop/")[2]
         for start, reason in LIMITS.items():
             if name == start or name.startswith(start + "["):
-                item.add_marker(pytest.mark.xfail(reason=reason, strict=True))
+                item.add_marker(pytest.mark.xfail(reason=reason, strict=not reason.startswith("sometimes")))
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """What Mosquitto 2.0 does not do, so that `--server mosquitto` checks our tests and not that broker.
 
-Test (with or without its parameters) -> reason. Each is expected to fail; one that passes after all is reported.
+Test (with or without its parameters) -> reason. Each is expected to fail; one that passes after all is reported,
+except where the reason begins with "sometimes".
 """
 
 CLOSES_SILENTLY = "closes without saying why"
@@ -19,7 +20,7 @@ LIMITS = {
     "test_session.py::test_in_flight_messages_outlive_the_server[SIGKILL]": "saves handshakes only at its end",
     "test_session.py::test_takeover_ends_the_older_connection_with_its_reason": CLOSES_SILENTLY,
     "test_will.py::test_will_is_published_after_a_protocol_error": "forgets the will of who breaks the rules",
-    "test_web.py::test_packets_may_be_spread_over_frames_and_share_them": "answers only the first packet of a frame in time",
+    "test_web.py::test_packets_may_be_spread_over_frames_and_share_them": "sometimes answers only the first packet of a frame",
     "test_web.py::test_wrong_frames_close_the_connection": TOLERATES,
     "test_web.py::test_page_of_another_site_is_refused": "asks nobody where he comes from",
     "test_web.py::test_foreign_host_name_is_refused": "asks nobody where he goes to",
