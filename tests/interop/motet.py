@@ -131,7 +131,7 @@ class Motet(Server):
             lines.append(f'[[listener]]\naddress = "{address}"\nprotocol = "{protocol}"')
         config = self.directory / "motet.toml"
         config.write_text("\n".join(lines) + "\n")
-        return [os.environ["MOTET_BIN"], "--config", str(config)]
+        return [os.path.abspath(os.environ["MOTET_BIN"]), "--config", str(config)]
 
     def environment(self):
         # Overrides that a developer has set for himself must not leak into the tests.
