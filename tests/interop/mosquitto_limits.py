@@ -47,6 +47,8 @@ LIMITS = {
     AFTER + "[DISCONNECT with flags (v5)]": CLOSES_SILENTLY,
     AFTER + "[DISCONNECT with an unknown reason (v5)]": CLOSES_SILENTLY,
     AFTER + "[remaining length of five bytes (v5)]": CLOSES_SILENTLY,
+    "drills/test_kill.py::test_acknowledged_messages_survive[SIGTERM]":
+        "sometimes delivers QoS 2 twice when a publish is repeated after a restart",
     "drills/test_kill.py::test_acknowledged_messages_survive[SIGKILL]": "acknowledges before it has written",
     "drills/test_full_disk.py::test_full_disk_recovers_without_restart": "keeps messages in memory, not on the disk",
 }
