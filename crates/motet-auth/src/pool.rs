@@ -3,6 +3,7 @@
 use parking_lot::{Condvar, Mutex};
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -37,7 +38,8 @@ impl<J: Send + 'static> Pool<J> {
             let thread = thread::Builder::new().name(format!("motet-auth-{number}"));
             pool.threads.push(thread.spawn(move || {
                 while let Some(job) = queue.next() {
-                    work(job);
+                    // The panic hook has told of it; the thread lives on for the other jobs.
+                    let _ = panic::catch_unwind(AssertUnwindSafe(|| work(job)));
                 }
             })?);
         }
@@ -85,7 +87,7 @@ impl<J> Drop for Pool<J> {
         for thread in self.threads.drain(..) {
             // The last owner may be something a job let go of, on one of our own threads: it ends by itself.
             if thread.thread().id() != thread::current().id() {
-                // A job that panicked has said so already.
+                // Never an error: panics of jobs are caught on the thread.
                 let _ = thread.join();
             }
         }
@@ -168,5 +170,18 @@ mod tests {
         assert!(pool.submit(given).is_ok());
         give.send(Box::new(pool)).unwrap();
         is_done.recv().unwrap();
+    }
+
+    #[test]
+    fn a_job_that_panics_does_not_end_its_thread() {
+        let (done, is_done) = channel();
+        let pool = Pool::start(1, 2, move |number: u32| {
+            assert!(number != 1, "this panic belongs to a test");
+            done.send(number).unwrap();
+        })
+        .unwrap();
+        assert!(pool.submit(1).is_ok());
+        assert!(pool.submit(2).is_ok());
+        assert_eq!(is_done.recv(), Ok(2));
     }
 }

@@ -201,3 +201,25 @@ impl Drop for Check {
         self.notify(Err(Denied::Busy));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_verified_against_an_account_that_changed_meanwhile_is_neither_told_nor_remembered() {
+        let with = |password: &[u8]| {
+            let mut accounts = Accounts::new();
+            accounts.add("alice", StoredPassword::from_plain(password).unwrap()).unwrap();
+            accounts
+        };
+        let desk = Desk::new(AuthConfig::default(), with(b"old"), Box::new(|| Instant::START)).unwrap();
+        let former = desk.accounts.read().clone();
+        let key = desk.mac.digest(&[b"alice", b"old"]);
+        let login = Login { user: desk.mac.digest(&[b"alice"]), user_and_password: key, from: None };
+        desk.reload(with(b"new"));
+        assert_eq!(desk.settle(&login, "alice", former.get("alice"), true), Err(Denied::Busy));
+        assert_eq!(desk.settle(&login, "alice", None, false), Err(Denied::Busy));
+        assert_eq!(desk.recall(&login), None);
+    }
+}
