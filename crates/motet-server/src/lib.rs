@@ -1,1 +1,3 @@
 //! Sockets, TLS, timers, configuration, the endpoint table.
+
+pub mod config;

@@ -1,0 +1,45 @@
+//! The configuration of a server: what may be set, what it is when nobody sets it, and why.
+//!
+//! ```text
+//! motet.toml ──▶ tree ◀── MOTET_SECTION__KEY, --set section.key=value
+//!                 │ every node remembers where it was written
+//!                 ▼
+//!              sections (doc comment, default and bounds, once per key) ──▶ Config
+//!                 │                                                    └─▶ every problem at once, with its place
+//!                 └──▶ reference: docs/configuration.md and a commented motet.toml
+//! ```
+//! - [`Sources`] says where to look, [`load`] looks; [`ConfigError`] tells an operator what to do.
+//! - `section` holds the table of keys and the macro that writes it; `setting` the values a key can have.
+//! - `sections` is what an operator sees: one file per table of `motet.toml`.
+//! - `exposure` tells what is refused as soon as a listener is not loopback.
+//!
+//! ```
+//! use motet_server::config::{Sources, load};
+//! let mut sources = Sources::default();
+//! sources.set("log.level=debug").unwrap();
+//! let config = load(&sources).unwrap().config;
+//! assert!(config.is_loopback_only());
+//! ```
+
+#[macro_use]
+mod section;
+mod error;
+mod exposure;
+mod load;
+mod nearest;
+pub mod reference;
+mod sections;
+mod setting;
+mod tree;
+mod units;
+
+pub use error::{ConfigError, Origin, Problem};
+pub use exposure::Exposure;
+pub use load::{Loaded, Sources, load};
+pub use section::{Key, Shape};
+pub use sections::{
+    Access, Anonymous, ClientCertificate, Config, Host, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel,
+    Metrics, Mqtt, Protocol, Store, Tls, User, Web,
+};
+pub use setting::Setting;
+pub use units::{ByteSize, Secret};

@@ -1,0 +1,74 @@
+//! `[limits]`
+
+use std::time::Duration;
+
+use crate::config::units::ByteSize;
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+section! {
+    /// Bounds on everything that can grow. What happens at the bound is said with each.
+    pub struct Limits {
+        /// Threads that serve connections; 0 is one per core, which is right unless the machine is shared.
+        worker_threads: u32 = 0, within 0..=1024;
+        /// TLS and WebSocket handshakes at the same time; further ones wait their turn. Handshakes are the costliest
+        /// thing a stranger can ask for, so a storm of them must not take all processors and memory.
+        handshakes_in_progress: u32 = 1024, within 1..=1_000_000;
+        /// Connections of all listeners; at the bound new ones are closed at once. The system's limit of open files
+        /// also holds.
+        connections: u32 = 100_000, within 1..=10_000_000;
+        /// Connections from one address; at the bound new ones from there are closed at once. The default is more
+        /// than one address has outgoing ports toward one port (28,232 on Linux), so that it hinders no honest test
+        /// or proxy, and yet no single machine can take every connection.
+        connections_per_address: u32 = 32_768, within 1..=10_000_000;
+        /// From the connection to its first byte; then it is closed. A client that connects has something to say.
+        first_byte_timeout: Duration = 10 * SECOND, within SECOND..=HOUR;
+        /// From the connection to a complete login (MQTT CONNECT), handshakes included; then it is closed. Enough
+        /// for TLS over a slow mobile network.
+        connect_timeout: Duration = 20 * SECOND, within SECOND..=HOUR;
+        /// How long a peer may take nothing of what waits for it; then it is closed, because its memory is ours.
+        write_timeout: Duration = 30 * SECOND, within SECOND..=HOUR;
+        /// The longest packet a client may send; a longer one closes the connection with the protocol's own error,
+        /// and an MQTT 5 client is told before. 16 MiB lets a picture or a firmware image through, and is what one
+        /// slow sender can hold of our memory. The protocol's own end is 256 MiB.
+        packet_bytes_max: ByteSize = ByteSize::mib(16), within ByteSize::kib(1)..=ByteSize::mib(256);
+        /// Encoded output of one connection; above it no more is taken from its mailbox until the peer reads. As much
+        /// as one write to a socket usually takes.
+        output_buffer_bytes: ByteSize = ByteSize::kib(256), within ByteSize::kib(4)..=ByteSize::mib(64);
+        /// Messages that wait for one subscriber without a queue (QoS 0); beyond it the newest are dropped and
+        /// counted. Takes a burst of 100,000 small messages; memory is used only while a subscriber is slow.
+        mailbox_bytes: ByteSize = ByteSize::mib(16), within ByteSize::kib(4)..=ByteSize::gib(4);
+        /// Messages in one session's queue (QoS 1 and 2); at the bound the publisher is slowed or refused, nothing
+        /// is dropped in silence. A device that sends one a second may be away for eleven days.
+        session_queue_messages: u64 = 1_000_000, within 1..=1_000_000_000;
+        /// The same in bytes; the middle of a long queue is on disk only.
+        session_queue_bytes: ByteSize = ByteSize::gib(1), within ByteSize::kib(64)..=ByteSize(16 << 40);
+        /// Sessions of one user; at the bound a new one is refused. Stops a client that makes up a new identifier
+        /// at each start, and lets a whole fleet share one account.
+        sessions_per_user: u32 = 100_000, within 1..=100_000_000;
+        /// Subscriptions of one session; one more is refused in SUBACK. Wildcards make long lists needless.
+        subscriptions_per_session: u32 = 10_000, within 1..=1_000_000;
+        /// Levels in a topic; a deeper one is refused. Nobody has been seen to need more than a few dozen.
+        topic_levels: u16 = 128, within 1..=1024;
+        /// QoS 1 and 2 messages that one client may have sent without our acknowledgement (MQTT 5 Receive Maximum).
+        /// Keeps a fast link busy while a commit takes some milliseconds.
+        receive_maximum: u16 = 1024, within 1..=65_535;
+        /// Topic aliases one client may set (MQTT 5); 0 offers none. Each costs the memory of a topic.
+        topic_alias_maximum: u16 = 64, within 0..=65_535;
+        /// The longest a session outlives its connection; what a client asks beyond is cut to it, and an MQTT 5
+        /// client is told. A week bridges holidays; without an end, forgotten sessions would fill the disk.
+        session_expiry_max: Duration = 7 * DAY, within Duration::ZERO..=3650 * DAY;
+        /// Retained messages; at the bound a new topic is refused, known ones are still replaced.
+        retained_messages: u64 = 1_000_000, within 0..=1_000_000_000;
+        /// The same in bytes. Retained messages are kept in memory, so that a wildcard finds them at once.
+        retained_bytes: ByteSize = ByteSize::mib(512), within ByteSize(0)..=ByteSize(1 << 40);
+        /// Bytes accepted but not yet on disk; above it the publishers of durable messages are not read from until
+        /// the disk has caught up. About what a good disk writes in a tenth of a second.
+        pending_durable_bytes: ByteSize = ByteSize::mib(64), within ByteSize::mib(1)..=ByteSize::gib(16);
+        /// How long a stop waits for clients and disk; then it exits all the same. Shorter than the patience of
+        /// service managers, which is often 30 seconds or more.
+        drain_timeout: Duration = 10 * SECOND, within Duration::ZERO..=HOUR;
+    }
+}

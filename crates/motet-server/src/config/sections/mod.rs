@@ -1,0 +1,51 @@
+//! The keys an operator sees. Each file is one table of `motet.toml`; the doc comments are the reference page.
+
+mod access;
+mod limits;
+mod listener;
+mod log;
+mod mqtt;
+mod store;
+mod tls;
+mod web;
+
+use std::path::PathBuf;
+
+pub use access::{Access, Anonymous, User};
+pub use limits::Limits;
+pub use listener::{Host, ListenAddress, Listener, Protocol};
+pub use log::{Log, LogFormat, LogLevel};
+pub use mqtt::Mqtt;
+pub use store::Store;
+pub use tls::{ClientCertificate, Tls};
+pub use web::{Metrics, Web};
+
+section! {
+    /// The configuration of one server.
+    pub struct Config {
+        /// Where everything durable lives: the journal, accounts, the self-signed certificate. A relative path
+        /// starts at the working directory, so that a first run leaves its traces where it was started.
+        data_dir: PathBuf = "./motet-data".into();
+        /// What the server says about itself.
+        log: Log = Log::default();
+        /// Where the server listens. Naming one listener replaces all the default ones, which are loopback: nobody
+        /// else can connect until the configuration says so.
+        listener: Vec<Listener> = Listener::defaults();
+        /// Certificates of every TLS listener that has no `tls` table of its own.
+        tls: Tls = Tls::default();
+        /// Who may log in with a password. None at first: on loopback nobody needs to.
+        user: Vec<User> = Vec::new();
+        /// Who is let in without a login.
+        access: Access = Access::default();
+        /// Bounds on everything that can grow.
+        limits: Limits = Limits::default();
+        /// What MQTT clients are offered.
+        mqtt: Mqtt = Mqtt::default();
+        /// The durable store.
+        store: Store = Store::default();
+        /// HTTP and WebSocket.
+        web: Web = Web::default();
+        /// Figures for Prometheus.
+        metrics: Metrics = Metrics::default();
+    }
+}

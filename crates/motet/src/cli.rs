@@ -1,0 +1,110 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use motet_server::config::{ConfigError, Loaded, Sources, load};
+
+/// One messaging server for many protocols.
+#[derive(Debug, Parser)]
+#[command(name = "motet", version)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) configuration: Configuration,
+    /// What to do; without a command the server runs.
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Args)]
+pub(crate) struct Configuration {
+    /// The configuration file; motet.toml in the working directory when not given.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Sets one key, as section.key=value; may be given several times and wins over file and environment.
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    set: Vec<String>,
+    /// The folder for everything durable, as --set data_dir=DIR.
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<String>,
+}
+
+impl Configuration {
+    /// Reads file, environment and options, in this order; the later one wins.
+    pub(crate) fn load(&self) -> Result<Loaded, ConfigError> {
+        let mut sources = Sources::new(self.config.clone());
+        sources.environment(std::env::vars_os())?;
+        for assignment in &self.set {
+            sources.set(assignment)?;
+        }
+        if let Some(data_dir) = &self.data_dir {
+            sources.option("--data-dir", "data_dir", data_dir);
+        }
+        load(&sources)
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server (the same as no command).
+    Run,
+    /// Check the configuration, or print its reference.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Ask a running server how it is.
+    Status(Status),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Say whether the configuration is good and what it comes to, or what is wrong with it (exit status 1).
+    Check,
+    /// Print every key with its meaning, default and bounds.
+    Reference {
+        /// A page to read, or a motet.toml to start from.
+        #[arg(long, value_enum, default_value_t = Format::Markdown)]
+        format: Format,
+    },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Markdown,
+    Toml,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// An HTTP listener of the server.
+    #[arg(long, default_value = "http://127.0.0.1:8080")]
+    pub(crate) url: String,
+    /// Answer in JSON, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn global_options_are_taken_before_and_after_the_command() {
+        for line in [
+            ["motet", "--set", "log.level=debug", "config", "check"],
+            ["motet", "config", "check", "--set", "log.level=debug"],
+        ] {
+            let arguments = Arguments::try_parse_from(line).unwrap();
+            assert_eq!(arguments.configuration.set, ["log.level=debug"]);
+        }
+    }
+}

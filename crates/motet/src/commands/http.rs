@@ -1,0 +1,84 @@
+//! The little of HTTP that a status needs: one GET over plain TCP, bounded in time and size.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::time::Duration;
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+/// Aggregated metrics are some kilobytes; more than this is not our server.
+const RESPONSE_BYTES_MAX: u64 = 4 << 20;
+
+/// An answer, its body as text.
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) body: String,
+}
+
+/// Host and port of `http://host[:port]`; the port is 80 when it is not named.
+pub(crate) fn authority(url: &str) -> Option<String> {
+    let authority = url.strip_prefix("http://")?.trim_end_matches('/');
+    let host_ends = authority.rfind(']').unwrap_or(0);
+    if authority.is_empty() || authority.contains(['/', '@', ' ', '\r', '\n']) {
+        return None;
+    }
+    Some(if authority[host_ends..].contains(':') { authority.into() } else { format!("{authority}:80") })
+}
+
+/// Asks for `path`.
+pub(crate) fn get(authority: &str, path: &str) -> io::Result<Response> {
+    let mut stream = connect(authority)?;
+    // HTTP/1.0 spares us the chunks: the body ends with the connection [RFC 9112 §6.3].
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
+    let mut response = Vec::new();
+    stream.take(RESPONSE_BYTES_MAX).read_to_end(&mut response)?;
+    parse(&String::from_utf8_lossy(&response)).ok_or_else(|| io::Error::other("the answer is not HTTP"))
+}
+
+fn connect(authority: &str) -> io::Result<TcpStream> {
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for address in authority.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, TIMEOUT) {
+            Ok(stream) => {
+                stream.set_read_timeout(Some(TIMEOUT))?;
+                stream.set_write_timeout(Some(TIMEOUT))?;
+                return Ok(stream);
+            }
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn parse(response: &str) -> Option<Response> {
+    let (head, body) = response.split_once("\r\n\r\n")?;
+    let status = head.strip_prefix("HTTP/1.")?.split(' ').nth(1)?.get(..3)?.parse().ok()?;
+    Some(Response { status, body: body.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_authority_of_a_url_has_a_port() {
+        for (url, expected) in [
+            ("http://127.0.0.1:8080", Some("127.0.0.1:8080")),
+            ("http://localhost/", Some("localhost:80")),
+            ("http://[::1]", Some("[::1]:80")),
+            ("http://[::1]:8080", Some("[::1]:8080")),
+            ("https://localhost", None),
+            ("http://", None),
+            ("http://host/path", None),
+        ] {
+            assert_eq!(authority(url).as_deref(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_answer_has_a_status_and_a_body() {
+        let response = parse("HTTP/1.1 503 Service Unavailable\r\nA: b\r\n\r\nstarting\n").unwrap();
+        assert_eq!((response.status, response.body.as_str()), (503, "starting\n"));
+        assert!(parse("SSH-2.0\r\n\r\n").is_none());
+        assert!(parse("HTTP/1.1\r\n\r\n").is_none());
+    }
+}

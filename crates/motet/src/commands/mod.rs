@@ -1,0 +1,23 @@
+//! What can be asked of this program, a file each.
+
+mod config;
+mod http;
+mod run;
+mod status;
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use crate::cli::{Arguments, Command};
+
+/// What ends the program with a complaint and exit status 1.
+pub(crate) type Failure = Box<dyn Error>;
+
+/// Does what the command line asks.
+pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
+    match arguments.command {
+        None | Some(Command::Run) => run::run(&arguments.configuration),
+        Some(Command::Config { command }) => config::config(&command, &arguments.configuration),
+        Some(Command::Status(status)) => status::status(&status),
+    }
+}
