@@ -90,7 +90,7 @@ mod tests {
     use crate::spelling::mqtt;
 
     fn rule(who: Who, filter: &str, allow: bool) -> Rule {
-        Rule { who, action: None, names: mqtt::decode_pattern(filter.as_bytes()).expect("a filter"), allow }
+        Rule { who, action: None, names: mqtt::decode_pattern(filter).expect("a filter"), allow }
     }
 
     #[test]
@@ -99,12 +99,12 @@ mod tests {
             vec![rule(Who::User("ann".into()), "home/#", true), rule(Who::Everyone, "home/#", false)],
             true,
         );
-        let name = mqtt::decode_name(b"home/door").expect("a topic");
+        let name = mqtt::decode_name("home/door").expect("a topic");
         let ann = rules.check(&Principal::named("ann"), Action::Publish, &name);
         assert_eq!(ann, Verdict { allowed: true, rule: Some(0) });
         let bob = rules.check(&Principal::named("bob"), Action::Publish, &name);
         assert_eq!(bob, Verdict { allowed: false, rule: Some(1) });
-        let other = mqtt::decode_name(b"street").expect("a topic");
+        let other = mqtt::decode_name("street").expect("a topic");
         assert_eq!(
             rules.check(&Principal::anonymous(), Action::Publish, &other),
             Verdict { allowed: true, rule: None }

@@ -1,6 +1,6 @@
 //! The codec of permessage-deflate: raw DEFLATE whose empty last block is left out. [RFC7692-7.2]
 //!
-//! A compressor holds about 300 KiB and an inflater about 50 KiB, so both are made when first needed and, without
+//! A compressor holds about 300 KiB and an inflater 20 to 50 KiB, so both are made when first needed and, without
 //! context takeover, dropped when the connection is idle (`WebSocket::release_idle`).
 
 use bytes::BytesMut;
@@ -14,13 +14,17 @@ pub(crate) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 /// Output is made in pieces of this size at most, so that memory follows what was really produced.
 const PIECE_BYTES: usize = 16 * 1024;
 
+/// How many final blocks one message may have. One is legal and odd; thousands of two bytes each produce nothing that
+/// another bound would count, and each makes us begin anew.
+const FINAL_BLOCKS_MAX: u32 = 16;
+
 /// What this server grants in the negotiation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeflatePolicy {
     /// Keep our window from message to message: compresses small messages better, holds about 300 KiB for every
     /// connection. Off by default for that price.
     pub server_context_takeover: bool,
-    /// Let the client keep its window: holds about 50 KiB for every connection. Off by default.
+    /// Let the client keep its window: holds 20 to 50 KiB for every connection. Off by default.
     pub client_context_takeover: bool,
     /// The base-2 logarithm of our window, 9 to 15. Default 15.
     pub server_max_window_bits: u8,
@@ -67,13 +71,20 @@ pub(crate) struct Inflater {
     pending: bool,
     /// The stream ended with a final block and nothing followed yet. [RFC7692-7.2.3.4]
     ended: bool,
+    /// Final blocks of this message so far.
+    final_blocks: u32,
 }
 
 impl Inflater {
     pub(crate) fn new(deflate: &Deflate) -> Self {
         // zlib reads a stream made with a smaller window too.
         let window_bits = deflate.client_max_window_bits.max(9);
-        Self { stream: Decompress::new_with_window_bits(false, window_bits), pending: false, ended: false }
+        Self {
+            stream: Decompress::new_with_window_bits(false, window_bits),
+            pending: false,
+            ended: false,
+            final_blocks: 0,
+        }
     }
 
     /// Whether a step without new input could still produce output.
@@ -105,6 +116,10 @@ impl Inflater {
             // can only hurt a client that ends its stream and refers to it across messages.
             self.stream.reset(false);
             self.pending = false;
+            self.final_blocks += 1;
+            if self.final_blocks > FINAL_BLOCKS_MAX {
+                return Err(WsError::Deflate);
+            }
         } else if !input.is_empty() && consumed == 0 && produced == 0 {
             return Err(WsError::Deflate);
         }
@@ -115,6 +130,7 @@ impl Inflater {
     pub(crate) fn end_message(&mut self, deflate: &Deflate) {
         self.pending = false;
         self.ended = false;
+        self.final_blocks = 0;
         if deflate.client_no_context_takeover {
             self.stream.reset(false);
         }
@@ -230,6 +246,18 @@ mod tests {
         let mut inflater = Inflater::new(&agreed(false));
         assert_eq!(inflate(&mut inflater, &agreed(false), first, 9).unwrap(), b"Hello");
         assert_eq!(inflate(&mut inflater, &agreed(false), second, 9), Err(WsError::Deflate));
+    }
+
+    #[test]
+    fn a_flood_of_final_blocks_is_damage() {
+        for (blocks, expected) in [(16, Ok(Vec::new())), (17, Err(WsError::Deflate))] {
+            let mut inflater = Inflater::new(&agreed(false));
+            for _ in 0..2 {
+                let message = b"\x03\x00".repeat(blocks);
+                assert_eq!(inflate(&mut inflater, &agreed(false), &message, 100), expected, "{blocks}");
+                inflater.end_message(&agreed(false));
+            }
+        }
     }
 
     #[test]

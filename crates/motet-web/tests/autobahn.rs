@@ -75,22 +75,23 @@ fn category_4_reserved_opcodes_fail_the_connection() {
 #[test]
 fn category_5_fragments_make_messages_and_control_frames_pass_between_them() {
     let (one, two, cont) = (frame(0x01, b"fragment1"), frame(0x80, b"fragment2"), frame(0x00, b"fragment2"));
-    let (ping, whole) = (frame(0x89, b"ping"), said("fragment1fragment2"));
-    let (pong, failed) = (Pong(b"ping".to_vec()), Close(Some(1002)));
+    let ping = frame(0x89, b"ping");
+    let (whole, failed) = (|| said("fragment1fragment2"), || Close(Some(1002)));
+    let pong = || Pong(b"ping".to_vec());
 
-    check("5.1", &[frame(0x09, b"fragment1"), two.clone()], &[failed.clone()]);
-    check("5.2", &[frame(0x0a, b"fragment1"), two.clone()], &[failed.clone()]);
-    check("5.3", &[one.clone(), two.clone()], &[whole.clone()]);
-    check("5.6", &[one.clone(), ping.clone(), two.clone()], &[pong.clone(), whole.clone()]);
-    check("5.9", &[two.clone(), text("Hello")], &[failed.clone()]);
-    check("5.12", &[cont.clone(), text("Hello")], &[failed.clone()]);
-    check("5.15", &[one.clone(), two.clone(), cont.clone(), text("Hello")], &[whole.clone(), failed.clone()]);
-    check("5.18", &[one.clone(), text("fragment2")], &[failed.clone()]);
+    check("5.1", &[frame(0x09, b"fragment1"), two.clone()], &[failed()]);
+    check("5.2", &[frame(0x0a, b"fragment1"), two.clone()], &[failed()]);
+    check("5.3", &[one.clone(), two.clone()], &[whole()]);
+    check("5.6", &[one.clone(), ping.clone(), two.clone()], &[pong(), whole()]);
+    check("5.9", &[two.clone(), text("Hello")], &[failed()]);
+    check("5.12", &[cont.clone(), text("Hello")], &[failed()]);
+    check("5.15", &[one.clone(), two.clone(), cont.clone(), text("Hello")], &[whole(), failed()]);
+    check("5.18", &[one.clone(), text("fragment2")], &[failed()]);
     let middle = frame(0x00, b"-");
     check(
         "5.19",
         &[one.clone(), middle.clone(), ping.clone(), middle.clone(), middle, ping, two],
-        &[pong.clone(), pong, said("fragment1---fragment2")],
+        &[pong(), pong(), said("fragment1---fragment2")],
     );
 }
 
@@ -153,17 +154,17 @@ fn category_6_text_is_utf8_wherever_it_is_cut() {
 
 #[test]
 fn category_7_the_connection_closes_as_the_peer_says() {
-    let normal = Close(Some(1000));
-    check("7.1.1", &[text("Hello"), close(1000, b"")], &[said("Hello"), normal.clone()]);
-    check("7.1.2", &[close(1000, b""), close(1000, b"")], &[normal.clone()]);
-    check("7.1.3", &[close(1000, b""), frame(0x89, b"")], &[normal.clone()]);
-    check("7.1.4", &[close(1000, b""), text("late")], &[normal.clone()]);
-    check("7.1.5", &[frame(0x01, b"frag"), close(1000, b""), frame(0x80, b"ment")], &[normal.clone()]);
+    let normal = || Close(Some(1000));
+    check("7.1.1", &[text("Hello"), close(1000, b"")], &[said("Hello"), normal()]);
+    check("7.1.2", &[close(1000, b""), close(1000, b"")], &[normal()]);
+    check("7.1.3", &[close(1000, b""), frame(0x89, b"")], &[normal()]);
+    check("7.1.4", &[close(1000, b""), text("late")], &[normal()]);
+    check("7.1.5", &[frame(0x01, b"frag"), close(1000, b""), frame(0x80, b"ment")], &[normal()]);
     check("7.3.1", &[frame(0x88, b"")], &[Close(None)]);
     check("7.3.2", &[frame(0x88, b"a")], &[Close(Some(1002))]);
-    check("7.3.3", &[close(1000, b"")], &[normal.clone()]);
-    check("7.3.4", &[close(1000, b"Hello World!")], &[normal.clone()]);
-    check("7.3.5", &[close(1000, &[b'*'; 123])], &[normal]);
+    check("7.3.3", &[close(1000, b"")], &[normal()]);
+    check("7.3.4", &[close(1000, b"Hello World!")], &[normal()]);
+    check("7.3.5", &[close(1000, &[b'*'; 123])], &[normal()]);
     check("7.3.6", &[close(1000, &[b'*'; 124])], &[Close(Some(1002))]);
     check("7.5.1", &[close(1000, b"\xce\xba\xe1\xbd\xb9\xed\xa0\x80")], &[Close(Some(1007))]);
     for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999] {

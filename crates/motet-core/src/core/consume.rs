@@ -146,7 +146,7 @@ impl<E: Engine> Core<E> {
                 }
                 None => {
                     self.counters.damaged.fetch_add(1, Ordering::Relaxed);
-                    q.load_failed(seq);
+                    q.load_failed(seq, fx);
                 }
             }
         }

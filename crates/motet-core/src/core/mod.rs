@@ -214,6 +214,7 @@ impl<E: Engine> Core<E> {
             max_messages: Some(self.limits.session_queue_messages),
             max_bytes: Some(self.limits.session_queue_bytes),
             overflow: crate::queue::Overflow::RejectPublish,
+            resident_only: true,
             durable,
             ..QueueConfig::default()
         }

@@ -133,7 +133,7 @@ impl<E: Engine> Core<E> {
                 session
             }
         };
-        let opened = self.attach(now, &session, expiry, open, present);
+        let opened = self.attach(&session, expiry, open, present);
         drop(shard);
         for will in wills {
             self.publish_will(now, &session, &will);
@@ -179,7 +179,7 @@ impl<E: Engine> Core<E> {
         announce(cell, wakes);
     }
 
-    fn attach(&self, now: Now, session: &Arc<Session>, expiry: Expiry, open: OpenSession<'_>, present: bool) -> Opened {
+    fn attach(&self, session: &Arc<Session>, expiry: Expiry, open: OpenSession<'_>, present: bool) -> Opened {
         let mut stage = session.is_durable().then(|| self.engine.stage_release());
         let mut state = session.state.lock();
         state.generation += 1;

@@ -8,6 +8,9 @@ use super::slot::{Slot, State};
 /// Messages per chunk: small enough for thousands of idle sessions, large enough that its header costs a byte per message.
 pub(super) const CHUNK: u64 = 128;
 
+/// No expiry, for a message among neighbours that have one.
+const NEVER: u64 = u64::MAX;
+
 /// Who holds an unacked message, and where in the holder's list it stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Hold {
@@ -29,7 +32,7 @@ pub(super) struct Chunk<M> {
     slots: Vec<Slot>,
     bodies: Vec<Option<M>>,
     bodies_held: u32,
-    /// 0: never expires.
+    /// `NEVER` where a message does not expire.
     expiries: Vec<u64>,
     holds: Vec<Hold>,
 }
@@ -70,8 +73,8 @@ impl<M> Chunk<M> {
             self.bodies_held += 1;
         }
         if let Some(at) = expires_at {
-            self.expiries.resize(index, 0);
-            self.expiries.push(at.max(1));
+            self.expiries.resize(index, NEVER);
+            self.expiries.push(at);
         }
     }
 
@@ -115,7 +118,7 @@ impl<M> Chunk<M> {
     }
 
     pub(super) fn expires_at(&self, offset: u64) -> Option<u64> {
-        self.expiries.get(self.index(offset)).copied().filter(|at| *at != 0)
+        self.expiries.get(self.index(offset)).copied().filter(|at| *at != NEVER)
     }
 
     pub(super) fn hold(&self, offset: u64) -> Hold {

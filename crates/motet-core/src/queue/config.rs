@@ -29,6 +29,8 @@ pub struct QueueConfig {
     pub dedup: Option<DedupWindow>,
     /// How much of the queue keeps its bodies in memory.
     pub window: MemoryWindow,
+    /// Consumers wait for a paged head instead of being handed its locator: order over progress.
+    pub resident_only: bool,
     /// Whether persistent messages are journalled; without it nothing is ever settled on disk or paged out.
     pub durable: bool,
 }
@@ -49,6 +51,7 @@ impl Default for QueueConfig {
             retry: None,
             dedup: None,
             window: MemoryWindow::default(),
+            resident_only: false,
             durable: true,
         }
     }

@@ -227,6 +227,8 @@ impl Consumers {
         if self.active == Some(index) {
             self.hand_over(fx);
         }
+        // Priorities come from peers: a ring nobody stands in goes, at the latest when somebody leaves.
+        self.rings.retain(|(_, ring)| !ring.is_empty());
         self.forget_if_done(index);
     }
 
@@ -304,9 +306,6 @@ impl Consumers {
             let priority = consumer.options.priority;
             if let Some(at) = self.rings.iter().position(|(ring, _)| *ring == priority) {
                 self.rings[at].1.retain(|member| *member != index);
-                if self.rings[at].1.is_empty() && self.rings.len() > 1 {
-                    self.rings.remove(at);
-                }
             }
         }
     }
@@ -342,6 +341,13 @@ impl Consumers {
     }
 
     /// The consumer found nothing to take.
+    /// Reminds every consumer that has an allotment.
+    pub(super) fn wake_allotted<M>(&self, fx: &mut Effects<M>) {
+        for consumer in self.table.iter().flatten().filter(|consumer| consumer.allotted > 0) {
+            fx.push(Effect::Wake(consumer.id));
+        }
+    }
+
     pub(super) fn clear_allotment(&mut self, index: u32) {
         let allotted = std::mem::take(&mut self.get_mut(index).allotted);
         self.allotted -= u64::from(allotted);
@@ -397,7 +403,7 @@ impl Consumers {
 
     /// The message the consumer has held longest.
     pub(super) fn oldest_held(&self, index: u32) -> Option<u64> {
-        // The front is never `SETTLED`, except never-compacted leftovers of nothing.
+        // `settle` trims the front, so it is never `SETTLED`.
         self.get(index)?.holding.seqs.front().copied()
     }
 

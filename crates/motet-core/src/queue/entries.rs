@@ -36,6 +36,7 @@ impl<M> Entries<M> {
     }
 
     /// Messages that are not gone.
+    #[cfg(test)]
     pub(super) fn len(&self) -> u64 {
         self.live
     }
@@ -191,7 +192,8 @@ impl<M> Entries<M> {
             + self.spare.as_deref().map_or(0, own)
     }
 
-    /// Every message that is not gone, in sequence order. For tests and tools, never on a hot path.
+    /// Every message that is not gone, in sequence order.
+    #[cfg(test)]
     pub(super) fn iter(&self) -> impl Iterator<Item = (u64, &Slot)> {
         let first = self.first_chunk * CHUNK;
         (first..self.next_seq).filter_map(|seq| Some((seq, self.slot(seq)?)))

@@ -30,19 +30,24 @@
 //! | `consumer.rs` | who takes |
 //! | `enqueue.rs`, `take.rs`, `settle.rs` | in, out, and back |
 //! | `expiry.rs` | what time does |
-//! | `dedup.rs`, `paging.rs` | a duplicate, a deep queue |
+//! | `dedup.rs`, `paging.rs`, `dead_letter.rs` | a duplicate, a deep queue, a message that died |
 //! | `lifecycle.rs` | recovery, purge, deletion |
 
 mod chunk;
 mod config;
 mod consumer;
+pub mod dead_letter;
 mod dedup;
+#[cfg(test)]
+mod deep_tests;
 mod effect;
 mod enqueue;
 mod entries;
 mod expiry;
 mod level;
 mod lifecycle;
+#[cfg(test)]
+mod model_tests;
 mod paging;
 mod settle;
 mod slot;

@@ -125,24 +125,60 @@ impl<M: Clone> Queue<M> {
                 self.stats.resident_bytes += bytes;
             }
         }
+        self.head_may_go_on(seq, fx);
         self.read_ahead(fx);
     }
 
-    /// A read that `NeedRead` asked for failed: the message stays paged, and is taken as such.
-    pub fn load_failed(&mut self, seq: u64) {
+    /// The journal has moved the record of an entry. Ignored when the entry is gone.
+    pub fn relocated(&mut self, seq: u64, locator: u64) {
+        if let Some(slot) = self.entries.slot_mut(seq)
+            && slot.locator().is_some()
+        {
+            slot.locator = locator;
+        }
+    }
+
+    /// The head is paged and this queue hands out resident bodies only: asks for it, unless that is under way.
+    pub(super) fn fetch_head(&mut self, head: u64, fx: &mut Effects<M>) {
+        if let Some(slot) = self.entries.slot_mut(head)
+            && !slot.loading()
+            && let Some(locator) = slot.locator()
+        {
+            slot.set_loading(true);
+            self.pager.loading += 1;
+            fx.push(Effect::NeedRead { entries: vec![(head, locator)] });
+        }
+    }
+
+    /// Consumers that stopped in front of `seq` may go on.
+    fn head_may_go_on(&mut self, seq: u64, fx: &mut Effects<M>) {
+        if self.config.resident_only && self.levels.head().is_none_or(|head| head >= seq) {
+            self.consumers.wake_allotted(fx);
+        }
+    }
+
+    /// A read that `NeedRead` asked for failed: the message stays paged, and is taken as such. A queue that hands out
+    /// resident bodies only gives it up when it is at the head. True when it was given up.
+    pub fn load_failed(&mut self, seq: u64, fx: &mut Effects<M>) -> bool {
         self.read_ended();
         if let Some(slot) = self.entries.slot_mut(seq) {
             slot.set_loading(false);
         }
+        let mut given_up = false;
+        if self.config.resident_only
+            && self.levels.head() == Some(seq)
+            && let Some(priority) = self.levels.highest()
+            && self.pop_ready(priority).is_some()
+        {
+            self.finish(seq, true, fx);
+            given_up = true;
+        }
+        self.head_may_go_on(seq, fx);
+        given_up
     }
 
     fn read_ended(&mut self) {
         debug_assert!(self.pager.loading > 0, "each read asked for ends once");
         self.pager.loading = self.pager.loading.saturating_sub(1);
     }
-}
-
-impl<M: Clone> Queue<M> {
-    /// The journal has moved the record of an entry. Ignored when the entry is gone.
-    pub fn relocated(&mut self, _seq: u64, _locator: u64) {}
 }

@@ -95,6 +95,10 @@ impl<M: Clone> Queue<M> {
                 self.consumers.clear_allotment(index);
                 break;
             };
+            if self.config.resident_only && self.entries.body(head).is_none() {
+                self.fetch_head(head, fx);
+                break;
+            }
             let size = self.slot(head).bytes as usize;
             if taking.taken >= max_messages || (taking.taken > 0 && bytes.saturating_add(size) > max_bytes) {
                 taking.more = true;

@@ -2,6 +2,9 @@
 //!
 //! A key is a shortstr of at most 255 bytes. A longer name travels with its key cut at a word and the whole key in the
 //! header [`LONG_KEY_HEADER`], in both directions: see [`short_key`].
+//!
+//! The empty key is one empty word, so a binding `*` takes it. Elsewhere it counts as no word at all; here it is also the
+//! MQTT topic `%`, which the filter `+` must take.
 
 use super::SpellingError;
 use super::escape::{self, Codes};

@@ -47,18 +47,18 @@ fn flat_from_plain(topic: &[u8]) -> Option<Vec<u8>> {
     let mut flat = Vec::with_capacity(topic.len() + 1);
     flat.push(0);
     flat.extend_from_slice(topic);
+    // `start` is where the length of the level at hand goes, right before its first byte.
     let mut start = 0;
-    for at in 1..=flat.len() {
-        if flat.get(at).is_none_or(|&byte| byte == b'/') {
-            let length = at - start - 1;
-            if length >= SHORT_SEGMENT_BYTES {
-                return None;
-            }
-            flat[start] = length as u8;
-            start = at;
-        }
+    for (at, _) in topic.iter().enumerate().filter(|&(_, &byte)| byte == b'/') {
+        flat[start] = short_length(at - start)?;
+        start = at + 1;
     }
+    flat[start] = short_length(topic.len() - start)?;
     Some(flat)
+}
+
+fn short_length(length: usize) -> Option<u8> {
+    (length < SHORT_SEGMENT_BYTES).then_some(length as u8)
 }
 
 /// The segment `level` spells, built in `scratch` if it is not `level` itself.

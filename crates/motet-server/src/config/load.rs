@@ -133,7 +133,7 @@ fn read(file: &Path) -> Result<String, ConfigError> {
 }
 
 fn resolve(text: &str, file: &Path, sources: &Sources) -> Result<Config, ConfigError> {
-    let mut root = tree::parse(text, file).map_err(|problem| ConfigError::Invalid(vec![problem]))?;
+    let mut root = tree::parse(text, file).map_err(|problem| ConfigError::Invalid(vec![*problem]))?;
     let mut problems = Vec::new();
     for one in &sources.overrides {
         lay_over(&mut root, one, &mut problems);

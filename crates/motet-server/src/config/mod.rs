@@ -9,7 +9,7 @@
 //!                 └──▶ reference: docs/configuration.md and a commented motet.toml
 //! ```
 //! - [`Sources`] says where to look, [`load`] looks; [`ConfigError`] tells an operator what to do.
-//! - `section` holds the table of keys and the macro that writes it; `setting` the values a key can have.
+//! - `macros` writes the table of keys, `section` reads it; `setting` and `units` are the values a key can have.
 //! - `sections` is what an operator sees: one file per table of `motet.toml`.
 //! - `exposure` tells what is refused as soon as a listener is not loopback.
 //!
@@ -22,12 +22,13 @@
 //! ```
 
 #[macro_use]
-mod section;
+mod macros;
 mod error;
 mod exposure;
 mod load;
 mod nearest;
 pub mod reference;
+mod section;
 mod sections;
 mod setting;
 mod tree;

@@ -150,8 +150,7 @@ fn toml_list(file: &mut String, list: &Key, keys: &[Key]) {
     toml_text(file, &list.docs);
     toml_text(file, &format!("Written as [[{}]], once per entry, with these keys:", list.name));
     for key in keys {
-        toml_text(file, "");
-        toml_text(file, &format!("{}:", key.name));
+        let _ = writeln!(file, "#\n# {}:", key.name);
         toml_about(file, key);
     }
     for entry in entries(list) {

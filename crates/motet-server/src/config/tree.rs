@@ -75,18 +75,18 @@ impl Value {
 
 /// The tree of a TOML text. `Err` when it is no TOML: what the parser says and where, never the line itself,
 /// which may hold a password.
-pub(super) fn parse(text: &str, file: &Path) -> Result<Node, Problem> {
+pub(super) fn parse(text: &str, file: &Path) -> Result<Node, Box<Problem>> {
     let place = Places { text, file };
     match DeTable::parse(text) {
         Ok(table) => Ok(Node { origin: place.at(0), value: place.table(table.get_ref()) }),
-        Err(error) => Err(Problem {
+        Err(error) => Err(Box::new(Problem {
             origin: place.at(error.span().map_or(0, |span| span.start)),
             key: String::new(),
             wrong: format!("not readable as TOML: {}", error.message().replace('\n', ", ")),
             expected: String::new(),
             remedy: "mend this line; texts need quotes, tables look like [limits], lists of tables like [[listener]]"
                 .into(),
-        }),
+        })),
     }
 }
 

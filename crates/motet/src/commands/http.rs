@@ -81,4 +81,24 @@ mod tests {
         assert!(parse("SSH-2.0\r\n\r\n").is_none());
         assert!(parse("HTTP/1.1\r\n\r\n").is_none());
     }
+
+    #[test]
+    fn a_page_is_fetched_from_a_server() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let authority = listener.local_addr().unwrap().to_string();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut piece = [0; 256];
+                let count = stream.read(&mut piece).unwrap();
+                request.extend_from_slice(&piece[..count]);
+            }
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nok\n").unwrap();
+            String::from_utf8(request).unwrap()
+        });
+        let response = get(&authority, "/healthz").unwrap();
+        assert_eq!((response.status, response.body.as_str()), (200, "ok\n"));
+        assert!(server.join().unwrap().starts_with("GET /healthz HTTP/1.0\r\nHost: 127.0.0.1:"));
+    }
 }

@@ -39,7 +39,7 @@ impl Access {
 section! {
     /// An account. Exactly one of `password` and `password_hash` is set.
     pub struct User {
-        /// The name to log in with.
+        /// The name to log in with. It must be set: the empty default is refused.
         name: String = String::new(), example "\"alice\"";
         /// The password in plain text: for a first try and for tests, because whoever reads the file has it.
         password: Option<Secret> = None, example "\"correct horse battery staple\"";

@@ -112,7 +112,7 @@ pub struct ListenAddress {
 /// not depend on an answer from the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// 127.0.0.1 and [::1], as far as this machine has them.
+    /// `127.0.0.1` and `[::1]`, as far as this machine has them.
     Localhost,
     /// Every interface, IPv4 and IPv6.
     Any,

@@ -1,0 +1,199 @@
+//! A million messages: what they cost in memory and in time.
+
+use std::time::{Duration, Instant};
+
+use super::tests::{Bench, message};
+use super::*;
+
+const MILLION: u64 = 1_000_000;
+
+fn durable(n: u64) -> NewEntry<'static, u64> {
+    NewEntry { persistent: true, bytes: 100, ..message(n) }
+}
+
+/// Enqueues and places `n` durable messages; the locator is the sequence number and a thousand million.
+fn deep(config: QueueConfig, n: u64) -> Bench {
+    let mut bench = Bench::new(config);
+    for seq in 1..=n {
+        bench.put(durable(seq));
+        bench.queue.placed(seq, locator(seq), &mut bench.fx);
+        bench.fx.drain();
+    }
+    bench
+}
+
+fn locator(seq: u64) -> u64 {
+    seq + 1_000_000_000
+}
+
+fn small_window() -> QueueConfig {
+    QueueConfig { window: MemoryWindow { messages: 1_000, bytes: 1 << 30 }, ..QueueConfig::default() }
+}
+
+#[test]
+fn a_paged_out_message_costs_less_than_twenty_four_bytes() {
+    let bench = deep(small_window(), MILLION);
+    assert_eq!(bench.queue.stats().resident, 1_000);
+    let per_message = bench.queue.heap_bytes() as f64 / MILLION as f64;
+    assert!(per_message < 20.0, "{per_message}");
+}
+
+#[test]
+fn with_a_ttl_it_costs_eight_bytes_more() {
+    let bench = deep(QueueConfig { message_ttl_ms: Some(60_000), ..small_window() }, MILLION);
+    let per_message = bench.queue.heap_bytes() as f64 / MILLION as f64;
+    assert!(per_message < 28.0, "{per_message}");
+}
+
+#[test]
+fn head_and_tail_stay_in_memory_and_the_middle_does_not() {
+    let bench = deep(small_window(), 10_000);
+    let resident = |seq| bench.queue.entries.body(seq).is_some();
+    assert!((1..=500).all(resident) && (9_600..=10_000).all(resident));
+    assert!((600..=9_400).all(|seq| !resident(seq)));
+}
+
+#[test]
+fn a_window_in_bytes_pages_large_messages() {
+    let window = MemoryWindow { messages: 1_000_000, bytes: 10_000 };
+    let bench = deep(QueueConfig { window, ..QueueConfig::default() }, 1_000);
+    assert_eq!(bench.queue.stats().resident_bytes, 10_000);
+    assert_eq!(bench.queue.stats().resident, 100);
+}
+
+#[test]
+fn reading_ahead_keeps_a_steady_consumer_out_of_the_journal() {
+    let mut bench = deep(small_window(), 20_000);
+    bench.consumer(1, None);
+    let (mut next, mut paged, mut peak) = (1, 0, 0);
+    while next <= 20_000 {
+        for taken in bench.taken(1, 50) {
+            assert_eq!(taken.seq, next);
+            match taken.body {
+                Body::Resident(body) => assert_eq!(body, next),
+                Body::Paged(at) => {
+                    assert_eq!(at, locator(next));
+                    paged += 1;
+                }
+            }
+            bench.ack(1, next);
+            next += 1;
+        }
+        while let Some(Effect::NeedRead { entries }) =
+            bench.effects().into_iter().find(|effect| matches!(effect, Effect::NeedRead { .. }))
+        {
+            for (seq, at) in entries {
+                assert_eq!(at, locator(seq));
+                bench.queue.loaded(seq, seq, &mut bench.fx);
+            }
+        }
+        peak = peak.max(bench.queue.stats().resident);
+    }
+    assert_eq!(paged, 0);
+    assert!(peak <= 1_256, "{peak}");
+    assert_eq!((bench.queue.stats().resident, bench.queue.stats().resident_bytes), (0, 0));
+}
+
+#[test]
+fn a_slow_read_stalls_nobody_and_may_come_late() {
+    let mut bench = deep(small_window(), 5_000);
+    bench.consumer(1, None);
+    let first: Vec<_> = bench.taken(1, 3_000);
+    assert!(first.iter().any(|taken| matches!(taken.body, Body::Paged(_))), "nobody waited for the journal");
+    let reads: Vec<_> = bench.effects();
+    for effect in reads {
+        if let Effect::NeedRead { entries } = effect {
+            for (seq, _) in entries {
+                if seq % 2 == 0 {
+                    bench.queue.loaded(seq, seq, &mut bench.fx);
+                } else {
+                    bench.queue.load_failed(seq, &mut bench.fx);
+                }
+            }
+        }
+    }
+    let rest: Vec<u64> = std::iter::from_fn(|| bench.take(1, 1).first().copied()).collect();
+    assert_eq!(rest, (3_001..=5_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn what_is_not_placed_yet_stays_in_memory() {
+    let mut bench = Bench::new(small_window());
+    for seq in 1..=3_000 {
+        bench.put(durable(seq));
+    }
+    assert_eq!(bench.queue.stats().resident, 3_000);
+    for seq in 1..=3_000 {
+        bench.queue.placed(seq, locator(seq), &mut bench.fx);
+    }
+    assert_eq!(bench.queue.stats().resident, 1_000);
+}
+
+#[test]
+fn transient_messages_are_never_paged_out() {
+    let mut bench = Bench::new(small_window());
+    bench.fill(3_000);
+    assert_eq!(bench.queue.stats().resident, 3_000);
+}
+
+#[test]
+fn closing_a_channel_returns_a_hundred_thousand_of_a_million_in_no_time() {
+    let mut bench = deep(QueueConfig::default(), MILLION);
+    bench.consumer(1, None);
+    bench.consumer(2, None);
+    let mut held = 0;
+    while held < 100_000 {
+        held += bench.take(1, 100_000 - held).len();
+    }
+    bench.fx.drain();
+    let began = Instant::now();
+    let returned = bench.queue.remove_consumer(0, ConsumerId(1), Some(Leaving::Orderly), &mut bench.fx);
+    let took = began.elapsed();
+    assert_eq!((returned, bench.queue.stats().ready), (100_000, MILLION));
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    let began = Instant::now();
+    let again = bench.taken(2, 100_001);
+    assert!(again.iter().map(|taken| (taken.seq, taken.redelivered)).eq((1..=100_001).map(|n| (n, n <= 100_000))));
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_million_survivors_are_recovered_without_their_bodies() {
+    let survivors = (1..=MILLION).map(|seq| RecoveredEntry {
+        seq,
+        locator: locator(seq),
+        bytes: 100,
+        priority: 0,
+        expires_at_ms: None,
+        deliver_at_ms: None,
+        delivery_count: 0,
+        may_have_been_sent: false,
+    });
+    let queue = Queue::<u64>::recover(small_window(), survivors, MILLION, 0);
+    assert_eq!((queue.stats().ready, queue.stats().resident, queue.last_seq()), (MILLION, 0, MILLION));
+    assert!(queue.heap_bytes() < 20 * MILLION as usize);
+    let mut bench = Bench { queue, fx: Effects::new(), now: 0 };
+    bench.consumer(1, None);
+    let first = bench.effects().into_iter().find_map(|effect| match effect {
+        Effect::NeedRead { entries } => Some(entries[0]),
+        _ => None,
+    });
+    assert_eq!(first, Some((1, locator(1))), "reading begins when somebody is there to take");
+}
+
+#[test]
+fn an_old_message_settled_late_does_not_slow_its_holder() {
+    let mut bench = deep(QueueConfig::default(), 200_000);
+    bench.consumer(1, None);
+    assert_eq!(bench.take(1, 1), [1]);
+    let began = Instant::now();
+    for seq in 2..=200_000 {
+        assert_eq!(bench.take(1, 1), [seq]);
+        bench.ack(1, seq);
+        bench.fx.drain();
+    }
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(bench.queue.heap_bytes() < 64_000, "{}", bench.queue.heap_bytes());
+    bench.ack(1, 1);
+    assert_eq!(bench.queue.stats().messages(), 0);
+}
