@@ -1,3 +1,31 @@
-//! Sockets, TLS, timers, configuration, the endpoint table.
+//! Sockets, TLS, timers, configuration, the endpoint table: all that touches the outside world.
+//!
+//! ```text
+//!   listen ──▶ admission ──▶ endpoint (carrier × machine) ──▶ driver ──▶ machine ──▶ core ──▶ store
+//!                                                              ▲  worker: buffers   registry: who is here
+//!                                                              └─ wheel: timers     telemetry: what happened
+//! ```
+//! Only this crate asks a clock, opens a socket or knows a runtime.
 
 pub mod config;
+
+mod admission;
+mod clock;
+mod driver;
+mod endpoint;
+mod error;
+mod house;
+mod listen;
+mod registry;
+mod server;
+mod telemetry;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod wheel;
+mod worker;
+
+pub use error::ServerError;
+pub use house::{MachineMaker, Parts};
+pub use server::{Bound, Server};
