@@ -89,6 +89,8 @@ pub struct Will {
     pub batch: Arc<Batch>,
     /// Seconds to wait for the session to come back before publishing.
     pub delay_secs: u32,
+    /// Seconds it is worth delivering, counted from when it is published.
+    pub expiry_secs: Option<u32>,
 }
 
 /// The one consumer of a session's queue.

@@ -186,7 +186,10 @@ impl Topics {
         }
         let end = single.map_or(SHARDS, |at| at + 1);
         let mut left = limit;
-        while cursor.shard < end && left > 0 {
+        // A look into a shard is bounded by the tree; so many of them are one page, full or not.
+        let mut looks = 0;
+        while cursor.shard < end && left > 0 && looks < SHARDS {
+            looks += 1;
             let shard = self.shards[cursor.shard].read();
             let after = shard.retained_after(&cursor.pattern, cursor.after.as_ref(), left, |_, value| {
                 left -= 1;

@@ -1,1 +1,28 @@
-//! MQTT 3.1, 3.1.1 and 5.0 as a sans-IO machine.
+//! MQTT 3.1, 3.1.1 and 5.0 as a sans-IO machine over the core.
+//!
+//! ```text
+//!  bytes ─▶ packet::frame ─▶ machine::Connection ─▶ Core: open_session, publish, subscribe, settle, note
+//!  bytes ◀─ packet::Encode ◀────────┴──────────◀─ Core: mailbox, take, durable
+//! ```
+//! | room | what |
+//! |---|---|
+//! | [`packet`] | one file per packet with its codec |
+//! | [`machine`] | what packets mean for a connection |
+//! | `session` | what of it survives |
+//! | [`mapping`] | MQTT messages and Motet messages: kept, translated, lost |
+//! | `frames` | PUBLISH bytes, shared where they are the same |
+//! | [`config`], [`error`] | what an operator decides; what a peer is told |
+//!
+//! Spoken: MQTT 3.1 (MQIsdp), 3.1.1 (OASIS 2014) and 5.0 (OASIS 2019). What 5.0 still lacks is in
+//! `docs/protocols/mqtt.md`.
+
+pub mod config;
+pub mod error;
+mod frames;
+pub mod machine;
+pub mod mapping;
+pub mod packet;
+mod session;
+
+pub use config::Config;
+pub use machine::Connection;

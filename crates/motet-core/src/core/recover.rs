@@ -181,9 +181,11 @@ impl<E: Engine> Core<E> {
 }
 
 fn decode_will(value: &[u8]) -> Option<Will> {
-    let (delay, stored) = value.split_first_chunk::<4>()?;
+    let (delay, rest) = value.split_first_chunk::<4>()?;
+    let (expiry, stored) = rest.split_first_chunk::<4>()?;
+    let expiry_secs = Some(u32::from_le_bytes(*expiry)).filter(|&secs| secs != u32::MAX);
     let message = decode_stored(stored).ok()?;
-    Some(Will { batch: message.batch().clone(), delay_secs: u32::from_le_bytes(*delay) })
+    Some(Will { batch: message.batch().clone(), delay_secs: u32::from_le_bytes(*delay), expiry_secs })
 }
 
 impl Recovery {

@@ -17,6 +17,8 @@ use std::sync::Arc;
 pub struct RetainedPage {
     /// Values to be sent at once: the subscription or the value is transient.
     pub direct: Vec<Queued>,
+    /// How many went into the session's queue.
+    pub queued: usize,
     /// There is another page.
     pub more: bool,
 }
@@ -56,7 +58,7 @@ impl<E: Engine> Core<E> {
     ) -> RetainedPage {
         let mut values = Vec::new();
         let more = self.vhost.topics.retained_page(cursor, limit, |value| values.push(value.message.clone()));
-        let mut page = RetainedPage { direct: Vec::new(), more };
+        let mut page = RetainedPage { more, ..RetainedPage::default() };
         let mut queued = Vec::new();
         for message in values {
             if message.message().expires_at.is_some_and(|at| at <= now.wall) {
@@ -68,6 +70,7 @@ impl<E: Engine> Core<E> {
                 _ => queued.push(value),
             }
         }
+        page.queued = queued.len();
         if !queued.is_empty() {
             self.enqueue_retained(now, handle, queued);
         }

@@ -209,6 +209,15 @@ impl MessageRef {
         if self.batch.pinned_bytes() <= 4 * self.size() as usize + 1024 {
             return self.clone();
         }
+        MessageRef { batch: self.alone(self.message().expires_at), index: 0 }
+    }
+
+    /// The same message in a batch of its own, expiring at `at`.
+    pub fn expiring(&self, at: WallMillis) -> Arc<Batch> {
+        self.alone(Some(at))
+    }
+
+    fn alone(&self, expires_at: Option<WallMillis>) -> Arc<Batch> {
         let m = self.message();
         let mut builder = BatchBuilder::new();
         builder.push(MessageParts {
@@ -216,13 +225,10 @@ impl MessageRef {
             origin: self.origin(),
             reliability: m.reliability,
             retain: m.retain,
-            expires_at: m.expires_at,
+            expires_at,
             properties: m.properties.clone(),
         });
-        MessageRef {
-            batch: builder.finish(self.batch.address.clone(), self.batch.publisher, self.batch.face),
-            index: 0,
-        }
+        builder.finish(self.batch.address.clone(), self.batch.publisher, self.batch.face)
     }
 }
 

@@ -1,20 +1,10 @@
-//! Who takes: consumers, their credit, and the round in which ready messages are allotted to them.
-//!
-//! An allotment is a count, not a set of messages: *you may take n*. It keeps dispatch pull-only (no second mailbox) and fair
-//! (one message each in turn), and costs nothing when a message is removed before it is taken: a consumer that finds nothing
-//! loses its allotment. A consumer stands in the ring of its priority while it has free credit.
+//! A consumer: what it asks for, and its books.
 
-use std::collections::{HashMap, VecDeque};
-
-use super::chunk::Hold;
-use super::effect::{ConsumerId, Effect, Effects};
-use super::entries::Entries;
+use super::effect::ConsumerId;
+use super::holding::Holding;
 
 /// Messages allotted to one consumer at most, so that an unlimited one does not claim the whole queue in one go.
 const ALLOTMENT_MAX: u32 = 256;
-
-/// A held message that was settled out of order.
-const SETTLED: u64 = u64::MAX;
 
 /// How a consumer settles what it takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,134 +50,25 @@ pub enum ConsumeError {
     ExclusivelyUsed,
 }
 
-/// The messages a consumer holds, in delivery order.
-#[derive(Default)]
-struct Holding {
-    seqs: VecDeque<u64>,
-    /// Position of `seqs[0]`, wrapping.
-    base: u32,
-}
-
-impl Holding {
-    fn push(&mut self, seq: u64) -> u32 {
-        self.seqs.push_back(seq);
-        self.base.wrapping_add(self.seqs.len() as u32 - 1)
-    }
-
-    fn settle(&mut self, position: u32) {
-        let index = position.wrapping_sub(self.base) as usize;
-        debug_assert!(self.seqs.get(index).is_some_and(|seq| *seq != SETTLED), "a hold points at its message");
-        self.seqs[index] = SETTLED;
-        while self.seqs.front() == Some(&SETTLED) {
-            self.seqs.pop_front();
-            self.base = self.base.wrapping_add(1);
-        }
-    }
-}
-
+/// One consumer's books.
 pub(super) struct Consumer {
     pub(super) id: ConsumerId,
     pub(super) options: ConsumerOptions,
-    credit: Option<u32>,
-    holding: Holding,
+    pub(super) credit: Option<u32>,
+    pub(super) holding: Holding,
     pub(super) unacked: u32,
     pub(super) allotted: u32,
-    in_ring: bool,
-    paused: bool,
+    pub(super) in_ring: bool,
+    pub(super) paused: bool,
     /// It left but still holds messages: it settles, and receives nothing.
-    departed: bool,
+    pub(super) departed: bool,
     /// Order of arrival, for the hand-over of a single active consumer.
-    arrival: u64,
+    pub(super) arrival: u64,
 }
 
 impl Consumer {
-    fn receives(&self) -> bool {
-        !(self.departed || self.paused || self.options.fetch_only)
-    }
-}
-
-pub(super) struct Consumers {
-    table: Vec<Option<Consumer>>,
-    vacant: Vec<u32>,
-    by_id: HashMap<ConsumerId, u32, foldhash::fast::RandomState>,
-    /// Consumers with free credit per priority, highest first.
-    rings: Vec<(i32, VecDeque<u32>)>,
-    /// Sum of allotments; may exceed the ready messages when some of those left another way.
-    allotted: u64,
-    /// Consumers that are neither departed nor fetch-only.
-    count: u64,
-    arrivals: u64,
-    exclusive: bool,
-    single_active: bool,
-    active: Option<u32>,
-}
-
-impl Consumers {
-    pub(super) fn new(single_active: bool) -> Self {
+    pub(super) fn new(id: ConsumerId, options: ConsumerOptions, arrival: u64) -> Self {
         Self {
-            table: Vec::new(),
-            vacant: Vec::new(),
-            by_id: HashMap::default(),
-            rings: Vec::new(),
-            allotted: 0,
-            count: 0,
-            arrivals: 0,
-            exclusive: false,
-            single_active,
-            active: None,
-        }
-    }
-
-    pub(super) fn count(&self) -> u64 {
-        self.count
-    }
-
-    pub(super) fn allotted(&self) -> u64 {
-        self.allotted
-    }
-
-    pub(super) fn active(&self) -> Option<ConsumerId> {
-        self.get(self.active?).map(|consumer| consumer.id)
-    }
-
-    pub(super) fn find(&self, id: ConsumerId) -> Option<u32> {
-        self.by_id.get(&id).copied()
-    }
-
-    pub(super) fn get(&self, index: u32) -> Option<&Consumer> {
-        self.table.get(index as usize)?.as_ref()
-    }
-
-    fn get_mut(&mut self, index: u32) -> &mut Consumer {
-        self.table[index as usize].as_mut().expect("an index names a consumer while it is in the table")
-    }
-
-    /// Ids of those who consume, in no order that means anything.
-    pub(super) fn ids(&self) -> impl Iterator<Item = ConsumerId> {
-        self.table.iter().flatten().filter(|c| !c.departed && !c.options.fetch_only).map(|c| c.id)
-    }
-
-    pub(super) fn add<M>(
-        &mut self,
-        id: ConsumerId,
-        options: ConsumerOptions,
-        fx: &mut Effects<M>,
-    ) -> Result<(), ConsumeError> {
-        if self.by_id.contains_key(&id) {
-            return Err(ConsumeError::Exists);
-        }
-        if !options.fetch_only {
-            if self.exclusive {
-                return Err(ConsumeError::ExclusivelyUsed);
-            }
-            if options.exclusive && self.count > 0 {
-                return Err(ConsumeError::InUse);
-            }
-            self.exclusive = options.exclusive;
-            self.count += 1;
-        }
-        self.arrivals += 1;
-        let consumer = Consumer {
             id,
             options,
             credit: options.credit,
@@ -197,226 +78,23 @@ impl Consumers {
             in_ring: false,
             paused: false,
             departed: false,
-            arrival: self.arrivals,
-        };
-        let index = self.vacant.pop().unwrap_or(self.table.len() as u32);
-        if index as usize == self.table.len() {
-            self.table.push(None);
-        }
-        self.table[index as usize] = Some(consumer);
-        self.by_id.insert(id, index);
-        if self.single_active && self.active.is_none() && !options.fetch_only {
-            self.active = Some(index);
-            fx.push(Effect::Activated(id));
-        }
-        self.stand_up(index);
-        Ok(())
-    }
-
-    /// The consumer receives nothing more. Its allotment returns; what it holds stays until settled or requeued.
-    pub(super) fn depart<M>(&mut self, index: u32, fx: &mut Effects<M>) {
-        self.sit_down(index);
-        let consumer = self.get_mut(index);
-        if !consumer.departed {
-            consumer.departed = true;
-            if !consumer.options.fetch_only {
-                self.count -= 1;
-                self.exclusive = false;
-            }
-        }
-        if self.active == Some(index) {
-            self.hand_over(fx);
-        }
-        // Priorities come from peers: a ring nobody stands in goes, at the latest when somebody leaves.
-        self.rings.retain(|(_, ring)| !ring.is_empty());
-        self.forget_if_done(index);
-    }
-
-    /// Names the next single active consumer: the highest priority, then the longest waiting.
-    fn hand_over<M>(&mut self, fx: &mut Effects<M>) {
-        let candidates =
-            self.table.iter().enumerate().filter_map(|(index, consumer)| Some((index, consumer.as_ref()?)));
-        let next = candidates
-            .filter(|(_, consumer)| !consumer.departed && !consumer.options.fetch_only)
-            .max_by_key(|(_, consumer)| (consumer.options.priority, std::cmp::Reverse(consumer.arrival)));
-        self.active = next.map(|(index, _)| index as u32);
-        if let Some((index, consumer)) = next {
-            fx.push(Effect::Activated(consumer.id));
-            self.stand_up(index as u32);
+            arrival,
         }
     }
 
-    fn forget_if_done(&mut self, index: u32) {
-        let consumer = self.get_mut(index);
-        if consumer.departed && consumer.unacked == 0 {
-            let id = consumer.id;
-            self.by_id.remove(&id);
-            self.table[index as usize] = None;
-            self.vacant.push(index);
-        }
+    fn receives(&self) -> bool {
+        !(self.departed || self.paused || self.options.fetch_only)
     }
 
-    pub(super) fn set_credit(&mut self, index: u32, credit: Option<u32>) {
-        self.sit_down(index);
-        self.get_mut(index).credit = credit;
-        self.stand_up(index);
-    }
-
-    pub(super) fn set_paused(&mut self, index: u32, paused: bool) {
-        self.sit_down(index);
-        self.get_mut(index).paused = paused;
-        self.stand_up(index);
-    }
-
-    /// Messages the consumer may still be allotted.
-    fn free(&self, index: u32) -> u32 {
-        let Some(consumer) = self.get(index) else { return 0 };
-        if !consumer.receives() || (self.single_active && self.active != Some(index)) {
-            return 0;
-        }
-        let room = ALLOTMENT_MAX.saturating_sub(consumer.allotted);
-        match (consumer.credit, consumer.options.ack) {
+    /// Messages it may still be allotted, the single active one or not.
+    pub(super) fn free(&self) -> u32 {
+        let room = ALLOTMENT_MAX.saturating_sub(self.allotted);
+        match (self.credit, self.options.ack) {
+            _ if !self.receives() => 0,
             (None, _) => room,
             (Some(0), _) => 0,
             (Some(_), AckMode::Auto) => room,
-            (Some(credit), AckMode::Manual) => room.min(credit.saturating_sub(consumer.unacked + consumer.allotted)),
+            (Some(credit), AckMode::Manual) => room.min(credit.saturating_sub(self.unacked + self.allotted)),
         }
-    }
-
-    /// Joins the ring of its priority if it has free credit.
-    fn stand_up(&mut self, index: u32) {
-        if self.free(index) == 0 || self.get_mut(index).in_ring {
-            return;
-        }
-        let consumer = self.get_mut(index);
-        consumer.in_ring = true;
-        let priority = consumer.options.priority;
-        let at = self.rings.partition_point(|(ring, _)| *ring > priority);
-        if self.rings.get(at).is_none_or(|(ring, _)| *ring != priority) {
-            self.rings.insert(at, (priority, VecDeque::new()));
-        }
-        self.rings[at].1.push_back(index);
-    }
-
-    /// Leaves the ring and gives its allotment back to the others.
-    fn sit_down(&mut self, index: u32) {
-        self.clear_allotment(index);
-        let consumer = self.get_mut(index);
-        if std::mem::take(&mut consumer.in_ring) {
-            let priority = consumer.options.priority;
-            if let Some(at) = self.rings.iter().position(|(ring, _)| *ring == priority) {
-                self.rings[at].1.retain(|member| *member != index);
-            }
-        }
-    }
-
-    /// Whether somebody could be allotted one more message.
-    pub(super) fn somebody_free(&self) -> bool {
-        self.rings.iter().any(|(_, ring)| ring.iter().any(|index| self.free(*index) > 0))
-    }
-
-    /// Gives each unallotted ready message to the next in the round. Wakes those that had none, except `taking`.
-    pub(super) fn allot<M>(&mut self, ready: u64, taking: Option<u32>, fx: &mut Effects<M>) {
-        while ready > self.allotted {
-            let Some(at) = self.rings.iter().position(|(_, ring)| !ring.is_empty()) else { return };
-            let index = self.rings[at].1[0];
-            let alone = self.rings[at].1.len() == 1;
-            let free = self.free(index);
-            let share = if alone { (ready - self.allotted).min(u64::from(free)) as u32 } else { free.min(1) };
-            if share > 0 {
-                self.allotted += u64::from(share);
-                let consumer = self.get_mut(index);
-                consumer.allotted += share;
-                if consumer.allotted == share && taking != Some(index) {
-                    fx.push(Effect::Wake(consumer.id));
-                }
-            }
-            if free > share {
-                self.rings[at].1.rotate_left(1);
-            } else {
-                self.rings[at].1.pop_front();
-                self.get_mut(index).in_ring = false;
-            }
-        }
-    }
-
-    /// The consumer found nothing to take.
-    /// Reminds every consumer that has an allotment.
-    pub(super) fn wake_allotted<M>(&self, fx: &mut Effects<M>) {
-        for consumer in self.table.iter().flatten().filter(|consumer| consumer.allotted > 0) {
-            fx.push(Effect::Wake(consumer.id));
-        }
-    }
-
-    pub(super) fn clear_allotment(&mut self, index: u32) {
-        let allotted = std::mem::take(&mut self.get_mut(index).allotted);
-        self.allotted -= u64::from(allotted);
-        self.stand_up(index);
-    }
-
-    /// One message of the allotment was taken (`allotted`), and is held unless it was settled at once.
-    pub(super) fn lend(&mut self, index: u32, seq: u64, allotted: bool) -> Option<Hold> {
-        if allotted {
-            self.allotted -= 1;
-        }
-        let consumer = self.get_mut(index);
-        if allotted {
-            debug_assert!(consumer.allotted > 0, "only what was allotted is taken");
-            consumer.allotted -= 1;
-        }
-        if consumer.options.ack == AckMode::Auto {
-            return None;
-        }
-        consumer.unacked += 1;
-        Some(Hold { consumer: index, position: consumer.holding.push(seq) })
-    }
-
-    /// After a turn of taking: back into the ring if there is room.
-    pub(super) fn took(&mut self, index: u32) {
-        self.stand_up(index);
-    }
-
-    /// A held message is settled or returned.
-    pub(super) fn release<M>(&mut self, hold: Hold, entries: &mut Entries<M>) {
-        let consumer = self.get_mut(hold.consumer);
-        consumer.unacked -= 1;
-        consumer.holding.settle(hold.position);
-        if consumer.holding.seqs.len() > 2 * consumer.unacked as usize + 64 {
-            Self::compact(consumer, hold.consumer, entries);
-        }
-        if consumer.departed {
-            self.forget_if_done(hold.consumer);
-        } else {
-            self.stand_up(hold.consumer);
-        }
-    }
-
-    /// Squeezes out what was settled out of order: at most once per as many settlements.
-    fn compact<M>(consumer: &mut Consumer, index: u32, entries: &mut Entries<M>) {
-        let holding = &mut consumer.holding;
-        holding.seqs.retain(|seq| *seq != SETTLED);
-        for (offset, seq) in holding.seqs.iter().enumerate() {
-            let position = holding.base.wrapping_add(offset as u32);
-            entries.set_hold(*seq, Hold { consumer: index, position });
-        }
-    }
-
-    /// The message the consumer has held longest.
-    pub(super) fn oldest_held(&self, index: u32) -> Option<u64> {
-        // `settle` trims the front, so it is never `SETTLED`.
-        self.get(index)?.holding.seqs.front().copied()
-    }
-
-    /// Everything the consumer holds, in delivery order; it holds nothing afterwards.
-    pub(super) fn release_all(&mut self, index: u32) -> Vec<u64> {
-        let consumer = self.get_mut(index);
-        consumer.unacked = 0;
-        let holding = std::mem::take(&mut consumer.holding);
-        if consumer.departed {
-            self.forget_if_done(index);
-        } else {
-            self.stand_up(index);
-        }
-        holding.seqs.into_iter().filter(|seq| *seq != SETTLED).collect()
     }
 }

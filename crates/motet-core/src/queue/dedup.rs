@@ -13,8 +13,9 @@ pub(super) struct Dedup {
 }
 
 impl Dedup {
-    pub(super) fn new(window: DedupWindow) -> Self {
-        Self { window, seen: HashSet::default(), order: VecDeque::new() }
+    /// Boxed, since most queues have none.
+    pub(super) fn boxed(window: DedupWindow) -> Box<Self> {
+        Box::new(Self { window, seen: HashSet::default(), order: VecDeque::new() })
     }
 
     /// Whether the identifier was remembered within the window.
@@ -52,7 +53,7 @@ mod tests {
 
     #[test]
     fn an_identifier_is_known_within_its_window_only() {
-        let mut dedup = Dedup::new(DedupWindow { ms: 100, entries: 10 });
+        let mut dedup = Dedup::boxed(DedupWindow { ms: 100, entries: 10 });
         assert!(!dedup.knows(0, b"a"));
         dedup.remember(0, b"a");
         assert!(dedup.knows(99, b"a"));
@@ -61,7 +62,7 @@ mod tests {
 
     #[test]
     fn the_oldest_identifier_gives_way_at_the_bound() {
-        let mut dedup = Dedup::new(DedupWindow { ms: 1_000, entries: 2 });
+        let mut dedup = Dedup::boxed(DedupWindow { ms: 1_000, entries: 2 });
         for id in [b"a", b"b", b"c"] {
             dedup.remember(0, id);
         }

@@ -159,6 +159,9 @@ impl<M: Clone> Queue<M> {
     /// The same for the delayed message that is due first.
     pub(super) fn pop_delayed(&mut self) -> Option<u64> {
         let Reverse((_, seq)) = self.delayed.pop()?;
+        if self.delayed.is_empty() {
+            self.delayed.shrink_to(1_024); // A burst of delays must not cost its memory for ever.
+        }
         debug_assert_eq!(self.slot(seq).state(), State::Delayed, "the delay heap holds delayed messages");
         self.stats.delayed -= 1;
         self.stats.waiting_bytes -= u64::from(self.slot(seq).bytes);

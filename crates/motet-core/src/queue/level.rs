@@ -7,6 +7,9 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
+/// Capacity the returned heap keeps when it runs empty: a closed channel must not cost its memory for ever.
+const RETURNED_KEPT: usize = 1_024;
+
 /// Neighbours `first..end`.
 struct Run {
     first: u64,
@@ -40,6 +43,9 @@ impl Level {
             }
             _ => {
                 self.returned.pop();
+                if self.returned.is_empty() && self.returned.capacity() > RETURNED_KEPT {
+                    self.returned = BinaryHeap::new();
+                }
             }
         }
         Some(head)
@@ -176,6 +182,16 @@ mod tests {
         for seq in 0..100_000 {
             levels.push_fresh(0, seq);
         }
+        assert!(levels.heap_bytes() < 1_000);
+    }
+
+    #[test]
+    fn the_memory_of_many_returned_messages_is_given_back() {
+        let mut levels = Levels::default();
+        for seq in 0..100_000 {
+            levels.push_returned(0, seq);
+        }
+        assert_eq!(drain(&mut levels).len(), 100_000);
         assert!(levels.heap_bytes() < 1_000);
     }
 }

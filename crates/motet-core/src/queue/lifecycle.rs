@@ -1,6 +1,7 @@
 //! A queue is recovered, purged, deleted: the three calls that may walk over everything.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 
 use super::Queue;
 use super::config::QueueConfig;
@@ -43,12 +44,12 @@ impl<M: Clone> Queue<M> {
     /// Rebuilds a queue from what the journal kept, in sequence order; bodies stay on disk until they are near the head. `last_seq` is the
     /// greatest number ever given out, so that none is used twice. An entry out of order is our bug and is left out.
     pub fn recover(
-        config: QueueConfig,
+        config: impl Into<Arc<QueueConfig>>,
         entries: impl IntoIterator<Item = RecoveredEntry>,
         last_seq: u64,
         now_ms: u64,
     ) -> Self {
-        let mut queue = Self::starting_after(config, 0, now_ms);
+        let mut queue = Self::starting_after(config.into(), 0, now_ms);
         for entry in entries {
             debug_assert!(entry.seq >= queue.entries.next_seq(), "recovered in sequence order");
             if entry.seq >= queue.entries.next_seq() {
@@ -121,14 +122,19 @@ impl<M: Clone> Queue<M> {
 
     /// A policy changed. Limits hold from the next message on, TTL for the messages that come; priorities, the single active consumer,
     /// the owner and durability are what they were at declaration.
-    pub fn reconfigure(&mut self, config: QueueConfig) {
-        let old = std::mem::replace(&mut self.config, config);
-        self.config.max_priority = old.max_priority;
-        self.config.single_active_consumer = old.single_active_consumer;
-        self.config.owner = old.owner;
-        self.config.durable = old.durable;
+    pub fn reconfigure(&mut self, config: impl Into<Arc<QueueConfig>>) {
+        let old = std::mem::replace(&mut self.config, config.into());
+        let fixed =
+            |config: &QueueConfig| (config.max_priority, config.single_active_consumer, config.owner, config.durable);
+        if fixed(&old) != fixed(&self.config) {
+            let config = Arc::make_mut(&mut self.config);
+            config.max_priority = old.max_priority;
+            config.single_active_consumer = old.single_active_consumer;
+            config.owner = old.owner;
+            config.durable = old.durable;
+        }
         if self.config.dedup != old.dedup {
-            self.dedup = self.config.dedup.map(super::Dedup::new);
+            self.dedup = self.config.dedup.map(super::Dedup::boxed);
         }
     }
 }

@@ -12,6 +12,27 @@
 //! There is no lock, clock, IO or engine in here. *The law: the caller holds the lock of the queue around a call, stages the journal
 //! records the effects name before it lets go, and then carries out the rest (wake consumers, route dead letters, read pages).*
 //!
+//! ```
+//! use motet_core::queue::{Body, ConsumerId, ConsumerOptions, Effect, Effects, NewEntry, Queue, QueueConfig, Verdict};
+//!
+//! let (mut queue, mut fx) = (Queue::new(QueueConfig::default(), 0), Effects::new());
+//! let worker = ConsumerId(1);
+//! queue.add_consumer(worker, ConsumerOptions { credit: Some(10), ..ConsumerOptions::default() }, &mut fx).unwrap();
+//!
+//! let letter = NewEntry {
+//!     message: "hello", bytes: 5, priority: 0, expires_at_ms: None, deliver_at_ms: None, dedup_id: None, persistent: true,
+//! };
+//! assert_eq!(queue.enqueue(0, letter, &mut fx), Verdict::Enqueued { seq: 1 });
+//! queue.placed(1, 4096, &mut fx); // its record was staged there, under the same lock
+//! assert!(matches!(fx.drain().next(), Some(Effect::Wake(id)) if id == worker));
+//!
+//! let mut window = Vec::new();
+//! let turn = queue.take(0, worker, 100, 64 << 10, &mut window, &mut fx);
+//! assert!(!turn.more && window[0].body == Body::Resident("hello"));
+//! queue.ack(worker, window[0].seq, &mut fx).unwrap();
+//! assert_eq!(fx.drain().next(), Some(Effect::Settled { seq: 1, locator: Some(4096) }));
+//! ```
+//!
 //! **Invariants**
 //! - A sequence number is never used twice, and never changes: a message that comes back has the place it had, by the order key
 //!   (priority descending, sequence ascending).
@@ -27,7 +48,7 @@
 //! | `config.rs`, `effect.rs`, `stats.rs` | the vocabulary |
 //! | `slot.rs`, `chunk.rs`, `entries.rs` | where messages are |
 //! | `level.rs` | which is next |
-//! | `consumer.rs` | who takes |
+//! | `consumer.rs`, `holding.rs`, `dispatch.rs` | who takes, what they hold, whose turn it is |
 //! | `enqueue.rs`, `take.rs`, `settle.rs` | in, out, and back |
 //! | `expiry.rs` | what time does |
 //! | `dedup.rs`, `paging.rs`, `dead_letter.rs` | a duplicate, a deep queue, a message that died |
@@ -38,16 +59,14 @@ mod config;
 mod consumer;
 pub mod dead_letter;
 mod dedup;
-#[cfg(test)]
-mod deep_tests;
+mod dispatch;
 mod effect;
 mod enqueue;
 mod entries;
 mod expiry;
+mod holding;
 mod level;
 mod lifecycle;
-#[cfg(test)]
-mod model_tests;
 mod paging;
 mod settle;
 mod slot;
@@ -58,6 +77,7 @@ mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
 
 pub use config::{DedupWindow, MemoryWindow, Overflow, QueueConfig, RetryBackoff};
 pub use consumer::{AckMode, ConsumeError, ConsumerOptions};
@@ -67,8 +87,8 @@ pub use settle::{Leaving, Nack, UnknownDelivery};
 pub use stats::QueueStats;
 pub use take::Taking;
 
-use consumer::Consumers;
 use dedup::Dedup;
+use dispatch::Consumers;
 use entries::Entries;
 use level::Levels;
 use paging::Pager;
@@ -76,7 +96,8 @@ use slot::{Slot, State};
 
 /// Ordered messages, competing consumers, settlement in any order. See the module's page for the law of its use.
 pub struct Queue<M> {
-    config: QueueConfig,
+    /// Shared: a hundred thousand sessions are declared alike.
+    config: Arc<QueueConfig>,
     entries: Entries<M>,
     levels: Levels,
     /// (due, sequence): delayed at arrival or waiting for a retry.
@@ -85,7 +106,7 @@ pub struct Queue<M> {
     stuck: VecDeque<(u64, u64, DeadReason)>,
     pager: Pager,
     consumers: Consumers,
-    dedup: Option<Dedup>,
+    dedup: Option<Box<Dedup>>,
     stats: QueueStats,
     last_used_ms: u64,
     /// `QueueExpired` was said for this idle time.
@@ -94,14 +115,14 @@ pub struct Queue<M> {
 
 impl<M: Clone> Queue<M> {
     /// An empty queue. Sequence numbers begin at 1.
-    pub fn new(config: QueueConfig, now_ms: u64) -> Self {
-        Self::starting_after(config, 0, now_ms)
+    pub fn new(config: impl Into<Arc<QueueConfig>>, now_ms: u64) -> Self {
+        Self::starting_after(config.into(), 0, now_ms)
     }
 
-    fn starting_after(config: QueueConfig, last_seq: u64, now_ms: u64) -> Self {
+    fn starting_after(config: Arc<QueueConfig>, last_seq: u64, now_ms: u64) -> Self {
         Self {
             consumers: Consumers::new(config.single_active_consumer),
-            dedup: config.dedup.map(Dedup::new),
+            dedup: config.dedup.map(Dedup::boxed),
             config,
             entries: Entries::starting_at(last_seq + 1),
             levels: Levels::default(),

@@ -77,12 +77,12 @@ impl<M: Clone> Queue<M> {
 
     /// Asks for the messages about to reach the head, a batch before it is needed.
     pub(super) fn read_ahead(&mut self, fx: &mut Effects<M>) {
-        if self.pager.begin >= self.pager.end || self.consumers.count() == 0 || self.pager.loading > 0 {
+        if self.pager.begin >= self.pager.end || self.consumers.count() == 0 {
             return;
         }
         let Some(head) = self.levels.head() else { return };
         let half = self.half_window();
-        if head.saturating_add(half / 2) < self.pager.begin {
+        if self.pager.loading >= half.div_ceil(2) || head.saturating_add(half / 2) < self.pager.begin {
             return;
         }
         self.pager.begin = self.pager.begin.max(head);

@@ -29,7 +29,8 @@ impl<M: Clone> Queue<M> {
         Ok(())
     }
 
-    /// Changes how many unacked messages a consumer may hold; `None` is unlimited. Unknown ids are ignored.
+    /// Changes how many unacked messages a consumer may hold; `None` is unlimited. What was allotted under the old
+    /// credit is allotted anew, so a consumer on its way to take may be woken once more. Unknown ids are ignored.
     pub fn set_credit(&mut self, id: ConsumerId, credit: Option<u32>, fx: &mut Effects<M>) {
         if let Some(index) = self.consumers.find(id) {
             self.consumers.set_credit(index, credit);

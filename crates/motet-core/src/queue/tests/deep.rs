@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use super::tests::{Bench, message};
 use super::*;
 
 const MILLION: u64 = 1_000_000;

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::*;
 
 const CONSUMERS: u64 = 3;
+/// Holds what was fetched one by one; never woken.
+const FETCHER: u64 = 9;
 
 #[derive(Clone, Copy, PartialEq, Debug)]
 enum Place {
@@ -30,11 +32,12 @@ struct Entry {
 #[derive(Clone, Debug)]
 enum Step {
     Put { priority: u8, bytes: u32, ttl: Option<u64>, delay: Option<u64>, persistent: bool, place: bool },
-    Consume { id: u64, credit: Option<u32>, priority: i32 },
+    Consume { id: u64, credit: Option<u32>, priority: i32, auto: bool },
     Leave { id: u64, requeue: bool, broken: bool },
     Credit { id: u64, credit: Option<u32> },
     Pause { id: u64, paused: bool },
     Take { id: u64, max: usize },
+    Fetch,
     Ack { pick: usize },
     AckThrough { pick: usize },
     Nack { pick: usize, nack: Nack },
@@ -58,7 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
         12 => put.prop_map(|((priority, bytes, ttl, delay), persistent, place)| Step::Put {
             priority, bytes, ttl, delay, persistent, place
         }),
-        2 => (id.clone(), credit.clone(), -1_i32..2).prop_map(|(id, credit, priority)| Step::Consume { id, credit, priority }),
+        2 => (id.clone(), credit.clone(), -1_i32..2, prop::bool::weighted(0.2)).prop_map(|(id, credit, priority, auto)| Step::Consume { id, credit, priority, auto }),
+        1 => Just(Step::Fetch),
         1 => (id.clone(), any::<bool>(), any::<bool>()).prop_map(|(id, requeue, broken)| Step::Leave { id, requeue, broken }),
         1 => (id.clone(), credit).prop_map(|(id, credit)| Step::Credit { id, credit }),
         1 => (id.clone(), any::<bool>()).prop_map(|(id, paused)| Step::Pause { id, paused }),
@@ -74,11 +78,20 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn config() -> impl Strategy<Value = QueueConfig> {
     let limits = (prop::option::weighted(0.3, 1_u64..12), prop::option::weighted(0.3, 50_u64..300));
+    let limits = (limits, any::<bool>());
     (limits, 0_u8..4, any::<bool>(), prop::option::weighted(0.4, 0_u16..3), any::<bool>(), any::<bool>()).prop_map(
-        |((max_messages, max_bytes), max_priority, single_active_consumer, delivery_limit, back_off, dead_letter)| {
+        |(
+            ((max_messages, max_bytes), drop_head),
+            max_priority,
+            single_active_consumer,
+            delivery_limit,
+            back_off,
+            dead_letter,
+        )| {
             QueueConfig {
                 max_messages,
                 max_bytes,
+                overflow: if drop_head { Overflow::DropHead } else { Overflow::RejectPublish },
                 max_priority,
                 single_active_consumer,
                 delivery_limit,
@@ -94,6 +107,7 @@ fn config() -> impl Strategy<Value = QueueConfig> {
 #[derive(Clone, Copy)]
 struct Member {
     credit: Option<u32>,
+    auto: bool,
     paused: bool,
     departed: bool,
 }
@@ -115,14 +129,18 @@ struct Model {
 
 impl Model {
     fn new(config: QueueConfig) -> Self {
+        let (mut queue, mut fx) = (Queue::new(config.clone(), 0), Effects::new());
+        let fetch = ConsumerOptions { fetch_only: true, ..ConsumerOptions::default() };
+        queue.add_consumer(ConsumerId(FETCHER), fetch, &mut fx).unwrap();
+        let fetcher = Member { credit: Some(0), auto: false, paused: false, departed: false };
         Self {
-            queue: Queue::new(config.clone(), 0),
-            fx: Effects::new(),
+            queue,
+            fx,
             config,
             now: 0,
             entries: Vec::new(),
             held: BTreeMap::new(),
-            members: BTreeMap::new(),
+            members: BTreeMap::from([(FETCHER, fetcher)]),
             awake: BTreeSet::new(),
             reads: Vec::new(),
             left: Vec::new(),
@@ -239,17 +257,11 @@ impl Model {
             while self.is_stale(self.ready()[0]) {
                 self.gone(self.ready()[0]);
             }
-            assert_eq!(taken.seq, self.ready()[0], "the head of the order key");
-            self.check_body(taken.seq, &taken.body);
-            let entry = self.entry(taken.seq);
-            assert_eq!((taken.redelivered, taken.delivery_count), (entry.redelivered, u32::from(entry.attempts)));
-            assert_eq!(taken.bytes, entry.bytes);
-            entry.place = Place::Held(id);
-            self.held.entry(id).or_default().push(taken.seq);
+            self.hand_over(id, taken);
         }
         let member = self.members[&id];
         assert!(!member.departed && !member.paused);
-        assert!(member.credit.is_none_or(|c| turn.taken == 0 || self.held[&id].len() <= c as usize));
+        assert!(member.auto || member.credit.is_none_or(|c| turn.taken == 0 || self.held[&id].len() <= c as usize));
         // A turn may also have met stale heads behind the last message it took.
         while self.ready().first().is_some_and(|head| {
             self.is_stale(*head) && self.queue.entries.slot(*head).is_none_or(|s| s.state() != State::Ready)
@@ -257,6 +269,21 @@ impl Model {
             self.gone(self.ready()[0]);
         }
         turn.taken > 0 || turn.more
+    }
+
+    /// The head of the order key goes to a consumer.
+    fn hand_over(&mut self, id: u64, taken: Taken<u64>) {
+        assert_eq!(taken.seq, self.ready()[0], "the head of the order key");
+        self.check_body(taken.seq, &taken.body);
+        let entry = self.entry(taken.seq);
+        assert_eq!((taken.redelivered, taken.delivery_count), (entry.redelivered, u32::from(entry.attempts)));
+        assert_eq!(taken.bytes, entry.bytes);
+        entry.place = Place::Held(id);
+        if self.members[&id].auto {
+            self.gone(taken.seq);
+        } else {
+            self.held.entry(id).or_default().push(taken.seq);
+        }
     }
 
     fn apply(&mut self, step: Step) {
@@ -273,7 +300,13 @@ impl Model {
                     dedup_id: None,
                     persistent,
                 };
-                assert_eq!(self.queue.enqueue(self.now, new, &mut self.fx), Verdict::Enqueued { seq });
+                let full = self.is_full(bytes);
+                let verdict = self.queue.enqueue(self.now, new, &mut self.fx);
+                if self.config.overflow == Overflow::RejectPublish && full {
+                    assert!(matches!(verdict, Verdict::Rejected(_)));
+                    return self.listen();
+                }
+                assert_eq!(verdict, Verdict::Enqueued { seq });
                 let due = deliver_at_ms.filter(|due| *due > self.now);
                 self.entries.push(Entry {
                     seq,
@@ -289,11 +322,22 @@ impl Model {
                     self.queue.placed(seq, seq + 1_000, &mut self.fx);
                 }
             }
-            Step::Consume { id, credit, priority } => {
-                let options = ConsumerOptions { credit, priority, ..ConsumerOptions::default() };
+            Step::Consume { id, credit, priority, auto } => {
+                let ack = if auto { AckMode::Auto } else { AckMode::Manual };
+                let options = ConsumerOptions { credit, priority, ack, ..ConsumerOptions::default() };
                 let added = self.queue.add_consumer(ConsumerId(id), options, &mut self.fx);
                 assert_eq!(added.is_err(), self.members.contains_key(&id));
-                self.members.entry(id).or_insert(Member { credit, paused: false, departed: false });
+                self.members.entry(id).or_insert(Member { credit, auto, paused: false, departed: false });
+            }
+            Step::Fetch => {
+                let fetched = self.queue.get(self.now, ConsumerId(FETCHER), &mut self.fx);
+                while self.ready().first().is_some_and(|head| self.is_stale(*head)) {
+                    self.gone(self.ready()[0]);
+                }
+                assert_eq!(fetched.as_ref().map(|taken| taken.seq), self.ready().first().copied());
+                if let Some(taken) = fetched {
+                    self.hand_over(FETCHER, taken);
+                }
             }
             Step::Leave { id, requeue, broken } => self.leave(id, requeue, broken),
             Step::Credit { id, credit } => {
@@ -398,6 +442,15 @@ impl Model {
         self.forget_departed(id);
     }
 
+    /// Whether a message of `bytes` would have to wait, and there is no room to.
+    fn is_full(&self, bytes: u32) -> bool {
+        let stats = self.queue.stats();
+        let waiting = stats.waiting() - self.queue.consumers.allotted().min(stats.ready);
+        let full = self.config.max_messages.is_some_and(|max| waiting >= max)
+            || self.config.max_bytes.is_some_and(|max| stats.waiting_bytes + u64::from(bytes) > max);
+        full && !self.queue.consumers.somebody_free()
+    }
+
     /// After an enqueue: whatever the queue pushed out must have been the oldest of the lowest priority, or the first of the delayed.
     fn push_out(&mut self) {
         while self.entries.len() as u64 > self.queue.stats().messages() - self.queue.stats().moving {
@@ -452,10 +505,13 @@ impl Model {
         let sleeps = |(id, member): (&u64, &Member)| {
             let held = self.held.get(id).map_or(0, Vec::len);
             let may = !self.config.single_active_consumer || active == Some(*id);
-            let free = member.credit.is_none_or(|credit| held < credit as usize);
+            let free = member.credit.is_none_or(|credit| if member.auto { credit > 0 } else { held < credit as usize });
             may && free && !member.paused && !member.departed && !self.awake.contains(id)
         };
-        if self.queue.stats().ready > self.queue.consumers.allotted() {
+        self.queue.consumers.check();
+        if self.queue.stats().ready > self.queue.consumers.allotted()
+            || (self.awake.is_empty() && !self.ready().is_empty())
+        {
             assert!(!self.members.iter().any(sleeps), "somebody sleeps beside {:?}", self.ready());
         }
     }
@@ -473,7 +529,7 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_queue_behaves_like_a_plain_list(config in config(), steps in prop::collection::vec(step(), 1..120)) {

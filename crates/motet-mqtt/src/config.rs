@@ -1,0 +1,36 @@
+//! What an operator decides about MQTT. Bounds are checked where they are read; here they are facts.
+
+use std::time::Duration;
+
+/// Settings shared by all MQTT connections.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Largest packet accepted, in bytes, fixed header included; announced as Maximum Packet Size [3.2.2.3.6].
+    pub packet_bytes_max: u32,
+    /// Unacknowledged QoS 1 and 2 messages a client may have towards us; announced as Receive Maximum [3.2.2.3.3].
+    pub receive_maximum: u16,
+    /// Unacknowledged QoS 1 and 2 messages towards a client that does not announce a Receive Maximum (3.x).
+    pub in_flight_max: u16,
+    /// Topic aliases a client may use; announced as Topic Alias Maximum [3.2.2.3.8].
+    pub topic_alias_maximum: u16,
+    /// Longest keep alive; a longer one or none is replaced, and MQTT 5 clients are told [3.2.2.3.14]. Zero: any.
+    pub keep_alive_max_secs: u16,
+    /// Time from the first byte to a complete CONNECT.
+    pub connect_timeout: Duration,
+    /// Time a closing connection has to take our last packet.
+    pub close_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            packet_bytes_max: 16 << 20,
+            receive_maximum: 4096,
+            in_flight_max: 1024,
+            topic_alias_maximum: 64,
+            keep_alive_max_secs: 0,
+            connect_timeout: Duration::from_secs(20),
+            close_timeout: Duration::from_secs(5),
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! What the client publishes, and our answers in its order.
+//!
+//! Consecutive messages to one topic form a *run*, published as one batch. An answer that promises durability waits
+//! until its position is durable; answers leave in the order of what they answer [MQTT-4.6.0-2, -3].
+
+use super::close::Farewell;
+use super::subscribe::Replay;
+use super::{Connected, Flow};
+use crate::config::Config;
+use crate::error::DecodeError;
+use crate::mapping;
+use crate::packet::{
+    Encode, Frame, PacketIdentifier, Properties, PropertyIdentifier, Puback, Pubcomp, Publish, Pubrec, Pubrel, QoS,
+    ReasonCode, ReasonCodes, Suback, Unsuback, Version,
+};
+use crate::session::received_key;
+use motet_core::core::{Note, Outcome};
+use motet_core::engine::{Engine, Position};
+use motet_core::machine::Context;
+use motet_core::message::{BatchBuilder, MessageParts};
+use motet_core::name::Name;
+use motet_core::route::KnownName;
+use motet_core::spelling::mqtt;
+use std::borrow::Cow;
+use std::collections::{HashSet, VecDeque};
+
+/// Answers that wait before we stop reading: the client publishes faster than the disk takes it.
+const WAITING_MAX: usize = 64 * 1024;
+/// Bytes not yet durable beyond which a publisher of durable messages pauses.
+const PENDING_BYTES_HIGH: u64 = 32 << 20;
+/// Messages of one run; bounds what a queue can pin by keeping the last message of a batch.
+const RUN_MESSAGES_MAX: usize = 1024;
+/// Bytes of one run; a larger message is a run of its own.
+const RUN_BYTES_MAX: usize = 64 * 1024;
+
+/// The client's side of publishing.
+#[derive(Debug)]
+pub(super) struct Inbound {
+    /// QoS 2 identifiers received and not released [MQTT-4.3.3-10].
+    received: HashSet<u16>,
+    /// Topics by alias, from 1 [3.3.2.3.4]; grows only as far as the client uses it.
+    aliases: Vec<Option<Box<str>>>,
+    /// QoS 1 and 2 messages not answered to the end [MQTT-3.3.4-9].
+    unanswered: usize,
+    run: Option<Box<Run>>,
+    /// Answers in order, each with what must be durable first.
+    replies: VecDeque<(Position, Reply)>,
+    waiting: usize,
+    /// The position whose durability will wake us.
+    registered: Position,
+    /// Nothing is read until this is durable.
+    paused: Option<Position>,
+    /// Identifiers released by PUBREL during this turn.
+    released: Vec<PacketIdentifier>,
+    /// The store refused a message whose sender cannot be told: the connection must end without an answer.
+    pub(super) refused: bool,
+}
+
+/// An answer to the client.
+#[derive(Debug)]
+pub(super) enum Reply {
+    /// PUBACK or PUBREC for each, with one reason.
+    Received { ids: Vec<(QoS, PacketIdentifier)>, code: ReasonCode },
+    /// PUBCOMP for each.
+    Pubcomp(Vec<PacketIdentifier>),
+    /// PUBREL for each.
+    Pubrel(Vec<PacketIdentifier>),
+    /// SUBACK, then the last values.
+    Suback { identifier: PacketIdentifier, codes: ReasonCodes, replays: Vec<Replay> },
+    /// UNSUBACK.
+    Unsuback { identifier: PacketIdentifier, codes: ReasonCodes },
+}
+
+/// Consecutive messages to one topic.
+#[derive(Debug)]
+struct Run {
+    topic: Box<str>,
+    known: KnownName,
+    /// Why nothing of this run is published.
+    refusal: Option<ReasonCode>,
+    builder: BatchBuilder,
+    ids: Vec<(QoS, PacketIdentifier)>,
+}
+
+impl Inbound {
+    pub(super) fn new(received: HashSet<u16>) -> Self {
+        Inbound {
+            unanswered: received.len(),
+            received,
+            aliases: Vec::new(),
+            run: None,
+            replies: VecDeque::new(),
+            waiting: 0,
+            registered: Position::default(),
+            paused: None,
+            released: Vec::new(),
+            refused: false,
+        }
+    }
+
+    /// The next packet may be read.
+    pub(super) fn takes_more(&self) -> bool {
+        self.waiting < WAITING_MAX && self.paused.is_none() && !self.refused
+    }
+
+    /// The turn is over: gives scratch memory back.
+    pub(super) fn rest(&mut self) {
+        self.run = None;
+        if self.replies.is_empty() && self.replies.capacity() > 64 {
+            self.replies = VecDeque::new();
+        }
+    }
+
+    /// The topic of a message, by name or by alias [MQTT-3.3.2-7 to -12].
+    fn topic<'a>(&mut self, config: &Config, publish: &Publish<'a>) -> Result<Cow<'a, str>, Farewell> {
+        let Some(alias) = publish.properties.topic_alias() else { return Ok(Cow::Borrowed(publish.topic)) };
+        if alias.get() > config.topic_alias_maximum {
+            return Err(Farewell::Reason(ReasonCode::TopicAliasInvalid, "alias above the announced maximum"));
+        }
+        let at = usize::from(alias.get()) - 1;
+        if publish.topic.is_empty() {
+            let known = self.aliases.get(at).and_then(Option::as_deref);
+            return known
+                .map(|topic| Cow::Owned(topic.to_owned()))
+                .ok_or(Farewell::Reason(ReasonCode::TopicAliasInvalid, "alias was never set"));
+        }
+        if self.aliases.len() <= at {
+            self.aliases.resize(at + 1, None);
+        }
+        self.aliases[at] = Some(publish.topic.into());
+        Ok(Cow::Borrowed(publish.topic))
+    }
+}
+
+/// Trees that only the server fills.
+pub(super) fn is_ours(name: &Name) -> bool {
+    matches!(name.first(), b"$SYS" | b"$share" | b"$queue" | b"$exchange" | b"$stream" | b"$delayed" | b"$room")
+}
+
+impl Connected {
+    pub(super) fn publish<E: Engine>(
+        &mut self,
+        config: &Config,
+        cx: &mut Context<'_, E>,
+        publish: Publish<'_>,
+        behind: usize,
+    ) -> Flow {
+        // [MQTT-3.3.4-6] subscription identifiers are the server's to send.
+        if publish.properties.has(PropertyIdentifier::SubscriptionIdentifier) {
+            return Flow::Close(Farewell::Rules("a client's PUBLISH carries no subscription identifier"));
+        }
+        let topic = match self.inbound.topic(config, &publish) {
+            Ok(topic) => topic,
+            Err(farewell) => return Flow::Close(farewell),
+        };
+        if let Some(identifier) = publish.packet_identifier {
+            if publish.qos == QoS::ExactlyOnce && !self.inbound.received.insert(identifier.get()) {
+                // The same message again: only the answer is repeated, behind whatever still waits [MQTT-4.3.3-10].
+                self.flush_run(cx);
+                let position = self.inbound.replies.back().map(|(position, _)| *position);
+                let ids = vec![(QoS::ExactlyOnce, identifier)];
+                self.reply(cx, position, Reply::Received { ids, code: ReasonCode::Success });
+                return Flow::Continue;
+            }
+            self.inbound.unanswered += 1;
+            // [MQTT-3.3.4-9] more than we said we take.
+            if self.version == Version::V5 && self.inbound.unanswered > usize::from(config.receive_maximum) {
+                return Flow::Close(Farewell::Reason(ReasonCode::ReceiveMaximumExceeded, "receive maximum exceeded"));
+            }
+        }
+        let fits = self.inbound.run.as_ref().is_some_and(|run| {
+            *run.topic == *topic && run.builder.len() < RUN_MESSAGES_MAX && run.builder.bytes() < RUN_BYTES_MAX
+        });
+        if !fits {
+            self.flush_run(cx);
+            match self.begin_run(&topic, behind) {
+                Ok(run) => self.inbound.run = Some(run),
+                Err(farewell) => return Flow::Close(farewell),
+            }
+        }
+        let run = self.inbound.run.as_mut().expect("the run was just begun or fits");
+        run.push(cx, &publish);
+        Flow::Continue
+    }
+
+    fn begin_run(&mut self, topic: &str, _behind: usize) -> Result<Box<Run>, Farewell> {
+        let known = self
+            .publisher
+            .known(topic.as_bytes(), || mqtt::decode_name(topic))
+            .map_err(|_| Farewell::Reason(ReasonCode::TopicNameInvalid, "not a topic name"))?
+            .clone();
+        let refusal = if is_ours(&known.name) {
+            Some(ReasonCode::TopicNameInvalid)
+        } else if !known.allowed {
+            Some(ReasonCode::NotAuthorized)
+        } else {
+            None
+        };
+        Ok(Box::new(Run { topic: topic.into(), known, refusal, builder: BatchBuilder::new(), ids: Vec::new() }))
+    }
+
+    /// Publishes what has been collected.
+    pub(super) fn flush_run<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
+        let Some(mut run) = self.inbound.run.take() else { return };
+        let ids = std::mem::take(&mut run.ids);
+        if let Some(code) = run.refusal {
+            // [MQTT-3.3.5-2 of 3.1.1] a 3.x client cannot be told and gets a plain acknowledgement.
+            return self.answer_refused(cx, ids, code);
+        }
+        if run.builder.is_empty() {
+            return;
+        }
+        let batch = run.builder.finish(run.known.name.clone(), self.publisher.id(), mapping::FACE);
+        let keys: Vec<_> =
+            ids.iter().filter(|(qos, _)| *qos == QoS::ExactlyOnce).map(|(_, id)| received_key(*id)).collect();
+        let notes: Vec<_> = keys.iter().map(|key| Note::Put { key, value: &[] }).collect();
+        let receipt = cx.core.publish(cx.now, &self.publisher, &run.known, batch, Some((&self.handle, &notes)));
+        if let Some(position) = receipt.position
+            && cx.core.engine().pending_bytes() > PENDING_BYTES_HIGH
+        {
+            self.inbound.paused = Some(position);
+        }
+        let code = match receipt.outcome {
+            Outcome::Accepted => ReasonCode::Success,
+            Outcome::Unroutable => ReasonCode::NoMatchingSubscribers,
+            Outcome::Rejected(_) if ids.is_empty() => return,
+            Outcome::Rejected(_) if self.version == Version::V5 => {
+                return self.answer_refused(cx, ids, ReasonCode::QuotaExceeded);
+            }
+            Outcome::Rejected(_) => {
+                self.inbound.refused = true;
+                return;
+            }
+        };
+        if !ids.is_empty() {
+            self.reply(cx, receipt.position, Reply::Received { ids, code });
+        }
+    }
+
+    fn answer_refused<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        ids: Vec<(QoS, PacketIdentifier)>,
+        code: ReasonCode,
+    ) {
+        if self.version == Version::V5 {
+            // A PUBREC that refuses ends the exchange [MQTT-4.3.3-9].
+            for (_, id) in ids.iter().filter(|(qos, _)| *qos == QoS::ExactlyOnce) {
+                self.inbound.received.remove(&id.get());
+                self.inbound.unanswered = self.inbound.unanswered.saturating_sub(1);
+            }
+        }
+        if !ids.is_empty() {
+            let position = self.inbound.replies.back().map(|(position, _)| *position);
+            self.reply(cx, position, Reply::Received { ids, code });
+        }
+    }
+
+    pub(super) fn pubrel(&mut self, frame: Frame<'_>) -> Result<Flow, DecodeError> {
+        let pubrel = Pubrel::decode(frame, self.version)?;
+        self.inbound.released.push(pubrel.packet_identifier);
+        Ok(Flow::Continue)
+    }
+
+    /// Answers the PUBRELs of this turn, once the release is durable (rule b of DESIGN §7).
+    pub(super) fn answer_released<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
+        if self.inbound.released.is_empty() {
+            return;
+        }
+        let ids = std::mem::take(&mut self.inbound.released);
+        let keys: Vec<_> =
+            ids.iter().filter(|id| self.inbound.received.remove(&id.get())).map(|id| received_key(*id)).collect();
+        self.inbound.unanswered = self.inbound.unanswered.saturating_sub(keys.len());
+        let notes: Vec<_> = keys.iter().map(|key| Note::Delete { key }).collect();
+        let position = cx.core.note(&self.handle, &notes);
+        self.reply(cx, position, Reply::Pubcomp(ids));
+    }
+
+    /// Answers now, or when `position` is durable and everything before has been answered.
+    pub(super) fn reply<E: Engine>(&mut self, cx: &mut Context<'_, E>, position: Option<Position>, reply: Reply) {
+        let due = position.is_none_or(|position| position <= cx.core.durable());
+        if due && self.inbound.replies.is_empty() {
+            return self.say_reply(cx, reply);
+        }
+        let last = self.inbound.replies.back().map(|(position, _)| *position).unwrap_or_default();
+        self.inbound.waiting += reply.count();
+        self.inbound.replies.push_back((position.unwrap_or_default().max(last), reply));
+    }
+
+    /// Sends the answers whose promise has come true.
+    pub(super) fn release_replies<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
+        if self.inbound.replies.is_empty() && self.inbound.paused.is_none() {
+            return;
+        }
+        let durable = cx.core.durable();
+        while let Some((position, reply)) = self.inbound.replies.pop_front() {
+            if position > durable {
+                self.inbound.replies.push_front((position, reply));
+                break;
+            }
+            self.inbound.waiting -= reply.count();
+            self.say_reply(cx, reply);
+        }
+        if self.inbound.paused.is_some_and(|position| position <= durable) {
+            self.inbound.paused = None;
+        }
+    }
+
+    /// Asks to be woken when the first answer, or the end of a pause, is due.
+    pub(super) fn wake_for_replies<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
+        let first = self.inbound.replies.front().map(|(position, _)| *position).or(self.inbound.paused);
+        if let Some(position) = first
+            && position > self.inbound.registered
+        {
+            self.inbound.registered = position;
+            cx.core.wake_when_durable(position, cx.mailbox);
+        }
+    }
+
+    fn say_reply<E: Engine>(&mut self, cx: &mut Context<'_, E>, reply: Reply) {
+        let version = self.version;
+        match reply {
+            Reply::Received { ids, code } => {
+                let answered = ids.iter().filter(|(qos, _)| *qos == QoS::AtLeastOnce).count();
+                self.inbound.unanswered = self.inbound.unanswered.saturating_sub(answered);
+                let out = cx.out.tail();
+                for (qos, id) in ids {
+                    match qos {
+                        QoS::ExactlyOnce => Pubrec::new(id, code).encode(version, out),
+                        _ => Puback::new(id, code).encode(version, out),
+                    }
+                }
+            }
+            Reply::Pubcomp(ids) => {
+                ids.iter().for_each(|id| Pubcomp::new(*id, ReasonCode::Success).encode(version, cx.out.tail()));
+            }
+            Reply::Pubrel(ids) => {
+                ids.iter().for_each(|id| Pubrel::new(*id, ReasonCode::Success).encode(version, cx.out.tail()));
+            }
+            Reply::Suback { identifier, codes, replays } => {
+                let suback =
+                    Suback { packet_identifier: identifier, properties: Properties::EMPTY, reason_codes: codes };
+                suback.encode(version, cx.out.tail());
+                self.outbound.replays.extend(replays);
+                // The walk over last values begins at the next pull.
+                if !self.outbound.replays.is_empty() {
+                    cx.mailbox.nudge();
+                }
+            }
+            Reply::Unsuback { identifier, codes } => {
+                Unsuback { packet_identifier: identifier, properties: Properties::EMPTY, reason_codes: codes }
+                    .encode(version, cx.out.tail());
+            }
+        }
+    }
+}
+
+impl Reply {
+    fn count(&self) -> usize {
+        match self {
+            Reply::Received { ids, .. } => ids.len(),
+            Reply::Pubcomp(ids) | Reply::Pubrel(ids) => ids.len(),
+            Reply::Suback { .. } | Reply::Unsuback { .. } => 1,
+        }
+    }
+}
+
+impl Run {
+    fn push<E: Engine>(&mut self, cx: &Context<'_, E>, publish: &Publish<'_>) {
+        if let Some(identifier) = publish.packet_identifier {
+            self.ids.push((publish.qos, identifier));
+        }
+        if self.refusal.is_some() {
+            return;
+        }
+        let mut parts = MessageParts {
+            payload: publish.payload,
+            reliability: mapping::reliability(publish.qos),
+            retain: publish.retain,
+            ..MessageParts::default()
+        };
+        if publish.properties.is_empty() {
+            self.builder.push(parts);
+            return;
+        }
+        let (origin, properties) = mapping::to_canonical(publish.properties);
+        parts.expires_at = mapping::expires_at(cx.now, publish.properties.message_expiry_interval());
+        parts.properties = properties;
+        parts.origin = origin.as_properties().raw();
+        self.builder.push(parts);
+    }
+}

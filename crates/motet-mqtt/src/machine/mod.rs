@@ -1,0 +1,270 @@
+//! One MQTT connection as a machine.
+//!
+//! ```text
+//!  AwaitConnect ──CONNECT──▶ AwaitAuthentication ──yes──▶ Connected ──DISCONNECT, error, takeover──▶ Closing
+//!        └────────── wrong ──────────────┴──no──────────────────────────────────────────────────────────▲
+//! ```
+//! | file | what |
+//! |---|---|
+//! | `connect.rs` | CONNECT to CONNACK: who, which session, which terms |
+//! | `inbound.rs` | what the client publishes, and the answers in its order |
+//! | `outbound.rs` | what the client receives, and its acknowledgements |
+//! | `subscribe.rs` | SUBSCRIBE, UNSUBSCRIBE, last values |
+//! | `close.rs` | every way to end |
+
+mod close;
+mod connect;
+mod inbound;
+mod outbound;
+mod subscribe;
+
+use crate::config::Config;
+use crate::error::DecodeError;
+use crate::packet::{Frame, PacketKind, Pingresp, Publish, Version, frame, frame_len};
+use bytes::{Buf, BytesMut};
+use connect::PendingConnect;
+use inbound::Inbound;
+use motet_core::core::Publisher;
+use motet_core::engine::Engine;
+use motet_core::machine::{CloseCause, Context, Machine};
+use motet_core::mailbox::{Notice, Pulled};
+use motet_core::session::SessionHandle;
+use motet_core::time::Instant;
+use outbound::Outbound;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// An MQTT connection. See the module's page for its states and [`motet_core::machine`] for the law of its use.
+#[derive(Debug)]
+pub struct Connection {
+    config: Arc<Config>,
+    state: State,
+    /// Bytes the packet at the front of the input needs in all.
+    hint: Option<usize>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Nothing complete has come yet; `None` until the first call tells the time.
+    AwaitConnect { deadline: Option<Instant> },
+    /// Credentials are being checked.
+    AwaitAuthentication(Box<PendingConnect>),
+    /// The client is in.
+    Connected(Box<Connected>),
+    /// Our last packet is on its way out.
+    Closing,
+}
+
+/// A client that is in.
+#[derive(Debug)]
+struct Connected {
+    version: Version,
+    handle: SessionHandle,
+    publisher: Publisher,
+    /// 1.5 times the keep alive [MQTT-3.1.2-22]; `None` when the client wants none.
+    silence_max: Option<Duration>,
+    last_input: Instant,
+    /// Largest packet the client takes [MQTT-3.1.2-24].
+    packet_bytes_max: u32,
+    /// The client may be told reason strings [MQTT-3.1.2-29].
+    problem_information: bool,
+    /// The session expiry the client has, for the rule about DISCONNECT [MQTT-3.14.2-2].
+    session_expiry_secs: u32,
+    inbound: Inbound,
+    outbound: Outbound,
+    pulled: Pulled,
+}
+
+/// What a handler decided about the connection.
+enum Flow {
+    /// Go on.
+    Continue,
+    /// Say this, then close.
+    Close(close::Farewell),
+}
+
+impl From<DecodeError> for Flow {
+    fn from(error: DecodeError) -> Self {
+        Flow::Close(close::Farewell::Broken(error))
+    }
+}
+
+impl Connection {
+    /// A connection whose first byte has not come yet.
+    pub fn new(config: Arc<Config>) -> Self {
+        Connection { config, state: State::AwaitConnect { deadline: None }, hint: None }
+    }
+
+    /// Takes complete packets from the front of `input`; returns how many bytes they had.
+    fn take_packets<E: Engine>(&mut self, cx: &mut Context<'_, E>, input: &[u8]) -> usize {
+        let mut at = 0;
+        self.hint = None;
+        while self.takes_input(cx) {
+            let rest = &input[at..];
+            let frame = match frame(rest, self.config.packet_bytes_max) {
+                Ok(Some(frame)) => frame,
+                Ok(None) => {
+                    self.hint = frame_len(rest, self.config.packet_bytes_max).ok().flatten();
+                    break;
+                }
+                Err(error) => {
+                    self.broken(cx, error);
+                    return input.len();
+                }
+            };
+            let len = frame.bytes.len();
+            match self.packet(cx, frame, rest.len() - len) {
+                Flow::Continue => at += len,
+                Flow::Close(farewell) => {
+                    self.close(cx, farewell);
+                    return input.len();
+                }
+            }
+        }
+        at
+    }
+
+    fn takes_input<E: Engine>(&self, cx: &Context<'_, E>) -> bool {
+        match &self.state {
+            State::AwaitConnect { .. } => true,
+            State::Connected(connected) => !cx.out_is_full() && connected.inbound.takes_more(),
+            State::AwaitAuthentication(_) | State::Closing => false,
+        }
+    }
+
+    fn packet<E: Engine>(&mut self, cx: &mut Context<'_, E>, frame: Frame<'_>, behind: usize) -> Flow {
+        match &mut self.state {
+            State::Connected(connected) => connected.packet(&self.config, cx, frame, behind),
+            State::AwaitConnect { .. } => self.first_packet(cx, frame),
+            State::AwaitAuthentication(_) | State::Closing => Flow::Continue,
+        }
+    }
+}
+
+impl Connected {
+    fn packet<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, frame: Frame<'_>, behind: usize) -> Flow {
+        let version = self.version;
+        if frame.kind == PacketKind::Publish {
+            return match Publish::decode(frame, version) {
+                Ok(publish) => self.publish(config, cx, publish, behind),
+                Err(error) => error.into(),
+            };
+        }
+        // Whatever else comes, what was published before it goes first.
+        self.flush_run(cx);
+        let flow = match frame.kind {
+            PacketKind::Puback => self.puback(frame),
+            PacketKind::Pubrec => self.pubrec(frame),
+            PacketKind::Pubrel => self.pubrel(frame),
+            PacketKind::Pubcomp => self.pubcomp(frame),
+            PacketKind::Subscribe => self.subscribe(cx, frame),
+            PacketKind::Unsubscribe => self.unsubscribe(cx, frame),
+            PacketKind::Pingreq => crate::packet::Pingreq::decode(frame, version).map(|_| {
+                crate::packet::Encode::encode(&Pingresp, version, cx.out.tail());
+                Flow::Continue
+            }),
+            PacketKind::Disconnect => self.disconnect(frame),
+            PacketKind::Auth => self.auth(frame),
+            // A second CONNECT [MQTT-3.1.0-2], or a packet only a server sends.
+            _ => Ok(Flow::Close(close::Farewell::Rules("this packet is not a client's to send now"))),
+        };
+        flow.unwrap_or_else(Flow::from)
+    }
+
+    /// Everything that waits, as far as the output has room.
+    fn pump<E: Engine>(&mut self, cx: &mut Context<'_, E>) -> Flow {
+        if self.pulled.direct.is_empty() && self.pulled.ready.is_empty() && self.pulled.notices.is_empty() {
+            cx.mailbox.pull(&mut self.pulled);
+        }
+        for notice in self.pulled.notices.drain(..) {
+            match notice {
+                Notice::TakenOver => return Flow::Close(close::Farewell::TakenOver),
+                Notice::Kicked(reason) => return Flow::Close(close::Farewell::Kicked(reason)),
+                // An answer to a check of a connection that had this mailbox's place before.
+                Notice::Authenticated(..) => {}
+            }
+        }
+        self.release_replies(cx);
+        if !self.pulled.ready.is_empty() {
+            self.pulled.ready.clear();
+            self.outbound.queue_ready = true;
+        }
+        self.deliver(cx);
+        self.settle(cx);
+        self.wake_for_replies(cx);
+        Flow::Continue
+    }
+}
+
+impl<E: Engine> Machine<E> for Connection {
+    fn handle_input(&mut self, cx: &mut Context<'_, E>, input: &mut BytesMut) {
+        if let State::Connected(connected) = &mut self.state {
+            connected.last_input = cx.now.instant;
+        }
+        let taken = self.take_packets(cx, input);
+        input.advance(taken);
+        if let State::Connected(connected) = &mut self.state {
+            connected.flush_run(cx);
+            connected.inbound.rest();
+            connected.settle(cx);
+            connected.release_replies(cx);
+            connected.wake_for_replies(cx);
+        }
+    }
+
+    fn handle_ready(&mut self, cx: &mut Context<'_, E>) {
+        match &mut self.state {
+            State::Connected(connected) => {
+                if let Flow::Close(farewell) = connected.pump(cx) {
+                    self.close(cx, farewell);
+                }
+            }
+            State::AwaitAuthentication(_) => self.authenticated(cx),
+            State::AwaitConnect { .. } => self.kicked_before_connect(cx),
+            State::Closing => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, cx: &mut Context<'_, E>) {
+        let now = cx.now.instant;
+        match &mut self.state {
+            State::AwaitConnect { deadline: deadline @ None } => *deadline = Some(now + self.config.connect_timeout),
+            State::AwaitConnect { deadline: Some(at) } if now >= *at => self.close(cx, close::Farewell::Silent),
+            State::AwaitAuthentication(pending) if now >= pending.deadline => self.close(cx, close::Farewell::Silent),
+            // [MQTT-3.1.2-22] nothing for one and a half times the keep alive.
+            State::Connected(c) if c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) => {
+                self.close(cx, close::Farewell::KeepAlive);
+            }
+            _ => {}
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::AwaitConnect { deadline } => Some(deadline.unwrap_or(Instant::START)),
+            State::AwaitAuthentication(pending) => Some(pending.deadline),
+            State::Connected(connected) => connected.silence_max.map(|max| connected.last_input + max),
+            State::Closing => None,
+        }
+    }
+
+    fn wants_input(&self) -> bool {
+        match &self.state {
+            State::AwaitConnect { .. } => true,
+            State::Connected(connected) => connected.inbound.takes_more(),
+            State::AwaitAuthentication(_) | State::Closing => false,
+        }
+    }
+
+    fn wants_output(&self) -> bool {
+        matches!(&self.state, State::Connected(connected) if connected.has_more())
+    }
+
+    fn input_hint(&self) -> Option<usize> {
+        self.hint
+    }
+
+    fn handle_closed(&mut self, cx: &mut Context<'_, E>, how: CloseCause) {
+        self.carrier_closed(cx, how);
+    }
+}
