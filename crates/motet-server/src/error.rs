@@ -42,6 +42,14 @@ pub enum ServerError {
         /// What is wrong and what to do.
         what: String,
     },
+    /// An account that cannot be used.
+    #[error("{key}: {what}")]
+    User {
+        /// The configuration's key.
+        key: String,
+        /// What is wrong; never the password.
+        what: String,
+    },
     /// The store cannot be opened.
     #[error("the store does not open: {0}")]
     Store(String),

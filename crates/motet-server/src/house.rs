@@ -1,7 +1,9 @@
 //! What all connections of a server share.
 
+use crate::assemble::StoreControl;
 use crate::clock::Clock;
-use crate::config::Limits;
+use crate::config::{Config, Limits};
+use crate::error::ServerError;
 use crate::registry::{Handle, Registry};
 use crate::telemetry::Counters;
 use crate::wheel::Wheel;
@@ -14,6 +16,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Makes the machine of a new connection.
 pub type MachineMaker<E> = Arc<dyn Fn() -> Box<dyn Machine<E>> + Send + Sync>;
 
+/// Takes what may change in a running server.
+pub type Reload = Box<dyn Fn(&Config) -> Result<(), ServerError> + Send + Sync>;
+
 /// What a server is put together from: the core over its store, who checks credentials, what is spoken.
 pub struct Parts<E: Engine> {
     /// The core, recovered.
@@ -22,10 +27,10 @@ pub struct Parts<E: Engine> {
     pub auth: Arc<dyn Authenticator>,
     /// Makes MQTT machines.
     pub mqtt: MachineMaker<E>,
-    /// Closes the store once nobody is connected any more; called last, on a thread that may block.
-    pub close_store: Box<dyn FnOnce() + Send>,
-    /// Takes users and access rules of a reloaded configuration.
-    pub reload: Box<dyn Fn(&crate::config::Config) + Send + Sync>,
+    /// How the store is, and its end.
+    pub store: Box<dyn StoreControl>,
+    /// Takes the users of a reloaded configuration.
+    pub reload: Reload,
 }
 
 impl<E: Engine> std::fmt::Debug for Parts<E> {
@@ -43,14 +48,21 @@ pub(crate) struct House<E: Engine> {
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
     pub(crate) limits: Limits,
+    pub(crate) store: Box<dyn StoreControl>,
     draining: AtomicBool,
 }
 
 impl<E: Engine> House<E> {
-    pub(crate) fn new(core: Arc<Core<E>>, auth: Arc<dyn Authenticator>, limits: Limits) -> Self {
+    pub(crate) fn new(
+        core: Arc<Core<E>>,
+        auth: Arc<dyn Authenticator>,
+        store: Box<dyn StoreControl>,
+        limits: Limits,
+    ) -> Self {
         House {
             core,
             auth,
+            store,
             clock: Clock::new(),
             wheel: Wheel::new(),
             registry: Registry::new(),

@@ -10,13 +10,16 @@
 pub mod config;
 
 mod admission;
+mod assemble;
 mod clock;
 mod driver;
 mod endpoint;
 mod error;
 mod house;
 mod listen;
+mod page;
 mod registry;
+mod run;
 mod server;
 mod telemetry;
 #[cfg(test)]
@@ -26,6 +29,8 @@ mod tests;
 mod wheel;
 mod worker;
 
+pub use assemble::{Store, StoreControl};
 pub use error::ServerError;
-pub use house::{MachineMaker, Parts};
+pub use house::{MachineMaker, Parts, Reload};
+pub use run::run;
 pub use server::{Bound, Server};

@@ -1,10 +1,11 @@
 //! A running server: starts listeners over its parts, and drains them again.
 
 use crate::admission::Door;
+use crate::assemble::{Store, assemble};
 use crate::config::{Config, Protocol};
 use crate::endpoint::Endpoint;
 use crate::error::ServerError;
-use crate::house::{House, Parts};
+use crate::house::{House, Parts, Reload};
 use crate::listen;
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
@@ -29,11 +30,11 @@ pub struct Bound {
 
 /// A running server. Dropping it without [`Server::shutdown`] stops the listeners and leaves the store as after a
 /// power cut.
-pub struct Server<E: Engine> {
+pub struct Server<E: Engine = Store> {
     house: Arc<House<E>>,
     addresses: Vec<Bound>,
     tasks: Vec<JoinHandle<()>>,
-    close_store: Option<Box<dyn FnOnce() + Send>>,
+    reload: Reload,
 }
 
 impl<E: Engine> std::fmt::Debug for Server<E> {
@@ -42,13 +43,25 @@ impl<E: Engine> std::fmt::Debug for Server<E> {
     }
 }
 
+impl Server {
+    /// Opens the store of `config`, binds its listeners and serves. Must be called inside a tokio runtime; blocks
+    /// while the journal is read.
+    ///
+    /// # Errors
+    /// See [`ServerError`]. Then nothing is left running.
+    pub fn start(config: &Config) -> Result<Self, ServerError> {
+        let (parts, _) = assemble(config)?;
+        Server::start_with(config, parts)
+    }
+}
+
 impl<E: Engine> Server<E> {
     /// Binds every listener of `config` and serves. Must be called inside a tokio runtime.
     ///
     /// # Errors
     /// A port is taken, a certificate is not readable: see [`ServerError`]. Then nothing is left running.
-    pub fn start(config: &Config, parts: Parts<E>) -> Result<Self, ServerError> {
-        let house = Arc::new(House::new(parts.core, parts.auth, config.limits.clone()));
+    pub fn start_with(config: &Config, parts: Parts<E>) -> Result<Self, ServerError> {
+        let house = Arc::new(House::new(parts.core, parts.auth, parts.store, config.limits.clone()));
         let door = Door::new(config.limits.connections, config.limits.connections_per_address);
         let mut sockets = Vec::new();
         for (at, listener) in config.listener.iter().enumerate() {
@@ -62,12 +75,8 @@ impl<E: Engine> Server<E> {
                 sockets.push((socket, endpoint.clone()));
             }
         }
-        let mut server = Server {
-            house: house.clone(),
-            addresses: Vec::new(),
-            tasks: Vec::new(),
-            close_store: Some(parts.close_store),
-        };
+        let mut server =
+            Server { house: house.clone(), addresses: Vec::new(), tasks: Vec::new(), reload: parts.reload };
         for (socket, endpoint) in sockets {
             server.addresses.push(Bound { protocol: endpoint.protocol, address: socket.local_addr()? });
             let (house, door) = (house.clone(), door.clone());
@@ -113,6 +122,14 @@ impl<E: Engine> Server<E> {
         self.house.registry.live()
     }
 
+    /// Takes what may change without dropping connections: users. What is wrong is logged, and the old holds.
+    pub fn reload(&self, config: &Config) {
+        match (self.reload)(config) {
+            Ok(()) => tracing::info!("the configuration was read again"),
+            Err(error) => tracing::error!(%error, "users were not taken; the old ones hold"),
+        }
+    }
+
     /// Stops accepting, tells every client, waits for them until `drain_timeout`, closes the store. True when
     /// everybody had gone by then.
     pub async fn shutdown(mut self) -> bool {
@@ -122,9 +139,8 @@ impl<E: Engine> Server<E> {
         }
         self.house.registry.notify_all(&Notice::Kicked(KickReason::ServerShuttingDown));
         let drained = tokio::time::timeout(self.house.limits.drain_timeout, self.house.registry.empty()).await.is_ok();
-        if let Some(close_store) = self.close_store.take() {
-            let _ = tokio::task::spawn_blocking(close_store).await;
-        }
+        let house = self.house.clone();
+        let _ = tokio::task::spawn_blocking(move || house.store.close()).await;
         drained
     }
 }

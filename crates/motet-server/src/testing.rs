@@ -1,5 +1,6 @@
 //! What the tests of this crate stand on: an engine that is durable at once, a machine that echoes, an open door.
 
+use crate::assemble::StoreControl;
 use crate::config::Limits;
 use crate::house::{House, Parts};
 use bytes::BytesMut;
@@ -60,6 +61,19 @@ impl Engine for Instantly {
     fn allot_object(&self) -> ObjectId {
         ObjectId(16 + self.0.fetch_add(1, Ordering::Relaxed))
     }
+}
+
+/// Never fails.
+pub(crate) struct NoStore;
+
+impl StoreControl for NoStore {
+    fn is_failing(&self) -> bool {
+        false
+    }
+    fn pending_bytes(&self) -> u64 {
+        0
+    }
+    fn close(&self) {}
 }
 
 /// Lets everybody in.
@@ -166,7 +180,7 @@ impl<E: Engine> Machine<E> for Echo {
 /// A house over nothing.
 pub(crate) fn house(limits: Limits) -> Arc<House<Instantly>> {
     let core = Arc::new(Core::new(Instantly::default(), CoreLimits::default()));
-    Arc::new(House::new(core, Arc::new(OpenDoor), limits))
+    Arc::new(House::new(core, Arc::new(OpenDoor), Box::new(NoStore), limits))
 }
 
 /// Parts of a server that echoes.
@@ -176,7 +190,7 @@ pub(crate) fn parts(seen: &Arc<Mutex<Seen>>) -> Parts<Instantly> {
         core: Arc::new(Core::new(Instantly::default(), CoreLimits::default())),
         auth: Arc::new(OpenDoor),
         mqtt: Arc::new(move || Box::new(Echo::new(&seen))),
-        close_store: Box::new(|| {}),
-        reload: Box::new(|_| {}),
+        store: Box::new(NoStore),
+        reload: Box::new(|_| Ok(())),
     }
 }

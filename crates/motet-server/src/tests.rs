@@ -26,7 +26,7 @@ async fn echo(stream: &mut (impl tokio::io::AsyncRead + tokio::io::AsyncWrite + 
 #[tokio::test]
 async fn a_server_on_port_0_serves_and_drains() {
     let seen = Arc::new(Mutex::new(Seen::default()));
-    let server = Server::start(&config(&[Protocol::Mqtt]), parts(&seen)).unwrap();
+    let server = Server::start_with(&config(&[Protocol::Mqtt]), parts(&seen)).unwrap();
     let address = server.addresses()[0].address;
     let mut stream = TcpStream::connect(address).await.unwrap();
     echo(&mut stream, b"hello").await;
@@ -46,7 +46,7 @@ async fn a_server_on_port_0_serves_and_drains() {
 async fn a_connection_beyond_the_bound_is_closed_at_once() {
     let mut config = config(&[Protocol::Mqtt]);
     config.limits.connections = 1;
-    let server = Server::start(&config, parts(&Arc::default())).unwrap();
+    let server = Server::start_with(&config, parts(&Arc::default())).unwrap();
     let address = server.addresses()[0].address;
     let mut first = TcpStream::connect(address).await.unwrap();
     echo(&mut first, b"in").await;
@@ -59,16 +59,16 @@ async fn a_connection_beyond_the_bound_is_closed_at_once() {
 async fn the_wheel_closes_who_says_nothing() {
     let mut config = config(&[Protocol::Mqtt]);
     config.limits.first_byte_timeout = Duration::from_millis(1);
-    let server = Server::start(&config, parts(&Arc::default())).unwrap();
+    let server = Server::start_with(&config, parts(&Arc::default())).unwrap();
     let mut silent = TcpStream::connect(server.addresses()[0].address).await.unwrap();
     assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0);
 }
 
 #[tokio::test]
 async fn a_taken_port_is_an_error_with_a_remedy() {
-    let server = Server::start(&config(&[Protocol::Mqtt]), parts(&Arc::default())).unwrap();
+    let server = Server::start_with(&config(&[Protocol::Mqtt]), parts(&Arc::default())).unwrap();
     let mut config = config(&[Protocol::Mqtt]);
     config.listener[0].address = Some(ListenAddress::localhost(server.addresses()[0].address.port()));
-    let error = Server::start(&config, parts(&Arc::default())).unwrap_err();
+    let error = Server::start_with(&config, parts(&Arc::default())).unwrap_err();
     assert!(matches!(&error, ServerError::PortTaken { key, .. } if key == "listener.0.address"), "{error}");
 }
