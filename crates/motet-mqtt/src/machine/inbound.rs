@@ -63,8 +63,8 @@ pub(super) enum Reply {
     Received { ids: Vec<(QoS, PacketIdentifier)>, code: ReasonCode },
     /// PUBCOMP for each.
     Pubcomp(Vec<PacketIdentifier>),
-    /// PUBREL for each.
-    Pubrel(Vec<PacketIdentifier>),
+    /// PUBREL for each; the reason says whether we know the message.
+    Pubrel(Vec<(PacketIdentifier, ReasonCode)>),
     /// SUBACK, then the last values.
     Suback { identifier: PacketIdentifier, codes: ReasonCodes, replays: Vec<Replay> },
     /// UNSUBACK.
@@ -335,7 +335,7 @@ impl Connected {
                 ids.iter().for_each(|id| Pubcomp::new(*id, ReasonCode::Success).encode(version, cx.out.tail()));
             }
             Reply::Pubrel(ids) => {
-                ids.iter().for_each(|id| Pubrel::new(*id, ReasonCode::Success).encode(version, cx.out.tail()));
+                ids.iter().for_each(|(id, code)| Pubrel::new(*id, *code).encode(version, cx.out.tail()));
             }
             Reply::Suback { identifier, codes, replays } => {
                 let suback =
@@ -359,7 +359,8 @@ impl Reply {
     fn count(&self) -> usize {
         match self {
             Reply::Received { ids, .. } => ids.len(),
-            Reply::Pubcomp(ids) | Reply::Pubrel(ids) => ids.len(),
+            Reply::Pubcomp(ids) => ids.len(),
+            Reply::Pubrel(ids) => ids.len(),
             Reply::Suback { .. } | Reply::Unsuback { .. } => 1,
         }
     }
