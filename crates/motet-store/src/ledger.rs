@@ -4,9 +4,10 @@
 //! many there are. Nothing is kept per message beyond that. A shared body is counted by the entries behind it: it is
 //! always the nearest body record before them.
 
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
 
 use crate::batch;
+use crate::class::Class;
 use crate::locator::{GRANULE, Locator};
 use crate::record::{Kind, RawRecord};
 
@@ -28,17 +29,26 @@ pub(crate) struct Ledger {
     pub objects: HashMap<u64, ObjectState>,
     /// The latest mark of every live entry that has one, by the entry's address.
     pub marks: HashMap<u64, Locator>,
-    /// Records before the log's first segment that were ended: the keeper finds them in the class files.
-    pub class_kills: Vec<(u64, Locator)>,
-    /// Objects dropped since the keeper last looked.
-    pub class_drops: Vec<(u64, u64)>,
+    /// What left the log, per class in the order of addresses.
+    pub classes: Vec<ClassLedger>,
+}
+
+/// Liveness of a class file: it holds records of these addresses, and all of them live but the dead.
+pub(crate) struct ClassLedger {
+    pub class: Class,
+    pub number: u64,
+    pub first: u64,
+    pub last: u64,
+    /// Bytes of all its records.
+    pub bytes: u64,
+    pub ledger: SegmentLedger,
 }
 
 /// Liveness of one segment.
 #[derive(Default)]
 pub(crate) struct SegmentLedger {
     pub base: u64,
-    chunks: Vec<Chunk>,
+    presence: Presence,
     /// Live records and their bytes, by object.
     pub objects: HashMap<u64, Share>,
     pub live_bytes: u64,
@@ -56,6 +66,14 @@ pub(crate) struct Share {
     pub count: u64,
     pub bytes: u64,
     shared: bool,
+}
+
+/// Which records of a file live.
+enum Presence {
+    /// Those with a bit, in chunks of 64 KiB.
+    Bits(Vec<Chunk>),
+    /// Those not listed here by their address: of class files, most of whose records live.
+    AllBut(HashSet<u64>),
 }
 
 struct BodyShare {
@@ -90,10 +108,10 @@ impl Ledger {
                 self.touch(record.object, None, address);
                 self.add(record.object, at, None);
             }
-            Kind::Drop => self.drop_object(record.object, address),
+            Kind::Drop => self.drop_object(record.object),
         }
         if let Some(victim) = record.victim() {
-            self.kill(record.object, victim);
+            self.kill(record.object, victim, Class::of(record.kind));
         }
     }
 
@@ -119,41 +137,53 @@ impl Ledger {
     }
 
     /// A record ended, and with it its mark. Unknown and already dead ones are ignored.
-    pub(crate) fn kill(&mut self, object: u64, at: Locator) {
+    pub(crate) fn kill(&mut self, object: u64, at: Locator, class: Class) {
         let mark = self.marks.remove(&at.address());
-        match self.segment_mut(at.address()) {
-            Some(segment) => segment.remove(object, at),
-            None => self.class_kills.push((object, at)),
+        if let Some(segment) = self.segment_mut(at.address()) {
+            segment.remove(object, at);
+        } else if let Some(file) = self.class_mut(at.address(), class) {
+            file.ledger.remove(object, at);
         }
         if let Some(mark) = mark {
-            self.kill(object, mark);
+            self.kill(object, mark, Class::Parked);
         }
     }
 
     fn mark(&mut self, object: u64, entry: Locator, at: Locator) {
-        if !self.may_live(object, entry) {
+        if !self.alive(object, entry, Class::Parked) {
             return;
         }
         if let Some(older) = self.marks.insert(entry.address(), at) {
-            self.kill(object, older);
+            self.kill(object, older, Class::Parked);
         }
         self.add(object, at, None);
     }
 
     /// A dropped object's records die everywhere at once, without being listed.
-    fn drop_object(&mut self, object: u64, address: u64) {
+    fn drop_object(&mut self, object: u64) {
         self.objects.remove(&object);
-        for segment in &mut self.segments {
-            segment.drop_object(object);
-        }
-        self.class_drops.push((object, address));
+        self.segments.iter_mut().for_each(|segment| segment.drop_object(object));
+        self.classes.iter_mut().for_each(|file| file.ledger.drop_object(object));
     }
 
-    /// Is the record alive? Of one that left the log for a class file only the object's life is known here.
-    pub(crate) fn may_live(&self, object: u64, at: Locator) -> bool {
+    /// Is the record alive, as far as durable batches say?
+    pub(crate) fn alive(&self, object: u64, at: Locator, class: Class) -> bool {
         let address = at.address();
-        self.objects.get(&object).is_some_and(|state| state.born <= address)
-            && self.segment(address).is_none_or(|segment| segment.holds(address))
+        if self.objects.get(&object).is_none_or(|state| state.born > address) {
+            return false;
+        }
+        match self.segment(address) {
+            Some(segment) => segment.holds(address),
+            None => self.class(address, class).is_some_and(|file| file.ledger.holds(address)),
+        }
+    }
+
+    fn class(&self, address: u64, class: Class) -> Option<&ClassLedger> {
+        self.classes.iter().find(|file| file.class == class && file.first <= address && address <= file.last)
+    }
+
+    fn class_mut(&mut self, address: u64, class: Class) -> Option<&mut ClassLedger> {
+        self.classes.iter_mut().find(|file| file.class == class && file.first <= address && address <= file.last)
     }
 
     pub(crate) fn segment(&self, address: u64) -> Option<&SegmentLedger> {
@@ -166,9 +196,10 @@ impl Ledger {
         self.segments.get_mut(after.checked_sub(1)?)
     }
 
-    /// Live bytes of all segments of the log.
+    /// Live bytes in the log and in the class files.
     pub(crate) fn live_bytes(&self) -> u64 {
-        self.segments.iter().map(SegmentLedger::surely_live).sum()
+        let classes = self.classes.iter().map(|file| &file.ledger);
+        self.segments.iter().chain(classes).map(SegmentLedger::surely_live).sum()
     }
 }
 
@@ -178,9 +209,8 @@ impl SegmentLedger {
         if self.bodies_unsure { self.live_bytes - self.body_bytes } else { self.live_bytes }
     }
 
-    fn add(&mut self, object: u64, at: Locator, body: Option<Locator>) {
-        let granule = granule(at.address() - self.base);
-        if !self.chunk(at.address()).insert(granule) {
+    pub(crate) fn add(&mut self, object: u64, at: Locator, body: Option<Locator>) {
+        if !self.presence.insert(at.address(), self.base) {
             return;
         }
         let share = self.objects.entry(object).or_default();
@@ -210,13 +240,11 @@ impl SegmentLedger {
     }
 
     fn remove(&mut self, object: u64, at: Locator) {
-        // A dropped object has no share: its records are dead already.
-        let Some(share) = self.objects.get_mut(&object) else { return };
-        let chunk = chunk_of(at.address() - self.base);
-        let Some(chunk) = self.chunks.get_mut(chunk) else { return };
-        if !chunk.remove(granule(at.address() - self.base)) {
+        if !self.presence.remove(at.address(), self.base) {
             return;
         }
+        // A dropped object has no share: its records were counted out together.
+        let Some(share) = self.objects.get_mut(&object) else { return };
         share.count = share.count.saturating_sub(1);
         share.bytes = share.bytes.saturating_sub(at.size());
         if share.count == 0 {
@@ -247,17 +275,63 @@ impl SegmentLedger {
         self.bodies_unsure |= share.shared;
     }
 
-    fn holds(&self, address: u64) -> bool {
-        let offset = address - self.base;
-        self.chunks.get(chunk_of(offset)).is_some_and(|chunk| chunk.holds(granule(offset)))
+    pub(crate) fn holds(&self, address: u64) -> bool {
+        self.presence.holds(address, self.base)
     }
 
-    fn chunk(&mut self, address: u64) -> &mut Chunk {
-        let index = chunk_of(address - self.base);
-        if self.chunks.len() <= index {
-            self.chunks.resize_with(index + 1, Chunk::default);
+    /// For a class file: every record lives until it is removed.
+    pub(crate) fn of_class() -> Self {
+        Self { presence: Presence::AllBut(HashSet::new()), ..Self::default() }
+    }
+
+    /// Notes a record of a class file as dead that was never counted as live.
+    pub(crate) fn note_dead(&mut self, address: u64) {
+        self.presence.remove(address, self.base);
+    }
+
+    /// The dead records of a class file, ascending.
+    pub(crate) fn dead(&self) -> Vec<u64> {
+        let Presence::AllBut(dead) = &self.presence else { return Vec::new() };
+        let mut dead: Vec<u64> = dead.iter().copied().collect();
+        dead.sort_unstable();
+        dead
+    }
+}
+
+impl Default for Presence {
+    fn default() -> Self {
+        Self::Bits(Vec::new())
+    }
+}
+
+impl Presence {
+    /// False when it was there.
+    fn insert(&mut self, address: u64, base: u64) -> bool {
+        let Self::Bits(chunks) = self else { return true };
+        let index = chunk_of(address - base);
+        if chunks.len() <= index {
+            chunks.resize_with(index + 1, Chunk::default);
         }
-        &mut self.chunks[index]
+        chunks[index].insert(granule(address - base))
+    }
+
+    /// False when it was not there.
+    fn remove(&mut self, address: u64, base: u64) -> bool {
+        match self {
+            Self::Bits(chunks) => {
+                chunks.get_mut(chunk_of(address - base)).is_some_and(|chunk| chunk.remove(granule(address - base)))
+            }
+            Self::AllBut(dead) => dead.insert(address),
+        }
+    }
+
+    fn holds(&self, address: u64, base: u64) -> bool {
+        match self {
+            Self::Bits(chunks) => {
+                chunks.get(chunk_of(address - base)).is_some_and(|chunk| chunk.holds(granule(address - base)))
+            }
+            Self::AllBut(dead) => !dead.contains(&address),
+        }
     }
 }
 

@@ -1,10 +1,13 @@
 //! Durable storage: the embedded journal.
 mod batch;
+mod checkpoint;
+mod class;
 mod committer;
 mod config;
 mod disk;
 mod error;
 mod events;
+mod footer;
 mod journal;
 mod keeper;
 mod ledger;
@@ -13,6 +16,7 @@ mod reading;
 mod real_disk;
 mod record;
 mod recovery;
+mod retire;
 mod segment;
 pub mod sim_disk;
 mod staging;

@@ -59,8 +59,6 @@ pub(crate) struct Summary {
     pub batches: (u64, u64),
     /// Address of the first byte, and the one behind the last.
     pub addresses: (u64, u64),
-    /// Written by an orderly stop as the last thing in the journal.
-    pub clean: bool,
     /// Objects used here and not dropped here afterwards.
     pub objects: Vec<ObjectNote>,
     /// Objects dropped here, and where.

@@ -5,10 +5,13 @@
 mod common;
 
 use common::{Bench, small};
+use motet_store::Config;
 
 fn run(seed: u64) {
-    let mut bench = Bench::new(seed, small());
-    for _ in 0..400 {
+    // Every other run has tiny files, so that segments retire and class files merge all the time.
+    let tiny = Config { segment_bytes: 12 << 10, class_bytes: 16 << 10, segments_max: 3, ..small() };
+    let mut bench = Bench::new(seed, if seed % 2 == 0 { tiny } else { small() });
+    for _ in 0..600 {
         match bench.random.below(100) {
             0..45 => bench.stage(),
             45..80 => {
