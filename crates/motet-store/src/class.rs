@@ -79,7 +79,6 @@ pub(crate) struct ClassFile<D: Disk> {
     file: D::File,
     seed: u64,
     index: u64,
-    count: u64,
     /// The first address of every index block.
     sparse: Vec<u64>,
 }
@@ -107,10 +106,10 @@ impl<D: Disk> ClassFile<D> {
         let bytes = footer::read(&file, seed).map_err(disk_error("cannot read", &path))?;
         let bytes = bytes.ok_or_else(|| corrupt(size, "the footer is unreadable"))?;
         let decoded = decode(bytes).ok_or_else(|| corrupt(size, "the footer makes no sense"))?;
-        let (index, count, last, sparse, summary) = decoded;
+        let (index, last, sparse, summary) = decoded;
         let first = sparse.first().copied().unwrap_or(0);
         let path = path.clone();
-        Ok((Self { path, class, number, first, last, size, file, seed, index, count, sparse }, summary))
+        Ok((Self { path, class, number, first, last, size, file, seed, index, sparse }, summary))
     }
 
     pub(crate) fn covers(&self, address: u64) -> bool {
@@ -156,7 +155,7 @@ impl<D: Disk> ClassFile<D> {
     pub(crate) fn ledger(&self) -> ClassLedger {
         let (class, number, first, last) = (self.class, self.number, self.first, self.last);
         let bytes = self.index.saturating_sub(DATA);
-        ClassLedger { class, number, first, last, bytes, ledger: SegmentLedger::of_class() }
+        ClassLedger { class, number, first, last, bytes, size: self.size, ledger: SegmentLedger::of_class() }
     }
 }
 
@@ -169,18 +168,18 @@ fn parse_block(bytes: &[u8], seed: u64) -> Option<Vec<(u64, u64)>> {
     Some(places.filter(|(address, _)| *address != 0).collect())
 }
 
-type Decoded = (u64, u64, u64, Vec<u64>, Summary);
+type Decoded = (u64, u64, Vec<u64>, Summary);
 
 fn decode(bytes: Vec<u8>) -> Option<Decoded> {
     let mut reader = Reader { bytes: &bytes, at: 0 };
-    let (index, count, last) = (reader.number()?, reader.number()?, reader.number()?);
+    let (index, _count, last) = (reader.number()?, reader.number()?, reader.number()?);
     let mut sparse = Vec::new();
     for _ in 0..reader.number()? {
         sparse.push(reader.number()?);
     }
     let at = reader.at;
     let (summary, _) = Summary::decode(bytes, at)?;
-    Some((index, count, last, sparse, summary))
+    Some((index, last, sparse, summary))
 }
 
 /// A class file being written.
@@ -267,13 +266,6 @@ impl<D: Disk> ClassWriter<D> {
         self.file.sync_all()?;
         let first = sparse.first().copied().unwrap_or(0);
         let Self { path, class, number, file, seed, offset: size, summary, .. } = self;
-        Ok((ClassFile { path, class, number, first, last, size, file, seed, index, count, sparse }, summary))
-    }
-}
-
-impl<D: Disk> ClassFile<D> {
-    /// How many records it holds, dead ones included.
-    pub(crate) fn count(&self) -> u64 {
-        self.count
+        Ok((ClassFile { path, class, number, first, last, size, file, seed, index, sparse }, summary))
     }
 }

@@ -82,6 +82,21 @@ pub struct Record {
     pub body: Bytes,
 }
 
+/// Room taken on disk, beside the one or two segments that are reserved ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of live records, rounded up by at most 1/16.
+    pub live_bytes: u64,
+    /// Bytes of batches in segments.
+    pub log_bytes: u64,
+    /// Bytes of class files.
+    pub class_bytes: u64,
+    /// Segments that hold batches.
+    pub segments: usize,
+    /// Class files.
+    pub class_files: usize,
+}
+
 impl<D: Disk> Journal<D> {
     /// Opens the journal in `dir`, making the directory if needed, and tells `recovery` what survived.
     pub fn open(
@@ -184,6 +199,19 @@ impl<D: Disk> Journal<D> {
     /// Bytes staged and not yet durable: what back-pressure looks at.
     pub fn pending_bytes(&self) -> u64 {
         self.pending.load(Ordering::Relaxed)
+    }
+
+    /// How much room the journal takes, and for how much.
+    pub fn usage(&self) -> Usage {
+        let live_bytes = self.ledger.lock().live_bytes();
+        let table = self.table.read();
+        Usage {
+            live_bytes,
+            log_bytes: table.segments.iter().map(|segment| segment.end() - segment.base()).sum(),
+            class_bytes: table.classes.iter().map(|file| file.size).sum(),
+            segments: table.segments.len(),
+            class_files: table.classes.len(),
+        }
     }
 
     /// Did the last user of the directory stop in order? True also of an empty directory.

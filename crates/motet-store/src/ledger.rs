@@ -41,6 +41,8 @@ pub(crate) struct ClassLedger {
     pub last: u64,
     /// Bytes of all its records.
     pub bytes: u64,
+    /// Bytes of the file.
+    pub size: u64,
     pub ledger: SegmentLedger,
 }
 

@@ -27,7 +27,7 @@ pub use config::Config;
 pub use disk::{Disk, DiskFile};
 pub use error::{Damage, Full, OpenError, ReadError};
 pub use events::{Events, NoEvents, NoRecovery, RecoveredBody, Recovery};
-pub use journal::{Journal, Opened, Record};
+pub use journal::{Journal, Opened, Record, Usage};
 pub use keeper::Keeper;
 pub use locator::{Locator, Position};
 pub use real_disk::RealDisk;

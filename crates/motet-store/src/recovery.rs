@@ -44,7 +44,6 @@ pub(crate) struct Found<D: Disk> {
 struct Candidate<D: Disk> {
     path: PathBuf,
     file: D::File,
-    number: u64,
     seed: u64,
     content: Content,
 }
@@ -110,7 +109,7 @@ fn look<D: Disk>(disk: &D, dir: &Path, number: u64, found: &mut Found<D>) -> Res
     if let Some(seed) = seed {
         let bytes = footer::read(&file, seed).map_err(disk_error("cannot read", &path))?;
         if let Some((summary, _)) = bytes.and_then(|bytes| Summary::decode(bytes, 0)) {
-            return Ok(Some(Candidate { path, file, number, seed, content: Content::Footer(summary) }));
+            return Ok(Some(Candidate { path, file, seed, content: Content::Footer(summary) }));
         }
     }
     let bytes = read_all(&file).map_err(disk_error("cannot read", &path))?;
@@ -126,7 +125,7 @@ fn look<D: Disk>(disk: &D, dir: &Path, number: u64, found: &mut Found<D>) -> Res
         found.rubbish.push(path);
         return Ok(None);
     };
-    Ok(Some(Candidate { path, file, number, seed: first.seed, content: Content::Walked(scan) }))
+    Ok(Some(Candidate { path, file, seed: first.seed, content: Content::Walked(scan) }))
 }
 
 /// Where two segments hold the same batch the later one counts: it was written again after a failed sync. Every
@@ -168,7 +167,7 @@ fn chain<D: Disk>(candidates: Vec<Candidate<D>>, found: &mut Found<D>) -> Result
 
 /// The summary of a segment: its footer, or made by walking its batches.
 fn read_part<D: Disk>(candidate: Candidate<D>) -> Result<Part<D>, OpenError> {
-    let Candidate { path, file, number, seed, content } = candidate;
+    let Candidate { path, file, seed, content } = candidate;
     let (summary, last_batch, footed) = match content {
         Content::Footer(summary) => (summary, None, true),
         Content::Walked(scan) => {
@@ -183,7 +182,7 @@ fn read_part<D: Disk>(candidate: Candidate<D>) -> Result<Part<D>, OpenError> {
             (builder.finish(|_, _| true), last, false)
         }
     };
-    let segment = Segment::from_parts(path, file, number, seed, &summary, footed);
+    let segment = Segment::from_parts(path, file, seed, &summary, footed);
     segment.seal();
     Ok(Part { segment: Arc::new(segment), summary, last_batch })
 }

@@ -54,7 +54,11 @@ pub(crate) fn due<D: Disk>(journal: &Journal<D>) -> Option<Plan> {
 
 fn class_due(ledger: &Ledger, class: Class, class_bytes: u64) -> Option<Plan> {
     let files: Vec<&ClassLedger> = ledger.classes.iter().filter(|file| file.class == class).collect();
-    let wasteful = |file: &&ClassLedger| file.ledger.surely_live() * 2 < file.bytes;
+    // A quarter must be dead, else writing it again gains too little: index and footer are not smaller the next time.
+    let wasteful = |file: &&ClassLedger| {
+        let live = file.ledger.surely_live();
+        live * 4 < file.bytes * 3 && live * 2 < file.size
+    };
     if let Some(file) = files.iter().find(|file| wasteful(file)) {
         return Some(Plan { segments: 0, classes: vec![(class, file.number)] });
     }

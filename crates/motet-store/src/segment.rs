@@ -26,7 +26,6 @@ pub(crate) const MAGIC: &[u8; 8] = b"MOTETJN1";
 pub(crate) struct Segment<D: Disk> {
     pub path: PathBuf,
     pub file: D::File,
-    pub number: u64,
     pub seed: u64,
     /// The number of its first batch.
     first_batch: AtomicU64,
@@ -57,22 +56,14 @@ impl<D: Disk> Segment<D> {
             let _ = disk.unlink(&path);
             return Err(error);
         }
-        Ok(Self::from_parts(path, file, number, seed, &Summary::default(), false))
+        Ok(Self::from_parts(path, file, seed, &Summary::default(), false))
     }
 
     /// A segment that holds what the summary says.
-    pub(crate) fn from_parts(
-        path: PathBuf,
-        file: D::File,
-        number: u64,
-        seed: u64,
-        says: &Summary,
-        footed: bool,
-    ) -> Self {
+    pub(crate) fn from_parts(path: PathBuf, file: D::File, seed: u64, says: &Summary, footed: bool) -> Self {
         Self {
             path,
             file,
-            number,
             seed,
             first_batch: AtomicU64::new(says.batches.0),
             base: AtomicU64::new(says.addresses.0),
