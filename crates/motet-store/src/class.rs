@@ -13,6 +13,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
+use foldhash::HashMap;
 
 use crate::disk::{Disk, DiskFile, read_all};
 use crate::error::{Damage, OpenError, ReadError, disk as disk_error};
@@ -166,6 +167,47 @@ fn parse_block(bytes: &[u8], seed: u64) -> Option<Vec<(u64, u64)>> {
     }
     let places = places.chunks_exact(16).map(|place| (u64_at(place, 0), u64_at(place, 8)));
     Some(places.filter(|(address, _)| *address != 0).collect())
+}
+
+/// What of a damaged class file can still be used: address and offset of every sound record the index leads to. The
+/// index begins where the records end, so it is found even when the footer is lost.
+pub(crate) fn salvage(bytes: &[u8]) -> Vec<(u64, usize)> {
+    let Some(page) = bytes.get(..DATA as usize) else { return Vec::new() };
+    // Every checksum starts from the seed: with a damaged one nothing would verify.
+    let seed = u64_at(page, 24);
+    let mut places = Vec::new();
+    let mut at = DATA as usize;
+    while at + BLOCK <= bytes.len() {
+        match parse_block(&bytes[at..at + BLOCK], seed).filter(|places| !places.is_empty()) {
+            Some(block) => {
+                places.extend(block.into_iter().map(|(address, offset)| (address, offset as usize)));
+                at += BLOCK;
+            }
+            None => at += 16,
+        }
+    }
+    places.retain(|(_, at)| bytes.get(*at..).is_some_and(|bytes| RawRecord::parse_checked(bytes, seed).is_some()));
+    places.sort_unstable();
+    places
+}
+
+/// Puts a record into a summary; `body_len` knows the bodies that came before.
+pub(crate) fn note(summary: &mut Summary, address: u64, record: &RawRecord<'_>, body_len: &mut HashMap<u64, u64>) {
+    let at = record.locator(address);
+    match record.kind {
+        Kind::Entry => {
+            let shared = record.shared_body().and_then(|body| body_len.get(&body.address()).copied());
+            summary.keep_entry(at, record, shared.unwrap_or(record.body.len() as u64));
+        }
+        Kind::Put => summary.keep_keyed(at, record),
+        Kind::Mark => {
+            if let Some(entry) = Locator::from_bits(record.word) {
+                summary.keep_mark(at, entry, record);
+            }
+        }
+        Kind::Body => drop(body_len.insert(address, record.body.len() as u64)),
+        _ => {}
+    }
 }
 
 type Decoded = (u64, u64, Vec<u64>, Summary);

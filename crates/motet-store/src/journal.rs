@@ -43,6 +43,8 @@ pub struct Journal<D: Disk = RealDisk> {
     /// The next segment, made ready by the keeper.
     pub(crate) prepared: Mutex<Option<Segment<D>>>,
     pub(crate) next_number: AtomicU64,
+    /// Held while files are sealed, moved or removed, and while they are copied.
+    pub(crate) upkeep: Mutex<()>,
     closing: AtomicBool,
     closed: Condvar,
     keeper_wanted: Mutex<bool>,
@@ -162,6 +164,7 @@ impl<D: Disk> Journal<D> {
             ledger: Mutex::new(ledger),
             prepared: Mutex::new(None),
             next_number: AtomicU64::new(last_number + 1),
+            upkeep: Mutex::new(()),
             closing: AtomicBool::new(false),
             closed: Condvar::new(),
             keeper_wanted: Mutex::new(true),

@@ -33,6 +33,8 @@ impl<D: Disk> Keeper<D> {
     /// Does what is due.
     pub fn step(&mut self) {
         self.prepare();
+        let journal = self.journal.clone();
+        let _upkeep = journal.upkeep.lock();
         self.seal();
         while !self.blocked
             && let Some(plan) = retire::due(&self.journal)
@@ -53,6 +55,8 @@ impl<D: Disk> Keeper<D> {
 
     /// The last duty: every segment gets its footer.
     pub(crate) fn close(&mut self) {
+        let journal = self.journal.clone();
+        let _upkeep = journal.upkeep.lock();
         self.seal();
         if let Some(unused) = self.journal.prepared.lock().take() {
             let _ = self.journal.disk.unlink(&unused.path);

@@ -145,6 +145,8 @@ fn chain<D: Disk>(candidates: Vec<Candidate<D>>, found: &mut Found<D>) -> Result
             }
         };
         if behind <= oldest {
+            // Whatever is wrong with it, it was on its way out.
+            found.damage.retain(|damage| damage.file != candidate.path);
             found.rubbish.push(candidate.path);
             continue;
         }
@@ -274,7 +276,10 @@ impl Survivors {
     }
 
     /// The living records of a summary: object, place, shared body.
-    fn living<'a>(&'a self, summary: &'a Summary) -> impl Iterator<Item = (u64, Locator, Option<Locator>)> + 'a {
+    pub(crate) fn living<'a>(
+        &'a self,
+        summary: &'a Summary,
+    ) -> impl Iterator<Item = (u64, Locator, Option<Locator>)> + 'a {
         let entries = summary.entries.iter().filter(|note| self.alive(note.object, note.at));
         let keyed = summary.keyed.iter().filter(|note| self.alive(note.object, note.at));
         let marks = summary.marks.iter().filter(|note| self.marks(note));

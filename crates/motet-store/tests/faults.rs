@@ -1,4 +1,5 @@
 //! Full disks, failing syncs, damage, and orderly stops.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
 mod common;
 

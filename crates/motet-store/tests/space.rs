@@ -1,5 +1,6 @@
 //! Room is given back: dead segments go, what lives long moves out of the way, and the disk holds at most twice what
 //! lives (beside the segments reserved ahead).
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
 mod common;
 

@@ -1,5 +1,6 @@
 //! A journal on a simulated disk beside a model that knows what must survive.
-#![allow(dead_code, unreachable_pub)] // every test binary uses its own part of this module
+// Every test binary uses its own part of this module.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
