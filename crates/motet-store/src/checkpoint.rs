@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! magic "MOTETCP1" | version u32 | crc u32 | length u64 | LEB128 numbers: first batch, next batch, next address,
-//! class files (class, number, dead addresses), objects (number, born, last sequence, last used)
+//! class files (class, number, dead addresses), objects (number, born, last sequence)
 //! ```
 
 use std::io;
@@ -102,7 +102,7 @@ impl Checkpoint {
         let mut objects: Vec<_> = self.objects.iter().collect();
         objects.sort_unstable_by_key(|(object, _)| **object);
         for (object, state) in objects {
-            [*object, state.born, state.last_seq, state.used].into_iter().for_each(|n| put(&mut bytes, n));
+            [*object, state.born, state.last_seq].into_iter().for_each(|n| put(&mut bytes, n));
         }
         let len = (bytes.len() - HEADER) as u64;
         bytes[..8].copy_from_slice(MAGIC);
@@ -128,9 +128,8 @@ impl Checkpoint {
             checkpoint.classes.push((class, number, dead));
         }
         for _ in 0..reader.number()? {
-            let (object, born) = (reader.number()?, reader.number()?);
-            let (last_seq, used) = (reader.number()?, reader.number()?);
-            checkpoint.objects.insert(object, ObjectState { born, last_seq, used });
+            let (object, born, last_seq) = (reader.number()?, reader.number()?, reader.number()?);
+            checkpoint.objects.insert(object, ObjectState { born, last_seq });
         }
         Some(checkpoint)
     }

@@ -123,7 +123,7 @@ impl Summary {
         }
         put(out, self.objects.len() as u64);
         for note in &self.objects {
-            [note.object, note.born, note.last_seq, note.used].into_iter().for_each(|number| put(out, number));
+            [note.object, note.born, note.last_seq].into_iter().for_each(|number| put(out, number));
         }
         put(out, self.drops.len() as u64);
         for (object, address) in &self.drops {
@@ -171,9 +171,8 @@ impl Summary {
         summary.batches = (reader.number()?, reader.number()?);
         summary.addresses = (reader.number()?, reader.number()?);
         for _ in 0..reader.number()? {
-            let (object, born) = (reader.number()?, reader.number()?);
-            let (last_seq, used) = (reader.number()?, reader.number()?);
-            summary.objects.push(ObjectNote { object, born, last_seq, used });
+            let (object, born, last_seq) = (reader.number()?, reader.number()?, reader.number()?);
+            summary.objects.push(ObjectNote { object, born, last_seq });
         }
         for _ in 0..reader.number()? {
             summary.drops.push((reader.number()?, reader.number()?));

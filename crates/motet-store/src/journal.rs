@@ -20,10 +20,11 @@ use crate::ledger::Ledger;
 use crate::locator::{Locator, Position};
 use crate::real_disk::RealDisk;
 use crate::record::{Kind, RawRecord};
-use crate::recovery::{self, Found, Survivors};
+use crate::recovery::{self, Found};
 use crate::segment::Segment;
 use crate::staging::{Stage, Staging};
 use crate::summary::Summary;
+use crate::survivors::{self, Survivors};
 
 /// One node's write-ahead log. See the crate's page for its law.
 pub struct Journal<D: Disk = RealDisk> {
@@ -134,15 +135,15 @@ impl<D: Disk> Journal<D> {
         let Found { checkpoint, classes, parts, last_number, .. } = found;
         let summaries: Vec<&Summary> =
             classes.iter().map(|(_, summary)| summary).chain(parts.iter().map(|part| &part.summary)).collect();
-        let survivors = Survivors::gather(&checkpoint.objects, &summaries);
+        let alive = Survivors::gather(&checkpoint.objects, &summaries);
         let mut ledger = Ledger::new();
-        ledger.objects = survivors.objects.clone();
+        ledger.objects = alive.objects.clone();
         for (file, summary) in &classes {
-            survivors.enter_class(file, summary, &checkpoint, &mut ledger);
+            alive.enter_class(file, summary, &checkpoint, &mut ledger);
         }
         for part in &parts {
             ledger.open_segment(part.summary.addresses.0);
-            survivors.enter(&part.summary, &mut ledger);
+            alive.enter(&part.summary, &mut ledger);
         }
         let end = parts.last().map_or(0, |last| last.summary.addresses.1).max(checkpoint.next_address);
         let next_batch = parts.last().map_or(0, |last| last.summary.batches.1).max(checkpoint.next_batch);
@@ -173,7 +174,7 @@ impl<D: Disk> Journal<D> {
             clean_start,
             _lock: lock,
         });
-        recovery::tell(&journal, &summaries, &survivors, recovery)?;
+        survivors::tell(&journal, &summaries, &alive, recovery)?;
         let committer = Committer::new(journal.clone(), next_batch);
         let keeper = Keeper::new(journal.clone());
         Ok(Opened { journal, committer, keeper })

@@ -4,11 +4,12 @@
 //! many there are. Nothing is kept per message beyond that. A shared body is counted by the entries behind it: it is
 //! always the nearest body record before them.
 
-use foldhash::{HashMap, HashMapExt, HashSet, HashSetExt};
+use foldhash::{HashMap, HashMapExt};
 
 use crate::batch;
 use crate::class::Class;
-use crate::locator::{GRANULE, Locator};
+use crate::locator::Locator;
+use crate::presence::Presence;
 use crate::record::{Kind, RawRecord};
 
 /// What is known about an object that exists.
@@ -17,8 +18,6 @@ pub(crate) struct ObjectState {
     /// Its first record's address: what lies before belongs to a dropped object of the same number.
     pub born: u64,
     pub last_seq: u64,
-    /// Where it was used last.
-    pub used: u64,
 }
 
 /// Liveness of the whole log.
@@ -70,14 +69,6 @@ pub(crate) struct Share {
     shared: bool,
 }
 
-/// Which records of a file live.
-enum Presence {
-    /// Those with a bit, in chunks of 64 KiB.
-    Bits(Vec<Chunk>),
-    /// Those not listed here by their address: of class files, most of whose records live.
-    AllBut(HashSet<u64>),
-}
-
 struct BodyShare {
     address: u64,
     bytes: u64,
@@ -119,9 +110,8 @@ impl Ledger {
 
     /// Notes that the object exists and was used at `address`.
     pub(crate) fn touch(&mut self, object: u64, seq: Option<u64>, address: u64) {
-        let state = self.objects.entry(object).or_insert(ObjectState { born: address, last_seq: 0, used: address });
+        let state = self.objects.entry(object).or_insert(ObjectState { born: address, last_seq: 0 });
         state.last_seq = state.last_seq.max(seq.unwrap_or(0));
-        state.used = state.used.max(address);
     }
 
     /// Begins the accounting of a segment.
@@ -283,7 +273,7 @@ impl SegmentLedger {
 
     /// For a class file: every record lives until it is removed.
     pub(crate) fn of_class() -> Self {
-        Self { presence: Presence::AllBut(HashSet::new()), ..Self::default() }
+        Self { presence: Presence::all(), ..Self::default() }
     }
 
     /// Notes a record of a class file as dead that was never counted as live.
@@ -293,139 +283,8 @@ impl SegmentLedger {
 
     /// The dead records of a class file, ascending.
     pub(crate) fn dead(&self) -> Vec<u64> {
-        let Presence::AllBut(dead) = &self.presence else { return Vec::new() };
-        let mut dead: Vec<u64> = dead.iter().copied().collect();
-        dead.sort_unstable();
-        dead
+        self.presence.dead()
     }
-}
-
-impl Default for Presence {
-    fn default() -> Self {
-        Self::Bits(Vec::new())
-    }
-}
-
-impl Presence {
-    /// False when it was there.
-    fn insert(&mut self, address: u64, base: u64) -> bool {
-        let Self::Bits(chunks) = self else { return true };
-        let index = chunk_of(address - base);
-        if chunks.len() <= index {
-            chunks.resize_with(index + 1, Chunk::default);
-        }
-        chunks[index].insert(granule(address - base))
-    }
-
-    /// False when it was not there.
-    fn remove(&mut self, address: u64, base: u64) -> bool {
-        match self {
-            Self::Bits(chunks) => {
-                chunks.get_mut(chunk_of(address - base)).is_some_and(|chunk| chunk.remove(granule(address - base)))
-            }
-            Self::AllBut(dead) => dead.insert(address),
-        }
-    }
-
-    fn holds(&self, address: u64, base: u64) -> bool {
-        match self {
-            Self::Bits(chunks) => {
-                chunks.get(chunk_of(address - base)).is_some_and(|chunk| chunk.holds(granule(address - base)))
-            }
-            Self::AllBut(dead) => !dead.contains(&address),
-        }
-    }
-}
-
-/// The live records that begin in 64 KiB of a segment.
-enum Chunk {
-    /// Few: their granules, ascending.
-    Few(Vec<u16>),
-    /// Many: one bit per granule.
-    Many(Box<[u64; 64]>),
-}
-
-const CHUNK_GRANULES: u64 = 4096;
-/// Above this a bitmap is smaller.
-const FEW: usize = 256;
-
-fn chunk_of(offset: u64) -> usize {
-    (offset / GRANULE / CHUNK_GRANULES) as usize
-}
-
-fn granule(offset: u64) -> u16 {
-    (offset / GRANULE % CHUNK_GRANULES) as u16
-}
-
-impl Default for Chunk {
-    fn default() -> Self {
-        Self::Few(Vec::new())
-    }
-}
-
-impl Chunk {
-    /// False when it was there.
-    fn insert(&mut self, granule: u16) -> bool {
-        match self {
-            Self::Few(list) => {
-                let place = list.partition_point(|other| *other < granule);
-                if list.get(place) == Some(&granule) {
-                    return false;
-                }
-                list.insert(place, granule);
-                if list.len() > FEW {
-                    let mut bits = Box::new([0; 64]);
-                    list.iter().for_each(|granule| set(&mut bits, *granule));
-                    *self = Self::Many(bits);
-                }
-                true
-            }
-            Self::Many(bits) => {
-                let fresh = !bit(bits, granule);
-                set(bits, granule);
-                fresh
-            }
-        }
-    }
-
-    /// False when it was not there.
-    fn remove(&mut self, granule: u16) -> bool {
-        match self {
-            Self::Few(list) => match list.binary_search(&granule) {
-                Ok(place) => {
-                    list.remove(place);
-                    if list.is_empty() {
-                        *list = Vec::new();
-                    }
-                    true
-                }
-                Err(_) => false,
-            },
-            Self::Many(bits) => {
-                let held = bit(bits, granule);
-                bits[usize::from(granule / 64)] &= !(1 << (granule % 64));
-                if held && bits[usize::from(granule / 64)] == 0 && bits.iter().all(|word| *word == 0) {
-                    *self = Self::default();
-                }
-                held
-            }
-        }
-    }
-
-    fn holds(&self, granule: u16) -> bool {
-        match self {
-            Self::Few(list) => list.binary_search(&granule).is_ok(),
-            Self::Many(bits) => bit(bits, granule),
-        }
-    }
-}
-
-fn bit(bits: &[u64; 64], granule: u16) -> bool {
-    bits[usize::from(granule / 64)] & 1 << (granule % 64) != 0
-}
-
-fn set(bits: &mut [u64; 64], granule: u16) {
-    bits[usize::from(granule / 64)] |= 1 << (granule % 64);
 }
 
 impl Ledger {

@@ -45,8 +45,8 @@
 //! | `journal` `staging` `reading` | what users call |
 //! | `committer` `keeper` | the two workers |
 //! | `record` `batch` `segment` `summary` `footer` `class` `checkpoint` | the files, see `docs/store-format.md` |
-//! | `ledger` `retire` | who is alive, and giving room back |
-//! | `recovery` `check` `repair` `backup` | starting, and caring for a directory |
+//! | `ledger` `presence` `retire` | who is alive, and giving room back |
+//! | `recovery` `survivors` `check` `repair` `backup` | starting, and caring for a directory |
 //! | `disk` `real_disk` `sim_disk` | what lies below, true and simulated |
 
 mod backup;
@@ -64,6 +64,7 @@ mod journal;
 mod keeper;
 mod ledger;
 mod locator;
+mod presence;
 mod reading;
 mod real_disk;
 mod record;
@@ -74,6 +75,7 @@ mod segment;
 pub mod sim_disk;
 mod staging;
 mod summary;
+mod survivors;
 
 pub use check::{Report, check};
 pub use committer::{Committer, Step};

@@ -15,9 +15,9 @@ use crate::class::{self, Class, ClassFile, ClassWriter};
 use crate::disk::{Disk, DiskFile, read_all};
 use crate::error::{Damage, OpenError, disk as disk_error};
 use crate::record::{Kind, RawRecord};
-use crate::recovery::Survivors;
 use crate::segment;
 use crate::summary::{Builder, Summary};
+use crate::survivors::Survivors;
 
 /// What [`repair`] did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -186,7 +186,7 @@ impl Salvage {
             let notes = source.summary.entries.iter().map(|note| (note.object, note.seq, note.at));
             let keyed = source.summary.keyed.iter().map(|note| (note.object, 0, note.at));
             for (object, seq, at) in notes.chain(keyed).filter(|_| self.checkpoint.first_batch == 0) {
-                let fresh = crate::ledger::ObjectState { born: at.address(), last_seq: 0, used: 0 };
+                let fresh = crate::ledger::ObjectState { born: at.address(), last_seq: 0 };
                 let state = self.checkpoint.objects.entry(object).or_insert(fresh);
                 state.born = state.born.min(at.address());
                 state.last_seq = state.last_seq.max(seq);

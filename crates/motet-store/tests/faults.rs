@@ -145,6 +145,23 @@ fn failure_and_recovery_are_told_once_each() {
 }
 
 #[test]
+fn a_stage_that_panics_leaves_nothing() {
+    let mut bench = Bench::new(8, small());
+    enqueue(&bench, 1);
+    let journal = bench.journal();
+    let panicked = std::thread::spawn(move || {
+        let mut stage = journal.stage();
+        stage.enqueue(1, 2, b"", Body::Inline(&[]));
+        panic!("in the middle of a stage");
+    });
+    assert!(panicked.join().is_err());
+    enqueue(&bench, 3);
+    bench.commit();
+    bench.disk.power_cut();
+    assert_eq!(recovered(&mut bench), [1, 3]);
+}
+
+#[test]
 fn real_files_with_threads_survive_a_restart_and_are_locked_meanwhile() {
     let dir = tempfile::tempdir().unwrap();
     let config = Config { segment_bytes: 1 << 20, ..Config::default() };
