@@ -79,6 +79,8 @@ struct State {
     news: Vec<Completion>,
     reads: Vec<(ObjectId, Vec<(u64, Locator)>)>,
     damages: Vec<Damage>,
+    /// A stage is open.
+    open: bool,
     /// The log belongs to somebody else now: calls reach nothing.
     fenced: bool,
 }
@@ -109,6 +111,7 @@ impl FakeEngine {
             news: Vec::new(),
             reads: Vec::new(),
             damages: Vec::new(),
+            open: false,
             fenced: false,
         };
         FakeEngine { state: Arc::new(Mutex::new(state)) }
@@ -279,6 +282,7 @@ impl Engine for FakeEngine {
         if state.stalled || state.fenced || state.pending.iter().sum::<u64>() > state.plan.pending_bytes_max {
             return Err(Refused);
         }
+        drop(state);
         Ok(FakeStage::new(&self.state))
     }
 

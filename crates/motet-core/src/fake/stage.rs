@@ -14,16 +14,22 @@ pub struct FakeStage<'a> {
     records: Vec<Record>,
     bodies: HashMap<Locator, Bytes>,
     bytes: u64,
+    finished: bool,
 }
 
 impl<'a> FakeStage<'a> {
     pub(super) fn new(state: &'a Mutex<State>) -> Self {
-        FakeStage { state, records: Vec::new(), bodies: HashMap::new(), bytes: 0 }
+        let open = std::mem::replace(&mut state.lock().open, true);
+        // The journal's buffer belongs to one stage at a time; a second one in the same thread would wait for ever.
+        assert!(!open, "a thread has one stage at a time");
+        FakeStage { state, records: Vec::new(), bodies: HashMap::new(), bytes: 0, finished: false }
     }
 
     fn commit(&mut self) -> Position {
         let records = std::mem::take(&mut self.records);
-        self.state.lock().commit(records, std::mem::take(&mut self.bytes))
+        let mut state = self.state.lock();
+        state.open = false;
+        state.commit(records, std::mem::take(&mut self.bytes))
     }
 
     fn push(&mut self, record: Record, bytes: usize) {
@@ -79,7 +85,7 @@ impl Stage for FakeStage<'_> {
         self.push(Record::Settle { queue, seq }, 0);
     }
 
-    fn mark(&mut self, queue: ObjectId, seq: u64, data: &[u8]) {
+    fn mark(&mut self, queue: ObjectId, seq: u64, _at: Locator, data: &[u8]) {
         self.push(Record::Mark { queue, seq, data: Bytes::copy_from_slice(data) }, data.len());
     }
 
@@ -108,12 +114,15 @@ impl Stage for FakeStage<'_> {
     }
 
     fn finish(mut self) -> Position {
+        self.finished = true;
         self.commit()
     }
 }
 
 impl Drop for FakeStage<'_> {
     fn drop(&mut self) {
-        self.commit();
+        if !self.finished {
+            self.commit();
+        }
     }
 }
