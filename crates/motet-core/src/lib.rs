@@ -15,11 +15,13 @@
 //! | [`access`], [`principal`] | who may |
 //! | [`machine`] | the law of a protocol machine and what it may use |
 //! | [`engine`] | the law of storage: submit and complete |
+//! | [`fake`] | an engine in memory that fails on request, for tests |
 //! | [`core`] | the calls that tie these together |
 
 pub mod access;
 pub mod core;
 pub mod engine;
+pub mod fake;
 pub mod machine;
 pub mod mailbox;
 pub mod message;
