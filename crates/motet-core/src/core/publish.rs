@@ -173,8 +173,7 @@ impl<E: Engine> Core<E> {
                 (ToSelf::Reduced(grant), true) => grant,
                 _ => &target.grant,
             };
-            dropped +=
-                target.mailbox.push(direct(batch, grant, shared, false));
+            dropped += target.mailbox.push(direct(batch, grant, shared, false));
         }
         if dropped > 0 {
             self.counters.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
