@@ -128,6 +128,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         let seed = getrandom::u64().unwrap_or(now.instant.as_nanos());
         let figures = &house.counters.protocols[arrival.protocol];
         figures.enter();
+        figures.received_bytes.fetch_add(already.len() as u64, std::sync::atomic::Ordering::Relaxed);
         let handshaken = !already.is_empty() || matches!(framing, Framing::WebSocket(_));
         let unfed = !already.is_empty() || matches!(&framing, Framing::WebSocket(frames) if frames.has_rest());
         Connection {

@@ -138,6 +138,22 @@ fn a_peer_that_does_not_read_is_not_read_from() {
 }
 
 #[test]
+fn frames_that_met_a_full_output_are_answered_without_further_input() {
+    for framing in [Framing::Plain, websocket(&[])] {
+        let limits = Limits { output_buffer_bytes: ByteSize(4096), ..Limits::default() };
+        let plain = matches!(framing, Framing::Plain);
+        let mut bench = bench_with(limits, 64 << 10, framing, &[]);
+        let all = frame(&[b'x'; 96]).repeat(200);
+        bench.send(&if plain { all } else { masked(&all) });
+        for _ in 0..20 {
+            bench.run();
+            bench.receive();
+        }
+        assert_eq!(bench.seen.lock().frames.len(), 200);
+    }
+}
+
+#[test]
 fn deliveries_wait_in_the_machine_until_the_output_has_room() {
     let limits = Limits { output_buffer_bytes: ByteSize(8192), ..Limits::default() };
     let mut bench = bench_with(limits, 4096, Framing::Plain, &[]);
