@@ -270,6 +270,19 @@ fn a_peer_that_takes_nothing_is_closed_after_the_write_timeout() {
 }
 
 #[test]
+fn a_connection_that_comes_during_the_drain_is_sent_away() {
+    let mut bench = bench(64);
+    bench.house.start_draining();
+    let (peer, carrier) = duplex(64);
+    let machine = Box::new(Echo::new(&bench.seen));
+    let connection = Connection::new(bench.house.clone(), carrier, Framing::Plain, machine, arrival(), &[]);
+    (bench.peer, bench.connection) = (peer, Box::pin(connection));
+    bench.run();
+    assert_eq!(bench.receive(), frame(b"bye"));
+    assert!(bench.closed().contains(&CloseCause::Drain));
+}
+
+#[test]
 fn an_idle_connection_is_small() {
     let bytes = size_of::<Connection<tokio::net::TcpStream, Instantly>>();
     assert!(bytes < 1024, "{bytes} bytes");
