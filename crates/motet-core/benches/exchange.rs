@@ -1,6 +1,6 @@
 //! What a route costs, in nanoseconds: `cargo bench -p motet-core --bench exchange`.
 //!
-//! Every line runs for about a tenth of a second and prints the best of five rounds.
+//! Every line prints the best of fifty rounds, each short enough to pass between two turns of a busy machine's scheduler.
 #![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 use std::hint::black_box;
@@ -9,13 +9,14 @@ use std::time::Instant;
 use motet_core::exchange::{Arguments, ExchangeConfig, ExchangeKind, HashOn, Publication, Routed, Topology};
 use motet_core::message::{Properties, Value};
 
-const TURNS: usize = 20_000;
+const TURNS: usize = 2_000;
+const ROUNDS: usize = 50;
 
 fn measure(label: &str, topology: &Topology<usize>, exchange: &str, publications: &[Publication<'_>]) {
     let mut routed = Routed::default();
     let mut best = f64::MAX;
     let mut reached = 0;
-    for _ in 0..5 {
+    for _ in 0..ROUNDS {
         let start = Instant::now();
         reached = 0;
         for turn in 0..TURNS {

@@ -13,18 +13,18 @@ use motet_core::queue::{
 use motet_core::transaction::{Settlement, Transaction, Unit};
 
 #[derive(Debug, Clone, Default)]
-pub struct Letter {
-    pub exchange: Bytes,
-    pub key: Bytes,
-    pub text: String,
-    pub priority: u8,
-    pub ttl_ms: Option<u64>,
-    pub properties: Properties,
-    pub deaths: Deaths,
+pub(crate) struct Letter {
+    pub(crate) exchange: Bytes,
+    pub(crate) key: Bytes,
+    pub(crate) text: String,
+    pub(crate) priority: u8,
+    pub(crate) ttl_ms: Option<u64>,
+    pub(crate) properties: Properties,
+    pub(crate) deaths: Deaths,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
+pub(crate) enum Record {
     Enqueue(String, u64),
     Settle(String, u64),
 }
@@ -39,29 +39,29 @@ struct Kept {
 const STEPS_MAX: usize = 10_000;
 
 #[derive(Default)]
-pub struct Broker {
-    pub topology: Topology<String>,
+pub(crate) struct Broker {
+    pub(crate) topology: Topology<String>,
     queues: BTreeMap<String, Kept>,
     /// What each stage wrote, in order.
-    pub journal: Vec<Vec<Record>>,
+    pub(crate) journal: Vec<Vec<Record>>,
     stage: Vec<Record>,
     /// Bodies by locator less 1.
     disk: Vec<Rc<Letter>>,
     work: VecDeque<(String, Effect<Rc<Letter>>)>,
     /// Consumers told to be the single active one.
-    pub activated: Vec<u64>,
+    pub(crate) activated: Vec<u64>,
     /// Dead letters that a cycle ended.
-    pub cycles: usize,
-    pub now: u64,
+    pub(crate) cycles: usize,
+    pub(crate) now: u64,
 }
 
 impl Broker {
-    pub fn queue(&mut self, name: &str, config: QueueConfig) {
+    pub(crate) fn queue(&mut self, name: &str, config: QueueConfig) {
         self.topology.add_queue(name.as_bytes().to_vec(), true, name.into()).unwrap();
         self.queues.insert(name.into(), Kept { queue: Queue::new(config, self.now), dead: None });
     }
 
-    pub fn queue_with_dead(
+    pub(crate) fn queue_with_dead(
         &mut self,
         name: &str,
         exchange: &'static str,
@@ -72,25 +72,25 @@ impl Broker {
         self.queues.get_mut(name).unwrap().dead = Some((exchange, key));
     }
 
-    pub fn exchange(&mut self, name: &'static str, kind: ExchangeKind) {
+    pub(crate) fn exchange(&mut self, name: &'static str, kind: ExchangeKind) {
         self.topology.declare_exchange(name, ExchangeConfig::durable(kind)).unwrap();
     }
 
-    pub fn bind(&mut self, exchange: &str, queue: &str, key: &str) {
+    pub(crate) fn bind(&mut self, exchange: &str, queue: &str, key: &str) {
         let (exchange, queue, key) = (exchange.as_bytes(), queue.as_bytes(), key.as_bytes());
         self.topology.bind_queue(exchange, queue, key, Arguments::default()).unwrap();
     }
 
-    pub fn of(&self, name: &str) -> &Queue<Rc<Letter>> {
+    pub(crate) fn of(&self, name: &str) -> &Queue<Rc<Letter>> {
         &self.queues[name].queue
     }
 
     /// Publishes in a stage of its own; how many queues took it.
-    pub fn publish(&mut self, exchange: &str, key: &str, text: &str) -> usize {
+    pub(crate) fn publish(&mut self, exchange: &str, key: &str, text: &str) -> usize {
         self.send(exchange, key, Letter { text: text.into(), ..Letter::default() })
     }
 
-    pub fn send(&mut self, exchange: &str, key: &str, letter: Letter) -> usize {
+    pub(crate) fn send(&mut self, exchange: &str, key: &str, letter: Letter) -> usize {
         let letter = Letter { exchange: exchange.to_owned().into(), key: key.to_owned().into(), ..letter };
         let targets = self.targets(exchange, key, &letter.properties);
         let letter = Rc::new(letter);
@@ -99,7 +99,7 @@ impl Broker {
         taken
     }
 
-    pub fn targets(&self, exchange: &str, key: &str, properties: &Properties) -> Vec<(String, u64)> {
+    pub(crate) fn targets(&self, exchange: &str, key: &str, properties: &Properties) -> Vec<(String, u64)> {
         let mut routed = Routed::default();
         let publication =
             Publication { key: key.as_bytes(), extra_keys: &[], properties: Some(properties), by_peer: false };
@@ -201,19 +201,19 @@ impl Broker {
         }
     }
 
-    pub fn consumer(&mut self, name: &str, id: u64, options: ConsumerOptions) {
+    pub(crate) fn consumer(&mut self, name: &str, id: u64, options: ConsumerOptions) {
         self.call(name, |queue, fx| queue.add_consumer(ConsumerId(id), options, fx)).unwrap();
         self.finish();
     }
 
-    pub fn cancel(&mut self, name: &str, id: u64) {
+    pub(crate) fn cancel(&mut self, name: &str, id: u64) {
         let now = self.now;
         let leaving = Some(motet_core::queue::Leaving::Orderly);
         self.call(name, |queue, fx| queue.remove_consumer(now, ConsumerId(id), leaving, fx));
         self.finish();
     }
 
-    pub fn take(&mut self, name: &str, id: u64, max: usize) -> Vec<Taken<Rc<Letter>>> {
+    pub(crate) fn take(&mut self, name: &str, id: u64, max: usize) -> Vec<Taken<Rc<Letter>>> {
         let (now, mut out) = (self.now, Vec::new());
         self.call(name, |queue, fx| queue.take(now, ConsumerId(id), max, usize::MAX, &mut out, fx));
         self.finish();
@@ -221,13 +221,13 @@ impl Broker {
     }
 
     /// What the consumer takes, as texts.
-    pub fn texts(&mut self, name: &str, id: u64, max: usize) -> Vec<String> {
+    pub(crate) fn texts(&mut self, name: &str, id: u64, max: usize) -> Vec<String> {
         let taken = self.take(name, id, max);
         taken.iter().map(|taken| self.read(&taken.body).text.clone()).collect()
     }
 
     /// The deaths of the only message the consumer takes, as text, the most recent first.
-    pub fn story(&mut self, name: &str, id: u64) -> Vec<String> {
+    pub(crate) fn story(&mut self, name: &str, id: u64) -> Vec<String> {
         let taken = self.take(name, id, 2);
         assert_eq!(taken.len(), 1);
         let letter = self.read(&taken[0].body);
@@ -238,19 +238,19 @@ impl Broker {
         letter.deaths.records().iter().map(tell).collect()
     }
 
-    pub fn ack(&mut self, name: &str, id: u64, seq: u64) {
+    pub(crate) fn ack(&mut self, name: &str, id: u64, seq: u64) {
         self.call(name, |queue, fx| queue.ack(ConsumerId(id), seq, fx)).unwrap();
         self.finish();
     }
 
-    pub fn nack(&mut self, name: &str, id: u64, seq: u64, nack: Nack) {
+    pub(crate) fn nack(&mut self, name: &str, id: u64, seq: u64, nack: Nack) {
         let now = self.now;
         self.call(name, |queue, fx| queue.nack(now, ConsumerId(id), seq, nack, fx)).unwrap();
         self.finish();
     }
 
     /// Lets time pass, doing on the way what is due.
-    pub fn pass(&mut self, ms: u64) {
+    pub(crate) fn pass(&mut self, ms: u64) {
         let end = self.now + ms;
         for _ in 0..STEPS_MAX {
             let due = self.queues.values().filter_map(|kept| kept.queue.next_deadline()).min();
@@ -269,14 +269,14 @@ impl Broker {
     }
 
     /// Publishes inside a transaction: routed now, enqueued at its commit.
-    pub fn publish_in(&self, tx: &mut Transaction<Rc<Letter>, String>, exchange: &str, key: &str, text: &str) {
+    pub(crate) fn publish_in(&self, tx: &mut Transaction<Rc<Letter>, String>, exchange: &str, key: &str, text: &str) {
         let letter = Letter { exchange: exchange.to_owned().into(), key: key.to_owned().into(), ..Letter::default() };
         let targets = self.targets(exchange, key, &letter.properties);
         tx.publish(Rc::new(Letter { text: text.into(), ..letter }), text.len() as u64, targets).unwrap();
     }
 
     /// Executes a unit in one stage.
-    pub fn execute(&mut self, unit: Unit<Rc<Letter>, String>) {
+    pub(crate) fn execute(&mut self, unit: Unit<Rc<Letter>, String>) {
         let now = self.now;
         for work in unit.work {
             for publishing in work.publishings {
@@ -294,10 +294,10 @@ impl Broker {
     }
 }
 
-pub fn with_delay(ms: i64) -> Properties {
+pub(crate) fn with_delay(ms: i64) -> Properties {
     Properties { headers: vec![("x-delay".into(), Value::Int(ms))], ..Properties::default() }
 }
 
-pub fn credit(credit: u32) -> ConsumerOptions {
+pub(crate) fn credit(credit: u32) -> ConsumerOptions {
     ConsumerOptions { credit: Some(credit), ..ConsumerOptions::default() }
 }
