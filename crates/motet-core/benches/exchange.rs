@@ -68,8 +68,10 @@ fn main() {
     let with_headers: Vec<_> =
         properties.iter().map(|p| Publication { properties: Some(p), ..Publication::with_key(b"") }).collect();
 
-    measure("default exchange, 1,000 queues", &topology, "", &[Publication::with_key(b"q500")]);
+    let names: Vec<String> = (0..1_000).map(|n| format!("q{n}")).collect();
+    let named: Vec<_> = names.iter().map(|name| Publication::with_key(name.as_bytes())).collect();
     measure("direct, 1,000 bindings", &topology, "direct", &short);
+    measure("default exchange, 1,000 queues", &topology, "", &named);
     measure("topic, 1,000 bindings a.NNNN.*.#", &topology, "topic", &deep);
     measure("topic, 1,000 bindings, nothing matches", &topology, "topic", &short);
     measure("fanout, 10 bindings", &topology, "fanout", &deep);
