@@ -105,3 +105,15 @@ fn the_topic_tree_s_bindings_are_reported_and_routes_by_it_go_on() {
     topology.remove_queue(b"q", &mut changes);
     assert!(changes.contains(&Change::TreeUnbind(pattern, target)));
 }
+
+#[test]
+fn a_pattern_leaves_the_topic_tree_with_its_last_key() {
+    let mut topology = with_queues(&["q"]);
+    bind(&mut topology, "amq.topic", "q", "a.b");
+    topology.bind_queue(b"amq.topic", b"q", b"a.b", Arguments::new([("n".into(), Value::Int(1))])).unwrap();
+    let mut changes = Vec::new();
+    topology.unbind_queue(b"amq.topic", b"q", b"a.b", &Arguments::default(), &mut changes).unwrap();
+    assert_eq!(changes.len(), 1, "another binding still means it");
+    topology.remove_queue(b"q", &mut changes);
+    assert!(matches!(changes[2], Change::TreeUnbind(..)));
+}
