@@ -100,7 +100,7 @@ impl<D: Disk> Committer<D> {
     /// The active segment when the batch fits, else the next one.
     fn segment_for(&mut self, address: u64, len: u64) -> io::Result<Arc<Segment<D>>> {
         if let Some(active) = &self.active {
-            if active.offset(address) + len <= self.journal.config.segment_bytes {
+            if active.offset(address) + len <= active.room() {
                 return Ok(active.clone());
             }
             active.seal();
@@ -108,8 +108,8 @@ impl<D: Disk> Committer<D> {
             self.journal.wake_keeper();
         }
         let segment = Arc::new(self.journal.next_segment()?);
-        if DATA + len > self.journal.config.segment_bytes {
-            segment.file.allocate(DATA + len)?;
+        if DATA + len > segment.room() {
+            segment.grow(DATA + len)?;
         }
         segment.begin(address, self.next_batch);
         self.active = Some(segment.clone());

@@ -37,11 +37,27 @@ pub(crate) struct Segment<D: Disk> {
     sealed: AtomicBool,
     /// Its footer is on disk, so recovery need not scan it.
     footed: AtomicBool,
+    /// Bytes reserved, header included.
+    room: AtomicU64,
 }
 
+/// The smallest segment worth its file: below this the disk counts as full.
+const ROOM_MIN: u64 = 1 << 20;
+
 impl<D: Disk> Segment<D> {
-    /// Makes the next segment ready: created, reserved, its header and its name durable.
+    /// Makes the next segment ready: created, reserved, its header and its name durable. A disk that has no room for a
+    /// whole one gets a smaller one, down to [`ROOM_MIN`].
     pub(crate) fn prepare(disk: &D, dir: &Path, number: u64, bytes: u64) -> io::Result<Self> {
+        let mut room = bytes;
+        loop {
+            match Self::prepare_with_room(disk, dir, number, room) {
+                Err(error) if error.kind() == io::ErrorKind::StorageFull && room / 2 >= ROOM_MIN => room /= 2,
+                done => return done,
+            }
+        }
+    }
+
+    fn prepare_with_room(disk: &D, dir: &Path, number: u64, bytes: u64) -> io::Result<Self> {
         let path = dir.join(name(number));
         let seed = disk.entropy();
         let file = disk.create(&path)?;
@@ -56,7 +72,9 @@ impl<D: Disk> Segment<D> {
             let _ = disk.unlink(&path);
             return Err(error);
         }
-        Ok(Self::from_parts(path, file, seed, &Summary::default(), false))
+        let segment = Self::from_parts(path, file, seed, &Summary::default(), false);
+        segment.room.store(bytes, Ordering::Release);
+        Ok(segment)
     }
 
     /// A segment that holds what the summary says.
@@ -70,7 +88,20 @@ impl<D: Disk> Segment<D> {
             end: AtomicU64::new(says.addresses.1),
             sealed: AtomicBool::new(footed),
             footed: AtomicBool::new(footed),
+            room: AtomicU64::new(0),
         }
+    }
+
+    /// Bytes reserved for it. A recovered segment gets no more batches and has none.
+    pub(crate) fn room(&self) -> u64 {
+        self.room.load(Ordering::Acquire)
+    }
+
+    /// Reserves more, for a batch that needs it.
+    pub(crate) fn grow(&self, bytes: u64) -> io::Result<()> {
+        self.file.allocate(bytes)?;
+        self.room.store(bytes, Ordering::Release);
+        Ok(())
     }
 
     /// Takes its place in the log: its first batch will lie at `address`.
