@@ -25,9 +25,18 @@ pub struct Delivery {
     pub redelivered: bool,
 }
 
+/// What [`Core::take`] says about what it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Took {
+    /// More is allotted than was taken.
+    pub more: bool,
+    /// Everything taken is durable once this is; `None` when the queue is not. What must arrive exactly once leaves
+    /// only then: a message that a crash takes back would be sent a second time by its publisher.
+    pub staged: Option<Position>,
+}
+
 impl<E: Engine> Core<E> {
-    /// Takes what the session's queue has allotted: at most `max_messages` and about `max_bytes`. True when more is
-    /// allotted than was taken.
+    /// Takes what the session's queue has allotted: at most `max_messages` and about `max_bytes`.
     pub fn take(
         &self,
         now: Now,
@@ -35,7 +44,7 @@ impl<E: Engine> Core<E> {
         max_messages: usize,
         max_bytes: usize,
         out: &mut Vec<Delivery>,
-    ) -> bool {
+    ) -> Took {
         self.take_from(now, handle.session().queue(), SESSION_CONSUMER, max_messages, max_bytes, out)
     }
 
@@ -47,7 +56,7 @@ impl<E: Engine> Core<E> {
         max_messages: usize,
         max_bytes: usize,
         out: &mut Vec<Delivery>,
-    ) -> bool {
+    ) -> Took {
         // Taking may settle what has expired, so a durable queue needs a stage before its lock.
         let mut stage = queue.is_durable().then(|| self.engine.stage_release());
         let mut inner = queue.inner.lock();
@@ -56,6 +65,7 @@ impl<E: Engine> Core<E> {
         let taking = q.take(now.wall.0, consumer, max_messages, max_bytes, &mut taken, fx);
         let wakes = self.carry_out(queue, &mut inner, stage.as_mut());
         drop(inner);
+        let staged = stage.map(Stage::finish);
         announce(queue, wakes);
         let mut delivered = 0;
         for entry in taken {
@@ -65,7 +75,7 @@ impl<E: Engine> Core<E> {
             }
         }
         self.counters.delivered.fetch_add(delivered, Ordering::Relaxed);
-        taking.more
+        Took { more: taking.more, staged }
     }
 
     /// The client is done with these, in any order. `notes` change the session's own records in the same group.

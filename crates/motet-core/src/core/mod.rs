@@ -16,7 +16,7 @@ mod retain;
 mod sessions;
 mod timers;
 
-pub use consume::Delivery;
+pub use consume::{Delivery, Took};
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use retain::RetainedPage;

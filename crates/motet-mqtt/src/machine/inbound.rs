@@ -156,8 +156,10 @@ impl Connected {
         if let Some(identifier) = publish.packet_identifier {
             if publish.qos == QoS::ExactlyOnce && !self.inbound.received.insert(identifier.get()) {
                 // The same message again: only the answer is repeated, behind whatever still waits [MQTT-4.3.3-10].
+                // Writing the note again gives a position behind the first writing, which may have been another connection's.
                 self.flush_run(cx);
-                let position = self.inbound.replies.back().map(|(position, _)| *position);
+                let key = received_key(identifier);
+                let position = cx.core.note(&self.handle, &[Note::Put { key: &key, value: &[] }]);
                 let ids = vec![(QoS::ExactlyOnce, identifier)];
                 self.reply(cx, position, Reply::Received { ids, code: ReasonCode::Success });
                 return Flow::Continue;

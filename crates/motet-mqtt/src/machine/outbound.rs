@@ -13,8 +13,9 @@ use crate::mapping;
 use crate::packet::{Frame, PacketIdentifier, Puback, Pubcomp, Pubrec, QoS, ReasonCode};
 use crate::session::{identifier_of, pubrec_key};
 use motet_core::core::{Delivery, Note};
-use motet_core::engine::Engine;
+use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
+use motet_core::message::Reliability;
 use motet_core::queues::Queued;
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -34,8 +35,10 @@ pub(super) struct Outbound {
     pubrec_before: HashSet<u64>,
     /// The queue has announced that it allotted something.
     pub(super) queue_ready: bool,
-    /// Taken from the queue and not written yet.
-    taken: VecDeque<Delivery>,
+    /// Taken from the queue and not written yet; each may leave when that is durable.
+    taken: VecDeque<(Delivery, Position)>,
+    /// What waits is waiting for something else than room in the output.
+    blocked: bool,
     /// Last values that need no acknowledgement, not written yet.
     values: VecDeque<Queued>,
     /// Walks over last values still to be made.
@@ -68,6 +71,7 @@ impl Outbound {
             pubrec_before,
             queue_ready: false,
             taken: VecDeque::new(),
+            blocked: false,
             values: VecDeque::new(),
             replays: VecDeque::new(),
             settled: Vec::new(),
@@ -77,7 +81,8 @@ impl Outbound {
     }
 
     fn is_idle(&self) -> bool {
-        !self.queue_ready && self.taken.is_empty() && self.values.is_empty() && self.replays.is_empty()
+        self.blocked
+            || (!self.queue_ready && self.taken.is_empty() && self.values.is_empty() && self.replays.is_empty())
     }
 }
 
@@ -89,6 +94,7 @@ impl Connected {
 
     pub(super) fn deliver<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         let mut encoder = Encoder::new(self.version, self.packet_bytes_max, cx.now);
+        self.outbound.blocked = false;
         self.deliver_direct(cx, &mut encoder);
         self.deliver_queue(cx, &mut encoder);
         self.deliver_values(cx, &mut encoder);
@@ -112,9 +118,14 @@ impl Connected {
 
     fn deliver_queue<E: Engine>(&mut self, cx: &mut Context<'_, E>, encoder: &mut Encoder) {
         loop {
-            while let Some(delivery) = self.outbound.taken.pop_front() {
-                if cx.out_is_full() || self.collides(&delivery) {
-                    self.outbound.taken.push_front(delivery);
+            while let Some((delivery, after)) = self.outbound.taken.pop_front() {
+                let early = after > cx.core.durable();
+                if early || cx.out_is_full() || self.collides(&delivery) {
+                    self.outbound.blocked = !cx.out_is_full();
+                    self.outbound.taken.push_front((delivery, after));
+                    if early {
+                        cx.core.wake_when_durable(after, cx.mailbox);
+                    }
                     return;
                 }
                 self.send(cx, encoder, &delivery);
@@ -123,8 +134,17 @@ impl Connected {
                 return;
             }
             let mut taken = Vec::new();
-            self.outbound.queue_ready = cx.core.take(cx.now, &self.handle, TAKE_MESSAGES, TAKE_BYTES, &mut taken);
-            self.outbound.taken.extend(taken);
+            let took = cx.core.take(cx.now, &self.handle, TAKE_MESSAGES, TAKE_BYTES, &mut taken);
+            self.outbound.queue_ready = took.more;
+            // Exactly once: only what a crash cannot take back (rule d of DESIGN §7).
+            let after = |d: &Delivery| match d.queued.reliability() {
+                Reliability::ExactlyOnce => took.staged.unwrap_or_default(),
+                _ => Position::default(),
+            };
+            self.outbound.taken.extend(taken.into_iter().map(|d| {
+                let at = after(&d);
+                (d, at)
+            }));
             // What needs no acknowledgement is settled here, which may allot more.
             if self.outbound.taken.is_empty() {
                 return;
@@ -169,11 +189,15 @@ impl Connected {
                 }
                 encoder.queued(cx.out, &value, Hop::at_most_once());
             }
-            // Values that need acknowledging go through the queue: the next page only when that is empty.
             if self.outbound.queue_ready || !self.outbound.taken.is_empty() || cx.out_is_full() {
                 return;
             }
             let Some(replay) = self.outbound.replays.front_mut() else { return };
+            // Values that need acknowledging go through the queue: the next page only when the client has taken the last.
+            if replay.grant.reliability > Reliability::AtMostOnce && self.handle.session().queue().ready() > 0 {
+                self.outbound.blocked = true;
+                return;
+            }
             let page = cx.core.retained_page(cx.now, &self.handle, &mut replay.cursor, &replay.grant, REPLAY_PAGE);
             if !page.more {
                 self.outbound.replays.pop_front();
@@ -244,6 +268,9 @@ impl Connected {
             let keys: Vec<_> = self.outbound.completed.drain(..).map(pubrec_key).collect();
             let notes: Vec<_> = keys.iter().map(|key| Note::Delete { key }).collect();
             cx.core.settle(&self.handle, &settled, &notes);
+            if self.outbound.blocked && !self.outbound.replays.is_empty() {
+                cx.mailbox.nudge();
+            }
             self.outbound.settled = settled;
             self.outbound.settled.clear();
             if self.outbound.settled.capacity() > 256 {
