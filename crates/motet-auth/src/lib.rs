@@ -1,1 +1,52 @@
 //! Who is this peer.
+//!
+//! ```text
+//!  machine ── check(attempt, ticket) ─▶ Directory ─┬─ anonymous: by policy ──────────────▶ at once
+//!                                                  ├─ waits after failures ── Busy ──────▶ at once
+//!                                                  ├─ remembered, right or wrong ────────▶ at once
+//!                                                  ├─ configured in plain text, right ───▶ at once
+//!                                                  └─ Argon2id, or a wrong login ─┐
+//!  machine ◀─ Notice::Authenticated(ticket, answer) ─ mailbox ◀─ a few threads ◀──┴─ bounded queue ─ full: Busy
+//! ```
+//! | where | what |
+//! |---|---|
+//! | [`Accounts`], [`StoredPassword`] | the users and what is kept instead of their passwords |
+//! | [`Directory`] | the [`Authenticator`](motet_core::machine::Authenticator) that machines ask |
+//! | [`AuthConfig`] | what an operator can decide, and every bound |
+//! | `cache` | logins whose answer is known |
+//! | `guard` | back-off and ban |
+//! | `pool` | the threads and the queue in front of them |
+//!
+//! Why passwords are kept the way they are: `docs/decisions/0003-passwords.md`.
+//!
+//! ```
+//! use motet_auth::{Accounts, AuthConfig, Directory, StoredPassword};
+//! use motet_core::machine::{Attempt, Authenticator};
+//! use motet_core::mailbox::{Mailbox, Overflow};
+//! use motet_core::time::Instant;
+//!
+//! let mut accounts = Accounts::new();
+//! accounts.add("alice", StoredPassword::from_plain(b"swordfish")?)?;
+//! let directory = Directory::new(AuthConfig::default(), accounts, || Instant::START)?;
+//!
+//! let mailbox = Mailbox::new(1024, Overflow::DropNewest);
+//! let attempt = Attempt { user: Some("alice"), password: Some(b"swordfish"), peer: None, loopback: true };
+//! let answer = directory.check(attempt, 1, &mailbox).expect("plain accounts answer at once");
+//! assert_eq!(&*answer?.name, "alice");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod accounts;
+mod cache;
+mod config;
+mod directory;
+mod generations;
+mod guard;
+mod mac;
+mod password;
+mod pool;
+
+pub use accounts::{AccountError, Accounts, USER_BYTES_MAX};
+pub use config::{Anonymous, AuthConfig};
+pub use directory::{Counters, Directory, StartError};
+pub use password::{Argon2idHash, KeyedHash, PASSWORD_BYTES_MAX, PasswordError, StoredPassword, argon2id_phc};

@@ -4,7 +4,8 @@
 //! [`Completion`]. Nothing here waits. Embedded, one journal stands behind it; in a cluster, replicated logs do.
 //!
 //! **The law:** open a stage before taking a queue's lock, stage the records of a queue while holding that queue's
-//! lock, finish the stage after letting go. Everything staged through one stage is durable together or not at all.
+//! lock, finish the stage after letting go. The same with a session's lock: the stage comes first, and a thread has one
+//! stage at a time. Everything staged through one stage is durable together or not at all.
 
 use bytes::Bytes;
 
@@ -44,7 +45,7 @@ pub trait Stage {
     /// The entry is done with, for good.
     fn settle(&mut self, queue: ObjectId, seq: u64, at: Locator);
     /// A small note about a living entry, such as how often it was delivered; the last one counts.
-    fn mark(&mut self, queue: ObjectId, seq: u64, data: &[u8]);
+    fn mark(&mut self, queue: ObjectId, seq: u64, at: Locator, data: &[u8]);
     /// A keyed record; `previous` is where the same key was written before.
     fn put(&mut self, object: ObjectId, key: &[u8], value: &[u8], previous: Option<Locator>) -> Locator;
     /// The key is gone.

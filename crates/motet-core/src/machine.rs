@@ -71,7 +71,7 @@ pub trait Authenticator: Send + Sync {
 }
 
 /// Credentials as the peer gave them.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Attempt<'a> {
     /// User name, if any was given.
     pub user: Option<&'a str>,
@@ -81,6 +81,13 @@ pub struct Attempt<'a> {
     pub peer: Option<SocketAddr>,
     /// The listener is bound to loopback.
     pub loopback: bool,
+}
+
+/// A password never reaches a log.
+impl std::fmt::Debug for Attempt<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attempt").field("user", &self.user).field("peer", &self.peer).finish_non_exhaustive()
+    }
 }
 
 /// What a machine may use during one call.

@@ -193,6 +193,9 @@ impl Mailbox {
     /// Leaves an answer or an order.
     pub fn notify(&self, notice: Notice) {
         let mut state = self.state.lock();
+        if state.closed {
+            return;
+        }
         state.notices.push(notice);
         Self::wake(state);
     }

@@ -142,7 +142,7 @@ impl RouteCache {
         decode: impl FnOnce() -> Result<Name, X>,
     ) -> Result<&KnownName, X> {
         let current = match self.known.get(spelled) {
-            Some(known) => vhost.topics.is_current(known.epoch).then_some(None).unwrap_or(Some(known.name.clone())),
+            Some(known) => (!vhost.topics.is_current(known.epoch)).then(|| known.name.clone()),
             None => Some(decode()?),
         };
         if let Some(name) = current {

@@ -11,8 +11,9 @@ use crate::queue::ConsumerId;
 use crate::queues::QueueCell;
 use crate::time::WallMillis;
 use bytes::Bytes;
+use foldhash::quality::RandomState;
 use parking_lot::Mutex;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// How one subscription wants its messages.
@@ -111,7 +112,7 @@ pub(crate) struct State {
     pub(crate) generation: u64,
     /// The connection that has the session now.
     pub(crate) mailbox: Option<Arc<Mailbox>>,
-    pub(crate) subscriptions: BTreeMap<Pattern, (SubscribeOptions, Option<Locator>)>,
+    pub(crate) subscriptions: HashMap<Pattern, (SubscribeOptions, Option<Locator>), RandomState>,
     pub(crate) subscriptions_made: u32,
     /// The protocol's own records, durable sessions only; the core keeps them and never reads them.
     pub(crate) record: BTreeMap<Bytes, (Bytes, Option<Locator>)>,
@@ -136,7 +137,7 @@ impl Session {
             state: Mutex::new(State {
                 generation: 0,
                 mailbox: None,
-                subscriptions: BTreeMap::new(),
+                subscriptions: HashMap::default(),
                 subscriptions_made: 0,
                 record: BTreeMap::new(),
                 expiry,

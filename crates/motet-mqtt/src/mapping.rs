@@ -157,7 +157,8 @@ mod tests {
         let canonical = canonical.expect("there are properties");
         assert_eq!(canonical.content_type.as_deref(), Some("text/plain"));
         assert_eq!(canonical.headers.len(), 3);
-        let message = Message { properties: Some(canonical), ..Message::default() };
+        let mut message = Message::default();
+        message.properties = Some(canonical);
         let back = from_canonical(&message);
         assert_eq!(back.as_properties().user_properties().collect::<Vec<_>>(), users);
     }

@@ -1,3 +1,36 @@
-//! Sockets, TLS, timers, configuration, the endpoint table.
+//! Sockets, TLS, timers, configuration, the endpoint table: all that touches the outside world.
+//!
+//! ```text
+//!   listen ──▶ admission ──▶ endpoint (carrier × machine) ──▶ driver ──▶ machine ──▶ core ──▶ store
+//!                                                              ▲  worker: buffers   registry: who is here
+//!                                                              └─ wheel: timers     telemetry: what happened
+//! ```
+//! Only this crate asks a clock, opens a socket or knows a runtime.
 
 pub mod config;
+
+mod admission;
+mod assemble;
+mod clock;
+mod driver;
+mod endpoint;
+mod error;
+mod house;
+mod listen;
+mod page;
+mod registry;
+mod run;
+mod server;
+mod telemetry;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod wheel;
+mod worker;
+
+pub use assemble::{Store, StoreControl};
+pub use error::ServerError;
+pub use house::{MachineMaker, Parts, Reload};
+pub use run::run;
+pub use server::{Bound, Server};

@@ -1,1 +1,32 @@
 //! Durable storage: the embedded journal.
+mod batch;
+mod committer;
+mod config;
+mod disk;
+mod engine;
+mod error;
+mod events;
+mod journal;
+mod keeper;
+mod ledger;
+mod locator;
+mod reading;
+mod real_disk;
+mod record;
+mod recovery;
+mod segment;
+pub mod sim_disk;
+mod staging;
+mod summary;
+
+pub use committer::{Committer, Step};
+pub use config::Config;
+pub use disk::{Disk, DiskFile};
+pub use engine::{EmbeddedEngine, EmbeddedStage, Sink};
+pub use error::{Damage, Full, OpenError, ReadError};
+pub use events::{Events, NoEvents, NoRecovery, RecoveredBody, Recovery};
+pub use journal::{Journal, Opened, Record};
+pub use keeper::Keeper;
+pub use locator::{Locator, Position};
+pub use real_disk::RealDisk;
+pub use staging::{Body, Stage};

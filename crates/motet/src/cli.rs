@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 }
 
 /// Where the configuration comes from.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Configuration {
     /// The configuration file; motet.toml in the working directory when not given.
     #[arg(long, global = true, value_name = "FILE")]

@@ -125,21 +125,26 @@ impl<E: Engine> Core<E> {
         if retain && let Some(stage) = &mut stage {
             self.retain_batch(&batch, stage);
         }
-        self.push_direct(own_session, route, &batch);
         let mut shared = SharedBodies::new(route.durable_queues);
         let mut refused = false;
+        let mut wakes = Vec::new();
         for target in &route.queues {
             let grant = match (&target.to_self, target.session == own_session) {
                 (ToSelf::Skip, true) => continue,
                 (ToSelf::Reduced(grant), true) => grant,
                 _ => &target.grant,
             };
-            refused |= self.enqueue_batch(now, target, grant, &batch, stage.as_mut(), &mut shared);
+            refused |= self.enqueue_batch(now, target, grant, &batch, stage.as_mut(), &mut shared, &mut wakes);
         }
         if let (Some((handle, notes)), Some(stage)) = (notes, &mut stage) {
             self.stage_notes(handle, notes, stage);
         }
         let position = stage.map(Stage::finish);
+        // Others stage meanwhile: nobody is woken while the journal's buffer is ours.
+        for (queue, mailbox) in wakes {
+            mailbox.announce(queue);
+        }
+        self.push_direct(own_session, route, &batch);
         let counter = if refused { &self.counters.rejected } else { &self.counters.published };
         counter.fetch_add(count, Ordering::Relaxed);
         let outcome = if refused {
@@ -170,6 +175,7 @@ impl<E: Engine> Core<E> {
         }
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what one target of a publish needs")]
     /// Puts the batch into one queue; true when the queue refused a message that must not be lost.
     fn enqueue_batch(
         &self,
@@ -179,6 +185,7 @@ impl<E: Engine> Core<E> {
         batch: &Arc<Batch>,
         stage: Option<&mut E::Stage<'_>>,
         shared: &mut SharedBodies,
+        wakes: &mut Vec<(Arc<QueueCell>, Arc<Mailbox>)>,
     ) -> bool {
         let queue = &target.queue;
         let mut stage = stage.filter(|_| queue.is_durable());
@@ -204,9 +211,7 @@ impl<E: Engine> Core<E> {
                 }
             }
         }
-        let wakes = self.carry_out(queue, &mut inner, stage);
-        drop(inner);
-        announce(queue, wakes);
+        wakes.extend(self.carry_out(queue, &mut inner, stage).into_iter().map(|mailbox| (queue.clone(), mailbox)));
         refused
     }
 

@@ -338,6 +338,7 @@ impl<E: Engine> Core<E> {
     pub fn close_session(&self, now: Now, handle: &SessionHandle, close: CloseSession) {
         let session = &handle.session;
         let shard = self.vhost.session_shard(session.client()).lock();
+        let stage = session.is_durable().then(|| self.engine.stage_release());
         let mut state = session.state.lock();
         if state.generation != handle.generation || state.mailbox.is_none() {
             return;
@@ -355,8 +356,9 @@ impl<E: Engine> Core<E> {
         let will_now =
             if ends || state.will.as_ref().is_some_and(|w| w.delay_secs == 0) { state.will.take() } else { None };
         state.disconnected_at = Some(now.wall);
-        if !ends {
-            let mut stage = self.engine.stage_release();
+        if let Some(mut stage) = stage
+            && !ends
+        {
             Self::stage_directory(session, &mut state, &mut stage);
             Self::stage_will(session, &mut state, &mut stage);
             stage.finish();
@@ -391,6 +393,7 @@ impl<E: Engine> Core<E> {
     /// A timer of a session has come: publishes its will, ends it, or finds that it is connected again.
     pub(super) fn session_due(&self, now: Now, session: &Arc<Session>) {
         let shard = self.vhost.session_shard(session.client()).lock();
+        let mut stage = self.engine.stage_release();
         let mut state = session.state.lock();
         let Some(since) = state.disconnected_at else { return };
         if state.ended {
@@ -405,11 +408,10 @@ impl<E: Engine> Core<E> {
             || state.will.as_ref().is_some_and(|w| since.after(Duration::from_secs(w.delay_secs.into())) <= now.wall);
         let will = if will_due { state.will.take() } else { None };
         if will.is_some() && !expired {
-            let mut stage = self.engine.stage_release();
             Self::stage_will(session, &mut state, &mut stage);
-            stage.finish();
         }
         drop(state);
+        stage.finish();
         if expired {
             self.forget(shard, session);
         } else {

@@ -231,11 +231,9 @@ impl<E: Engine> Machine<E> for Connection {
             State::AwaitConnect { deadline: deadline @ None } => *deadline = Some(now + self.config.connect_timeout),
             State::AwaitConnect { deadline: Some(at) } if now >= *at => self.close(cx, close::Farewell::Silent),
             State::AwaitAuthentication(pending) if now >= pending.deadline => self.close(cx, close::Farewell::Silent),
-            State::Connected(connected) => {
-                // [MQTT-3.1.2-22] nothing for one and a half times the keep alive.
-                if connected.silence_max.is_some_and(|max| now.since(connected.last_input) >= max) {
-                    self.close(cx, close::Farewell::KeepAlive);
-                }
+            // [MQTT-3.1.2-22] nothing for one and a half times the keep alive.
+            State::Connected(c) if c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) => {
+                self.close(cx, close::Farewell::KeepAlive);
             }
             _ => {}
         }

@@ -7,6 +7,13 @@ use crate::cli::Configuration;
 
 /// Runs the server until it is told to stop.
 pub(crate) fn run(configuration: &Configuration) -> Result<ExitCode, Failure> {
-    let _loaded = configuration.load()?;
-    Err("the configuration is good, but this build has no server to run yet".into())
+    let config = configuration.load()?.config;
+    let mut runtime = tokio::runtime::Builder::new_multi_thread();
+    if config.limits.worker_threads > 0 {
+        runtime.worker_threads(config.limits.worker_threads as usize);
+    }
+    let again = configuration.clone();
+    let reread = move || again.load().map(|loaded| loaded.config);
+    runtime.enable_all().build()?.block_on(motet_server::run(config, reread))?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,0 +1,118 @@
+//! Who is let in, how quickly, and what a reload changes.
+
+use super::*;
+use crate::password::quick_phc;
+
+#[test]
+fn the_anonymous_are_let_in_as_the_policy_says() {
+    for (anonymous, loopback, expected) in [
+        (Anonymous::Loopback, true, Ok(Principal::anonymous())),
+        (Anonymous::Loopback, false, Err(Denied::AnonymousForbidden)),
+        (Anonymous::Never, true, Err(Denied::AnonymousForbidden)),
+        (Anonymous::Always, false, Ok(Principal::anonymous())),
+    ] {
+        let house = House::new(AuthConfig { anonymous, ..strict() }, Accounts::new());
+        for (user, password) in [(None, None), (Some(""), None), (Some(""), Some(&b""[..]))] {
+            let attempt = Attempt { user, password, peer: None, loopback };
+            assert_eq!(house.directory.check(attempt, 7, &mailbox()), Some(expected.clone()), "{anonymous:?}");
+        }
+    }
+}
+
+#[test]
+fn half_a_login_is_refused_even_where_the_anonymous_are_welcome() {
+    let house = House::new(AuthConfig { anonymous: Anonymous::Always, ..strict() }, Accounts::new());
+    for (user, password) in [(Some("alice"), None), (None, Some(&b"swordfish"[..]))] {
+        let attempt = Attempt { user, password, peer: None, loopback: true };
+        assert_eq!(house.directory.check(attempt, 7, &mailbox()), Some(Err(Denied::BadCredentials)));
+    }
+}
+
+#[test]
+fn a_slow_login_is_answered_by_ticket_and_from_then_on_at_once() {
+    let house = alice_and_bob();
+    assert_eq!(house.ask("alice", "swordfish", HOME), (named("alice"), false));
+    for _ in 0..10 {
+        assert_eq!(house.ask("alice", "swordfish", ELSEWHERE), (named("alice"), true));
+    }
+    assert_eq!(house.verified(), 1);
+    assert_eq!(house.directory.counters().accepted.load(Ordering::Relaxed), 11);
+}
+
+#[test]
+fn a_plain_account_is_let_in_at_once() {
+    assert_eq!(alice_and_bob().ask("bob", "hunter2", HOME), (named("bob"), true));
+}
+
+#[test]
+fn a_remembered_login_is_verified_again_when_its_time_is_over() {
+    let house = alice_and_bob();
+    assert_eq!(house.login("alice", "swordfish", HOME), named("alice"));
+    house.after(24 * 3600);
+    assert_eq!(house.ask("alice", "swordfish", HOME), (named("alice"), false));
+}
+
+#[test]
+fn a_reload_takes_back_what_was_remembered_of_the_changed_and_only_of_them() {
+    let (same, former) = (slow("swordfish"), slow("xyzzy"));
+    let house = House::new(strict(), accounts([("alice", same.clone()), ("carol", former.clone()), ("dave", former)]));
+    for (user, password) in [("alice", "swordfish"), ("carol", "xyzzy"), ("dave", "xyzzy")] {
+        assert_eq!(house.login(user, password, HOME), named(user));
+    }
+    assert_eq!(house.login("carol", "plugh", HOME), Err(Denied::BadCredentials));
+    house.directory.reload(accounts([("alice", same), ("carol", slow("plugh"))]));
+    assert_eq!(house.ask("alice", "swordfish", HOME), (named("alice"), true));
+    assert_eq!(house.login("carol", "xyzzy", HOME), Err(Denied::BadCredentials));
+    assert_eq!(house.login("carol", "plugh", HOME), named("carol"));
+    assert_eq!(house.login("dave", "xyzzy", ELSEWHERE), Err(Denied::BadCredentials));
+}
+
+#[test]
+fn oversized_credentials_are_refused_unread() {
+    let house = alice_and_bob();
+    let long = "a".repeat(5000);
+    assert_eq!(house.ask("alice", &long, HOME), (Err(Denied::BadCredentials), true));
+    assert_eq!(house.ask(&long, "swordfish", HOME), (Err(Denied::BadCredentials), true));
+    assert!(StoredPassword::from_plain(long.as_bytes()).is_err());
+    assert!(crate::argon2id_phc(long.as_bytes()).is_err());
+}
+
+#[test]
+fn nothing_that_can_be_printed_shows_a_secret() {
+    let phc = quick_phc(b"swordfish");
+    let hash = phc.rsplit('$').next().unwrap();
+    let stored = || StoredPassword::from_phc(&phc).unwrap();
+    let accounts = || accounts([("alice", stored()), ("bob", plain("swordfish"))]);
+    let house = House::new(strict(), accounts());
+    assert_eq!(house.login("alice", "swordfish", HOME), named("alice"));
+    let mut shown = format!("{:#?}{:?}{:?}{:?}", accounts(), house.directory, house.directory.counters(), strict());
+    for phc in [phc.replace("m=8", "m=4294967295"), phc.replace("v=19", "v=16"), "swordfish".into()] {
+        let error = StoredPassword::from_phc(&phc).unwrap_err();
+        shown += &format!("{error:?}{error}");
+    }
+    for stored in [stored(), plain("swordfish")] {
+        shown += &match &stored {
+            StoredPassword::Argon2id(hash) => format!("{hash:?}"),
+            StoredPassword::Keyed(hash) => format!("{hash:?}"),
+        };
+        shown += &format!("{stored:?}");
+    }
+    let bytes = format!("{:?}", b"swordfish");
+    for secret in ["swordfish", hash, &bytes[1..bytes.len() - 1]] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    assert!(shown.contains("alice"), "the test looks at something");
+}
+
+#[test]
+fn a_reconnect_storm_costs_microseconds_each() {
+    let house = alice_and_bob();
+    assert_eq!(house.login("alice", "swordfish", HOME), named("alice"));
+    let (mailbox, rounds) = (mailbox(), 50_000u32);
+    let begun = std::time::Instant::now();
+    for _ in 0..rounds {
+        assert!(house.directory.check(attempt("alice", "swordfish", HOME), 7, &mailbox).is_some());
+    }
+    println!("a remembered login: {:?}", begun.elapsed() / rounds);
+    assert_eq!(house.verified(), 1);
+}

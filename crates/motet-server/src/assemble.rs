@@ -1,0 +1,144 @@
+//! From a configuration to the parts of a server: the store is opened, the core recovered, the doors get their keys.
+//! The one place that knows which engine stores.
+
+use crate::clock::Clock;
+use crate::config::{Anonymous, Config, Limits};
+use crate::error::ServerError;
+use crate::house::Parts;
+use motet_auth::{Accounts, AuthConfig, Directory, StoredPassword};
+use motet_core::core::{Core, CoreLimits, Recovered};
+use motet_core::engine::Engine;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What stores.
+pub type Store = motet_store::EmbeddedEngine;
+
+/// Opens the store and puts everything together. Blocks while the journal is read.
+pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), ServerError> {
+    let directory = Arc::new(directory(config)?);
+    let journal = config.data_dir.join("journal");
+    std::fs::create_dir_all(&journal).map_err(|error| ServerError::File {
+        key: "data_dir".into(),
+        file: journal.clone(),
+        what: format!("cannot be made: {error}"),
+    })?;
+    let (engine, recovery) =
+        Store::open(&journal, journal_config(config)).map_err(|error| ServerError::Store(with_sources(&error)))?;
+    let core = Arc::new(Core::new(engine, core_limits(&config.limits)));
+    // Weak: the core owns the engine that calls it.
+    let hears = Arc::downgrade(&core);
+    core.engine().set_sink(Box::new(move |completion| {
+        if let Some(core) = hears.upgrade() {
+            core.complete(completion);
+        }
+    }));
+    let recovered = core.recover(Clock::new().now(), recovery);
+    let mqtt = Arc::new(mqtt_config(config));
+    let parts = Parts {
+        auth: directory.clone(),
+        mqtt: Arc::new(move || Box::new(motet_mqtt::Connection::new(mqtt.clone()))),
+        store: Box::new(StoreOf(core.clone())),
+        reload: Box::new(move |config| {
+            directory.reload(accounts(config)?);
+            Ok(())
+        }),
+        core,
+    };
+    Ok((parts, recovered))
+}
+
+/// What a server must know of its store beyond the core's engine.
+pub trait StoreControl: Send + Sync {
+    /// The disk takes nothing at the moment.
+    fn is_failing(&self) -> bool;
+    /// Accepted and not yet durable.
+    fn pending_bytes(&self) -> u64;
+    /// Makes everything durable and stops. Blocks.
+    fn close(&self);
+}
+
+struct StoreOf(Arc<Core<Store>>);
+
+impl StoreControl for StoreOf {
+    fn is_failing(&self) -> bool {
+        self.0.engine().is_failing()
+    }
+    fn pending_bytes(&self) -> u64 {
+        self.0.engine().pending_bytes()
+    }
+    fn close(&self) {
+        self.0.engine().shutdown();
+    }
+}
+
+fn journal_config(config: &Config) -> motet_store::Config {
+    motet_store::Config {
+        segment_bytes: config.store.segment_bytes.bytes(),
+        pending_bytes_max: config.limits.pending_durable_bytes.bytes(),
+        max_delay: config.store.commit_delay,
+        ..motet_store::Config::default()
+    }
+}
+
+fn core_limits(limits: &Limits) -> CoreLimits {
+    CoreLimits {
+        session_queue_messages: limits.session_queue_messages,
+        session_queue_bytes: limits.session_queue_bytes.bytes(),
+        session_expiry_max_secs: u32::try_from(limits.session_expiry_max.as_secs()).unwrap_or(u32::MAX),
+        subscriptions_per_session: limits.subscriptions_per_session as usize,
+        retained_messages: limits.retained_messages,
+        ..CoreLimits::default()
+    }
+}
+
+fn mqtt_config(config: &Config) -> motet_mqtt::Config {
+    let limits = &config.limits;
+    let keep_alive_max = config.mqtt.keep_alive_max.unwrap_or(Duration::ZERO);
+    motet_mqtt::Config {
+        packet_bytes_max: u32::try_from(limits.packet_bytes_max.bytes()).unwrap_or(u32::MAX),
+        receive_maximum: limits.receive_maximum,
+        topic_alias_maximum: limits.topic_alias_maximum,
+        keep_alive_max_secs: u16::try_from(keep_alive_max.as_secs()).unwrap_or(u16::MAX),
+        connect_timeout: limits.connect_timeout,
+        ..motet_mqtt::Config::default()
+    }
+}
+
+fn directory(config: &Config) -> Result<Directory, ServerError> {
+    let anonymous = match config.access.anonymous {
+        Anonymous::Loopback => motet_auth::Anonymous::Loopback,
+        Anonymous::Never => motet_auth::Anonymous::Never,
+        Anonymous::Always => motet_auth::Anonymous::Always,
+    };
+    let clock = Clock::new();
+    Directory::new(AuthConfig { anonymous, ..AuthConfig::default() }, accounts(config)?, move || clock.now().instant)
+        .map_err(|error| ServerError::System(std::io::Error::other(error)))
+}
+
+/// The accounts of `[[user]]`. The text of a refusal names the key and never the password.
+fn accounts(config: &Config) -> Result<Accounts, ServerError> {
+    let mut accounts = Accounts::new();
+    for (at, user) in config.user.iter().enumerate() {
+        let wrong = |what: String| ServerError::User { key: format!("user.{at}"), what };
+        let stored = match (&user.password, &user.password_hash) {
+            (Some(password), _) => StoredPassword::from_plain(password.reveal().as_bytes()),
+            (None, Some(hash)) => StoredPassword::from_phc(hash.reveal()),
+            (None, None) => continue,
+        };
+        let stored = stored.map_err(|error| wrong(error.to_string()))?;
+        accounts.add(&user.name, stored).map_err(|error| wrong(error.to_string()))?;
+    }
+    Ok(accounts)
+}
+
+/// An error and what caused it, in one line.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,83 @@
+//! What all connections of a server share.
+
+use crate::assemble::StoreControl;
+use crate::clock::Clock;
+use crate::config::{Config, Limits};
+use crate::error::ServerError;
+use crate::registry::{Handle, Registry};
+use crate::telemetry::Counters;
+use crate::wheel::Wheel;
+use motet_core::core::Core;
+use motet_core::engine::Engine;
+use motet_core::machine::{Authenticator, Machine};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Makes the machine of a new connection.
+pub type MachineMaker<E> = Arc<dyn Fn() -> Box<dyn Machine<E>> + Send + Sync>;
+
+/// Takes what may change in a running server.
+pub type Reload = Box<dyn Fn(&Config) -> Result<(), ServerError> + Send + Sync>;
+
+/// What a server is put together from: the core over its store, who checks credentials, what is spoken.
+pub struct Parts<E: Engine> {
+    /// The core, recovered.
+    pub core: Arc<Core<E>>,
+    /// Who checks credentials.
+    pub auth: Arc<dyn Authenticator>,
+    /// Makes MQTT machines.
+    pub mqtt: MachineMaker<E>,
+    /// How the store is, and its end.
+    pub store: Box<dyn StoreControl>,
+    /// Takes the users of a reloaded configuration.
+    pub reload: Reload,
+}
+
+impl<E: Engine> std::fmt::Debug for Parts<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").finish_non_exhaustive()
+    }
+}
+
+/// Shared by all connections; one per server.
+pub(crate) struct House<E: Engine> {
+    pub(crate) core: Arc<Core<E>>,
+    pub(crate) auth: Arc<dyn Authenticator>,
+    pub(crate) clock: Clock,
+    pub(crate) wheel: Wheel<Handle>,
+    pub(crate) registry: Registry,
+    pub(crate) counters: Counters,
+    pub(crate) limits: Limits,
+    pub(crate) store: Box<dyn StoreControl>,
+    draining: AtomicBool,
+}
+
+impl<E: Engine> House<E> {
+    pub(crate) fn new(
+        core: Arc<Core<E>>,
+        auth: Arc<dyn Authenticator>,
+        store: Box<dyn StoreControl>,
+        limits: Limits,
+    ) -> Self {
+        House {
+            core,
+            auth,
+            store,
+            clock: Clock::new(),
+            wheel: Wheel::new(),
+            registry: Registry::new(),
+            counters: Counters::default(),
+            limits,
+            draining: AtomicBool::new(false),
+        }
+    }
+
+    /// The server is going down.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Release);
+    }
+}

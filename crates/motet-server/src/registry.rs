@@ -1,0 +1,110 @@
+//! Who is connected: one small handle per connection, for the timer wheel, for the drain and for the figures.
+
+use crate::wheel::Look;
+use motet_core::mailbox::{Mailbox, Notice};
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+use tokio::sync::Notify;
+
+const SHARDS: usize = 32;
+
+/// The part of a connection that others may touch.
+#[derive(Debug)]
+pub(crate) struct Handle {
+    id: u64,
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// Wakes the connection's task even while its mailbox is not waited for because its output is full.
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Handle {
+    /// Remembers whom to wake. A task has the same waker all its life, so this is one comparison per poll.
+    pub(crate) fn register(&self, waker: &Waker) {
+        let mut known = self.waker.lock();
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+    }
+}
+
+impl Look for Handle {
+    fn look(&self) {
+        let waker = self.waker.lock().clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+type Shard = Mutex<HashMap<u64, Weak<Handle>, foldhash::fast::RandomState>>;
+
+/// All live connections.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    shards: Box<[Shard]>,
+    next: AtomicU64,
+    live: AtomicUsize,
+    /// Wakes the drain when the last connection has gone.
+    empty: Notify,
+}
+
+impl Registry {
+    pub(crate) fn new() -> Self {
+        Registry {
+            shards: (0..SHARDS).map(|_| Shard::default()).collect(),
+            next: AtomicU64::new(1),
+            live: AtomicUsize::new(0),
+            empty: Notify::new(),
+        }
+    }
+
+    /// A handle for a new connection; give it back with [`Registry::leave`].
+    pub(crate) fn enter(&self, mailbox: Arc<Mailbox>) -> Arc<Handle> {
+        let id = self.next.fetch_add(1, Ordering::Relaxed);
+        let handle = Arc::new(Handle { id, mailbox, waker: Mutex::default() });
+        self.live.fetch_add(1, Ordering::AcqRel);
+        self.shards[id as usize % SHARDS].lock().insert(id, Arc::downgrade(&handle));
+        handle
+    }
+
+    /// The connection is over.
+    pub(crate) fn leave(&self, handle: &Handle) {
+        self.shards[handle.id as usize % SHARDS].lock().remove(&handle.id);
+        *handle.waker.lock() = None;
+        if self.live.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.empty.notify_waiters();
+        }
+    }
+
+    /// Connections that have a machine or still flush its last words.
+    pub(crate) fn live(&self) -> usize {
+        self.live.load(Ordering::Acquire)
+    }
+
+    /// Leaves `notice` in every mailbox.
+    pub(crate) fn notify_all(&self, notice: &Notice) {
+        for shard in &self.shards {
+            let handles: Vec<_> = shard.lock().values().filter_map(Weak::upgrade).collect();
+            for handle in handles {
+                handle.mailbox.notify(notice.clone());
+                handle.look();
+            }
+        }
+    }
+
+    /// Waits until nobody is connected.
+    pub(crate) async fn empty(&self) {
+        loop {
+            let notified = self.empty.notified();
+            tokio::pin!(notified);
+            notified.as_mut().enable();
+            if self.live() == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! A running server: starts listeners over its parts, and drains them again.
+
+use crate::admission::Door;
+use crate::assemble::{Store, assemble};
+use crate::config::{Config, Protocol};
+use crate::endpoint::Endpoint;
+use crate::error::ServerError;
+use crate::house::{House, Parts, Reload};
+use crate::listen;
+use motet_core::engine::Engine;
+use motet_core::mailbox::{KickReason, Notice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How often the core is asked whether something is due.
+const CORE_TICK: Duration = Duration::from_millis(100);
+/// How often the wall clock is compared with the system's.
+const RESYNC_TICKS: u32 = 10;
+
+/// A socket that listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bound {
+    /// What is spoken there.
+    pub protocol: Protocol,
+    /// Where, with the port that the system chose.
+    pub address: SocketAddr,
+}
+
+/// A running server. Dropping it without [`Server::shutdown`] stops the listeners and leaves the store as after a
+/// power cut.
+pub struct Server<E: Engine = Store> {
+    house: Arc<House<E>>,
+    addresses: Vec<Bound>,
+    tasks: Vec<JoinHandle<()>>,
+    reload: Reload,
+}
+
+impl<E: Engine> std::fmt::Debug for Server<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("addresses", &self.addresses).finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Opens the store of `config`, binds its listeners and serves. Must be called inside a tokio runtime; blocks
+    /// while the journal is read.
+    ///
+    /// # Errors
+    /// See [`ServerError`]. Then nothing is left running.
+    pub fn start(config: &Config) -> Result<Self, ServerError> {
+        let (parts, _) = assemble(config)?;
+        Server::start_with(config, parts)
+    }
+}
+
+impl<E: Engine> Server<E> {
+    /// Binds every listener of `config` and serves. Must be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// A port is taken, a certificate is not readable: see [`ServerError`]. Then nothing is left running.
+    pub fn start_with(config: &Config, parts: Parts<E>) -> Result<Self, ServerError> {
+        let house = Arc::new(House::new(parts.core, parts.auth, parts.store, config.limits.clone()));
+        let door = Door::new(config.limits.connections, config.limits.connections_per_address);
+        let mut sockets = Vec::new();
+        for (at, listener) in config.listener.iter().enumerate() {
+            let endpoint = Arc::new(Endpoint {
+                house: house.clone(),
+                protocol: listener.protocol,
+                loopback: listener.is_loopback(),
+                mqtt: parts.mqtt.clone(),
+            });
+            for socket in listen::bind(listener, &format!("listener.{at}.address"))? {
+                sockets.push((socket, endpoint.clone()));
+            }
+        }
+        let mut server =
+            Server { house: house.clone(), addresses: Vec::new(), tasks: Vec::new(), reload: parts.reload };
+        for (socket, endpoint) in sockets {
+            server.addresses.push(Bound { protocol: endpoint.protocol, address: socket.local_addr()? });
+            let (house, door) = (house.clone(), door.clone());
+            server.tasks.push(tokio::spawn(async move {
+                listen::accept(socket, door, &house.counters, |stream, peer, admission| {
+                    endpoint.serve(stream, peer, admission);
+                })
+                .await;
+            }));
+        }
+        server.keep_time();
+        Ok(server)
+    }
+
+    /// The two tasks that let time pass: the wheel for connections, a coarse tick for the core.
+    fn keep_time(&mut self) {
+        let house = self.house.clone();
+        self.tasks.push(tokio::spawn(async move { house.wheel.run(&house.clock).await }));
+        let house = self.house.clone();
+        self.tasks.push(tokio::spawn(async move {
+            let mut ticks = 0_u32;
+            loop {
+                tokio::time::sleep(CORE_TICK).await;
+                ticks = ticks.wrapping_add(1);
+                if ticks.is_multiple_of(RESYNC_TICKS) {
+                    house.clock.resync();
+                }
+                let now = house.clock.now();
+                if house.core.next_deadline().is_some_and(|at| at <= now.wall) {
+                    house.core.on_time(now);
+                }
+            }
+        }));
+    }
+
+    /// What listens where.
+    pub fn addresses(&self) -> &[Bound] {
+        &self.addresses
+    }
+
+    /// Connections whose machine lives or whose last words are on their way.
+    pub fn connections(&self) -> usize {
+        self.house.registry.live()
+    }
+
+    /// Takes what may change without dropping connections: users. What is wrong is logged, and the old holds.
+    pub fn reload(&self, config: &Config) {
+        match (self.reload)(config) {
+            Ok(()) => tracing::info!("the configuration was read again"),
+            Err(error) => tracing::error!(%error, "users were not taken; the old ones hold"),
+        }
+    }
+
+    /// Stops accepting, tells every client, waits for them until `drain_timeout`, closes the store. True when
+    /// everybody had gone by then.
+    pub async fn shutdown(mut self) -> bool {
+        self.house.start_draining();
+        for task in self.tasks.drain(..self.addresses.len()) {
+            task.abort();
+        }
+        self.house.registry.notify_all(&Notice::Kicked(KickReason::ServerShuttingDown));
+        let drained = tokio::time::timeout(self.house.limits.drain_timeout, self.house.registry.empty()).await.is_ok();
+        let house = self.house.clone();
+        let _ = tokio::task::spawn_blocking(move || house.store.close()).await;
+        drained
+    }
+}
+
+impl<E: Engine> Drop for Server<E> {
+    fn drop(&mut self) {
+        for task in &self.tasks {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! Telemetry events are types: one struct emits the log line and moves the figure together.
+//!
+//! Payloads, passwords and tokens have no field here. What a stranger can cause at will is logged at most once a
+//! second, with the number of those that were passed over.
+
+use std::fmt::Display;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What is counted for each protocol of a listener.
+pub(crate) const PROTOCOLS: [&str; 5] = ["mqtt", "mqtts", "ws", "wss", "http"];
+
+/// Figures of one protocol.
+#[derive(Debug, Default)]
+pub(crate) struct PerProtocol {
+    pub(crate) connections: AtomicU64,
+    pub(crate) connections_total: AtomicU64,
+    pub(crate) received_bytes: AtomicU64,
+    pub(crate) sent_bytes: AtomicU64,
+}
+
+/// Figures of the server. Relaxed: they are sums, not synchronisation.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) protocols: [PerProtocol; PROTOCOLS.len()],
+    pub(crate) refused_limit: AtomicU64,
+    pub(crate) refused_per_address: AtomicU64,
+    pub(crate) accept_errors: AtomicU64,
+    pub(crate) handshake_failures: AtomicU64,
+    pub(crate) unknown_first_bytes: AtomicU64,
+    pub(crate) http_requests: AtomicU64,
+    pub(crate) upgrades_refused: AtomicU64,
+    pub(crate) carrier_failures: AtomicU64,
+    pub(crate) timeouts: AtomicU64,
+    pub(crate) panics: AtomicU64,
+    quiet: Quiet,
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// Lets one line a second through.
+#[derive(Debug, Default)]
+struct Quiet {
+    /// Seconds since the epoch of the last line.
+    last: AtomicU64,
+    passed_over: AtomicU64,
+}
+
+impl Quiet {
+    /// How many lines were passed over since the last one, if this one may be written.
+    fn may_speak(&self) -> Option<u64> {
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        let last = self.last.load(Ordering::Relaxed);
+        let mine = now != last && self.last.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok();
+        if mine {
+            return Some(self.passed_over.swap(0, Ordering::Relaxed));
+        }
+        self.passed_over.fetch_add(1, Ordering::Relaxed);
+        None
+    }
+}
+
+/// Something that happened: counts itself and says so.
+pub(crate) trait Event {
+    fn emit(&self, counters: &Counters);
+}
+
+/// A connection was closed at a bound before anything was read from it.
+#[derive(Debug)]
+pub(crate) struct Refused {
+    pub(crate) peer: SocketAddr,
+    pub(crate) bound: Bound,
+}
+
+/// Which bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    Connections,
+    PerAddress,
+}
+
+impl Event for Refused {
+    fn emit(&self, counters: &Counters) {
+        let (counter, key) = match self.bound {
+            Bound::Connections => (&counters.refused_limit, "limits.connections"),
+            Bound::PerAddress => (&counters.refused_per_address, "limits.connections_per_address"),
+        };
+        count(counter);
+        if let Some(passed_over) = counters.quiet.may_speak() {
+            tracing::warn!(peer = %self.peer, bound = key, passed_over, "connection refused at its bound");
+        }
+    }
+}
+
+/// The system gave us no connection.
+#[derive(Debug)]
+pub(crate) struct AcceptFailed<'a> {
+    pub(crate) error: &'a std::io::Error,
+}
+
+impl Event for AcceptFailed<'_> {
+    fn emit(&self, counters: &Counters) {
+        count(&counters.accept_errors);
+        if let Some(passed_over) = counters.quiet.may_speak() {
+            tracing::error!(error = %self.error, passed_over, "no connection accepted; is the limit of open files reached?");
+        }
+    }
+}
+
+/// A TLS or HTTP handshake came to nothing, or the first bytes were of no protocol we know.
+pub(crate) struct HandshakeFailed<'a> {
+    pub(crate) peer: SocketAddr,
+    pub(crate) error: &'a dyn Display,
+}
+
+impl Event for HandshakeFailed<'_> {
+    fn emit(&self, counters: &Counters) {
+        count(&counters.handshake_failures);
+        tracing::debug!(peer = %self.peer, error = %self.error, "handshake failed");
+    }
+}
+
+/// The first bytes belong to no protocol that is served here.
+#[derive(Debug)]
+pub(crate) struct UnknownProtocol {
+    pub(crate) peer: SocketAddr,
+}
+
+impl Event for UnknownProtocol {
+    fn emit(&self, counters: &Counters) {
+        count(&counters.unknown_first_bytes);
+        tracing::debug!(peer = %self.peer, "the first bytes are of no protocol served here");
+    }
+}
+
+/// Reading from or writing to a peer failed.
+pub(crate) struct CarrierFailed<'a> {
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) error: &'a dyn Display,
+}
+
+impl Event for CarrierFailed<'_> {
+    fn emit(&self, counters: &Counters) {
+        count(&counters.carrier_failures);
+        tracing::debug!(peer = self.peer.map(tracing::field::display), error = %self.error, "carrier failed");
+    }
+}
+
+/// A peer let one of the driver's deadlines pass.
+#[derive(Debug)]
+pub(crate) struct TimedOut {
+    pub(crate) peer: Option<SocketAddr>,
+    /// The configuration's name of the deadline.
+    pub(crate) which: &'static str,
+}
+
+impl Event for TimedOut {
+    fn emit(&self, counters: &Counters) {
+        count(&counters.timeouts);
+        tracing::debug!(peer = self.peer.map(tracing::field::display), which = self.which, "connection timed out");
+    }
+}
+
+/// Our own bug closed a connection.
+#[derive(Debug)]
+pub(crate) struct Panicked<'a> {
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) what: &'a str,
+}
+
+impl Event for Panicked<'_> {
+    fn emit(&self, counters: &Counters) {
+        count(&counters.panics);
+        let peer = self.peer.map(tracing::field::display);
+        tracing::error!(peer, what = self.what, "a connection panicked and was closed; please report this");
+    }
+}

@@ -1,0 +1,345 @@
+//! The journal itself: what its users call, and the state its two workers share.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use std::{io, thread};
+
+use bytes::Bytes;
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::committer::Committer;
+use crate::config::Config;
+use crate::disk::{Disk, DiskFile};
+use crate::error::{Damage, Full, OpenError, ReadError, disk as disk_error};
+use crate::events::{Events, Recovery};
+use crate::keeper::Keeper;
+use crate::ledger::Ledger;
+use crate::locator::{Locator, Position};
+use crate::real_disk::RealDisk;
+use crate::record::{Kind, RawRecord};
+use crate::recovery::{self, Survivors};
+use crate::segment::{DATA, Segment};
+use crate::staging::{Stage, Staging};
+use crate::summary::Summary;
+
+/// One node's write-ahead log. See the crate's page for its law.
+pub struct Journal<D: Disk = RealDisk> {
+    pub(crate) dir: PathBuf,
+    pub(crate) disk: Arc<D>,
+    pub(crate) config: Config,
+    pub(crate) events: Arc<dyn Events>,
+    pub(crate) staging: Mutex<Staging>,
+    /// The committer waits here for something staged.
+    pub(crate) work: Condvar,
+    pub(crate) durable: AtomicU64,
+    pub(crate) pending: AtomicU64,
+    /// Segments that hold durable batches, oldest first.
+    pub(crate) segments: RwLock<Vec<Arc<Segment<D>>>>,
+    pub(crate) ledger: Mutex<Ledger>,
+    /// The next segment, made ready by the keeper.
+    pub(crate) prepared: Mutex<Option<Segment<D>>>,
+    pub(crate) next_number: AtomicU64,
+    closing: AtomicBool,
+    closed: Condvar,
+    keeper_wanted: Mutex<bool>,
+    keeper_wake: Condvar,
+    threads: Mutex<Vec<thread::JoinHandle<()>>>,
+    clean_start: bool,
+    _lock: D::Lock,
+}
+
+/// A journal just opened, with its two workers: start them with [`Opened::spawn`], or drive them by hand.
+pub struct Opened<D: Disk = RealDisk> {
+    /// The journal.
+    pub journal: Arc<Journal<D>>,
+    /// Makes staged records durable.
+    pub committer: Committer<D>,
+    /// Prepares, seals and removes segments.
+    pub keeper: Keeper<D>,
+}
+
+/// A record as read back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// The object it belongs to.
+    pub object: u64,
+    /// The sequence of an entry; 0 of a keyed record.
+    pub seq: u64,
+    /// The head of an entry, or the key.
+    pub head: Bytes,
+    /// The body of an entry, or the value.
+    pub body: Bytes,
+}
+
+impl<D: Disk> Journal<D> {
+    /// Opens the journal in `dir`, making the directory if needed, and tells `recovery` what survived.
+    pub fn open(
+        dir: &Path,
+        disk: Arc<D>,
+        config: Config,
+        events: Arc<dyn Events>,
+        recovery: &mut dyn Recovery,
+    ) -> Result<Opened<D>, OpenError> {
+        disk.create_dir(dir).map_err(disk_error("cannot create", dir))?;
+        let lock_path = dir.join("LOCK");
+        let lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => OpenError::InUse(dir.to_owned()),
+            _ => disk_error("cannot lock", &lock_path)(error),
+        })?;
+        let mut found = recovery::find(&*disk, dir)?;
+        if !found.damage.is_empty() {
+            return Err(OpenError::Corrupt(found.damage.remove(0)));
+        }
+        for path in &found.empty {
+            disk.unlink(path).map_err(disk_error("cannot remove", path))?;
+        }
+        disk.sync_dir(dir).map_err(disk_error("cannot sync", dir))?;
+
+        let summaries: Vec<&Summary> = found.parts.iter().map(|part| &part.summary).collect();
+        let survivors = Survivors::gather(summaries.iter().copied());
+        let mut ledger = Ledger::new();
+        ledger.objects = survivors.objects.clone();
+        for summary in &summaries {
+            ledger.open_segment(summary.addresses.0);
+            survivors.enter(summary, &mut ledger);
+        }
+        let end = summaries.last().map_or(DATA, |last| last.addresses.1);
+        let next_batch = summaries.last().map_or(1, |last| last.batches.1);
+        let journal = Arc::new(Self {
+            dir: dir.to_owned(),
+            disk,
+            config,
+            events,
+            staging: Mutex::new(Staging::new(end)),
+            work: Condvar::new(),
+            durable: AtomicU64::new(end),
+            pending: AtomicU64::new(0),
+            segments: RwLock::new(found.parts.iter().map(|part| part.segment.clone()).collect()),
+            ledger: Mutex::new(ledger),
+            prepared: Mutex::new(None),
+            next_number: AtomicU64::new(found.last_number + 1),
+            closing: AtomicBool::new(false),
+            closed: Condvar::new(),
+            keeper_wanted: Mutex::new(true),
+            keeper_wake: Condvar::new(),
+            threads: Mutex::new(Vec::new()),
+            clean_start: summaries.last().is_none_or(|last| last.clean),
+            _lock: lock,
+        });
+        recovery::tell(&journal, &summaries, &survivors, recovery)?;
+        let committer = Committer::new(journal.clone(), next_batch);
+        let keeper = Keeper::new(journal.clone());
+        Ok(Opened { journal, committer, keeper })
+    }
+
+    /// Begins to stage, whatever the bound says: for what gives room back or must not be refused (settlements).
+    /// Check [`Journal::try_stage`] or [`Journal::pending_bytes`] before taking on new messages.
+    pub fn stage(&self) -> Stage<'_, D> {
+        Stage::new(self, self.staging.lock())
+    }
+
+    /// Begins to stage unless the bound on staged bytes is reached.
+    pub fn try_stage(&self) -> Result<Stage<'_, D>, Full> {
+        let pending_bytes = self.pending_bytes();
+        if pending_bytes >= self.config.pending_bytes_max || self.closing() {
+            return Err(Full { pending_bytes });
+        }
+        Ok(self.stage())
+    }
+
+    /// Everything before this place is on disk.
+    pub fn durable(&self) -> Position {
+        Position(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Bytes staged and not yet durable: what back-pressure looks at.
+    pub fn pending_bytes(&self) -> u64 {
+        self.pending.load(Ordering::Relaxed)
+    }
+
+    /// Did the last user of the directory stop in order? True also of an empty directory.
+    pub fn clean_start(&self) -> bool {
+        self.clean_start
+    }
+
+    /// Reads a record, wherever it is: still staged, being written, or on disk. Blocks for one `pread`, two when the
+    /// body is shared.
+    pub fn read(&self, at: Locator) -> Result<Record, ReadError> {
+        let raw = self.read_raw(at)?;
+        self.complete(&raw)
+    }
+
+    /// Reads many records, answers in the order asked. Neighbours on disk are fetched in blocks of up to 256 KiB,
+    /// lonely ones by themselves.
+    pub fn read_many(&self, places: &[Locator]) -> Vec<Result<Record, ReadError>> {
+        crate::reading::read_many(self, places)
+    }
+
+    /// The record's own bytes, padding included.
+    pub(crate) fn read_raw(&self, at: Locator) -> Result<Bytes, ReadError> {
+        if at.address() >= self.durable.load(Ordering::Acquire)
+            && let Some(bytes) = self.read_staged(at)
+        {
+            return Ok(bytes);
+        }
+        self.read_disk(at)
+    }
+
+    fn read_staged(&self, at: Locator) -> Option<Bytes> {
+        let staging = self.staging.lock();
+        if at.address() >= staging.base {
+            return slice_record(&staging.buffer, at.address() - staging.base);
+        }
+        let in_flight = staging.in_flight.clone()?;
+        drop(staging);
+        let bytes = in_flight.bytes.read();
+        slice_record(&bytes, at.address().checked_sub(in_flight.base)?)
+    }
+
+    fn read_disk(&self, at: Locator) -> Result<Bytes, ReadError> {
+        let segment = self.segment_of(at.address()).ok_or(ReadError::Gone)?;
+        let offset = segment.offset(at.address());
+        let mut buffer = vec![0; at.size() as usize];
+        let count = segment.file.read_at(&mut buffer, offset)?;
+        buffer.truncate(count);
+        check_record(buffer, segment.seed).ok_or_else(|| damaged(&segment.path, offset).into())
+    }
+
+    /// The segment that holds an address.
+    pub(crate) fn segment_of(&self, address: u64) -> Option<Arc<Segment<D>>> {
+        let segments = self.segments.read();
+        let after = segments.partition_point(|segment| segment.base() <= address);
+        let segment = segments.get(after.checked_sub(1)?)?;
+        (address < segment.end()).then(|| segment.clone())
+    }
+
+    /// Adds the shared body to a record's own bytes.
+    pub(crate) fn complete(&self, raw: &Bytes) -> Result<Record, ReadError> {
+        let record = RawRecord::parse(raw).ok_or(ReadError::Gone)?;
+        let body = match record.shared_body() {
+            Some(at) => {
+                let raw = self.read_raw(at)?;
+                let body = RawRecord::parse(&raw).filter(|body| body.kind == Kind::Body).ok_or(ReadError::Gone)?;
+                raw.slice_ref(body.body)
+            }
+            None => raw.slice_ref(record.body),
+        };
+        let seq = if record.kind == Kind::Entry { record.word } else { 0 };
+        Ok(Record { object: record.object, seq, head: raw.slice_ref(record.head), body })
+    }
+
+    /// Writes out everything staged and marks the end as orderly. Afterwards [`Journal::try_stage`] refuses.
+    pub fn shutdown(&self) {
+        self.closing.store(true, Ordering::Release);
+        {
+            let _staging = self.staging.lock();
+            self.work.notify_all();
+            self.closed.notify_all();
+        }
+        self.wake_keeper();
+        for thread in std::mem::take(&mut *self.threads.lock()) {
+            // A worker that panicked has logged it; there is nothing left to wait for.
+            let _ = thread.join();
+        }
+    }
+
+    pub(crate) fn closing(&self) -> bool {
+        self.closing.load(Ordering::Acquire)
+    }
+
+    /// The committer's sleep: until something is staged or the journal closes.
+    pub(crate) fn wait_staged(&self) {
+        let mut staging = self.staging.lock();
+        if staging.is_empty() && !self.closing() {
+            staging.sleeping = true;
+            self.work.wait(&mut staging);
+            staging.sleeping = false;
+        }
+    }
+
+    /// The committer's patience after a failure.
+    pub(crate) fn wait_closing(&self, delay: Duration) {
+        let mut staging = self.staging.lock();
+        if !self.closing() {
+            self.closed.wait_for(&mut staging, delay);
+        }
+    }
+
+    pub(crate) fn wake_keeper(&self) {
+        *self.keeper_wanted.lock() = true;
+        self.keeper_wake.notify_one();
+    }
+
+    /// The keeper's sleep.
+    pub(crate) fn wait_keeper(&self, delay: Duration) {
+        let mut wanted = self.keeper_wanted.lock();
+        if !*wanted && !self.closing() {
+            self.keeper_wake.wait_for(&mut wanted, delay);
+        }
+        *wanted = false;
+    }
+
+    /// The prepared segment, or one made now.
+    pub(crate) fn next_segment(&self) -> io::Result<Segment<D>> {
+        // The lock is held while one is made: segments are used in the order of their numbers.
+        let mut prepared = self.prepared.lock();
+        match prepared.take() {
+            Some(segment) => Ok(segment),
+            None => self.make_segment(),
+        }
+    }
+
+    /// Makes the next segment ready unless it is.
+    pub(crate) fn prepare_segment(&self) -> io::Result<()> {
+        let mut prepared = self.prepared.lock();
+        if prepared.is_none() {
+            *prepared = Some(self.make_segment()?);
+        }
+        Ok(())
+    }
+
+    fn make_segment(&self) -> io::Result<Segment<D>> {
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        Segment::prepare(&*self.disk, &self.dir, number, self.config.segment_bytes)
+    }
+
+    /// The segment is durable up to `end`: readers may look there.
+    pub(crate) fn register(&self, segment: &Arc<Segment<D>>, end: u64) {
+        let fresh = segment.end() == segment.base();
+        segment.advance(end);
+        if fresh {
+            self.ledger.lock().open_segment(segment.base());
+            self.segments.write().push(segment.clone());
+        }
+    }
+}
+
+impl<D: Disk> Opened<D> {
+    /// Starts the two worker threads.
+    pub fn spawn(self) -> io::Result<Arc<Journal<D>>> {
+        let Self { journal, committer, keeper } = self;
+        let committer = thread::Builder::new().name("journal-commit".into()).spawn(move || committer.run())?;
+        let keeper = thread::Builder::new().name("journal-keep".into()).spawn(move || keeper.run())?;
+        journal.threads.lock().extend([committer, keeper]);
+        Ok(journal)
+    }
+}
+
+pub(crate) fn damaged(path: &Path, offset: u64) -> Damage {
+    Damage { file: path.to_owned(), offset, what: "a record's checksum does not hold".into() }
+}
+
+pub(crate) fn check_record(mut buffer: Vec<u8>, seed: u64) -> Option<Bytes> {
+    let size = RawRecord::parse_checked(&buffer, seed)?.size;
+    buffer.truncate(size);
+    Some(buffer.into())
+}
+
+/// Copies a record out of a buffer that is still changing at its end.
+fn slice_record(buffer: &[u8], at: u64) -> Option<Bytes> {
+    let bytes = buffer.get(usize::try_from(at).ok()?..)?;
+    let size = RawRecord::parse(bytes)?.size;
+    Some(Bytes::copy_from_slice(&bytes[..size]))
+}
