@@ -1,5 +1,7 @@
 //! Every wire script, against the machine; and against a server when one is there.
 
+use motet_server::Server;
+use motet_server::config::{Sources, load};
 use motet_test::wire::{Bench, Durability, Pace, Remote, Script, run};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -57,6 +59,22 @@ fn all_hold_at(server: SocketAddr) {
     let failed: Vec<String> =
         scripts().iter().filter(runs).filter_map(|script| run(script, &mut Remote::new(server)).err()).collect();
     assert!(failed.is_empty(), "\n{}\n", failed.join("\n"));
+}
+
+/// The server as a user starts it, on a port of its own and with a fresh store.
+#[test]
+fn scripts_hold_against_a_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut sources = Sources::default();
+    for (key, value) in [("listener.0.address", "127.0.0.1:0"), ("listener.0.protocol", "mqtt")] {
+        sources.set(&format!("{key}={value}")).unwrap();
+    }
+    sources.set(&format!("data_dir={}", folder.path().display())).unwrap();
+    let config = load(&sources).unwrap().config;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let server = runtime.block_on(async { Server::start(&config).unwrap() });
+    all_hold_at(server.addresses()[0].address);
+    runtime.block_on(server.shutdown());
 }
 
 /// `MOTET_WIRE_SERVER=127.0.0.1:1883 cargo test -p motet-test --test wire`: against a server that runs already. Its

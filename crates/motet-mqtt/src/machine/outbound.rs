@@ -10,7 +10,7 @@ use super::{Connected, Flow};
 use crate::error::DecodeError;
 use crate::frames::{Encoder, Hop};
 use crate::mapping;
-use crate::packet::{Frame, PacketIdentifier, Puback, Pubcomp, Pubrec, QoS};
+use crate::packet::{Frame, PacketIdentifier, Puback, Pubcomp, Pubrec, QoS, ReasonCode};
 use crate::session::{identifier_of, pubrec_key};
 use motet_core::core::{Delivery, Note};
 use motet_core::engine::Engine;
@@ -149,7 +149,7 @@ impl Connected {
         if qos == QoS::ExactlyOnce && self.outbound.pubrec_before.remove(&seq) {
             // [MQTT-4.4.0-1] the client has it; only the release is sent again.
             self.outbound.in_flight.insert(identifier.get(), InFlight { seq, awaits: Awaits::Pubcomp });
-            return self.reply(cx, None, Reply::Pubrel(vec![identifier]));
+            return self.reply(cx, None, Reply::Pubrel(vec![(identifier, ReasonCode::Success)]));
         }
         if !encoder.queued(cx.out, &delivery.queued, Hop { qos, identifier, dup: delivery.redelivered }) {
             // Expired, or larger than the client takes [MQTT-3.1.2-25]: as if it had been delivered.
@@ -205,7 +205,7 @@ impl Connected {
                 delivery.awaits = Awaits::Pubcomp;
                 self.outbound.received.push((delivery.seq, identifier));
             }
-            // [4.3.3] unknown here: PUBREL ends the client's side too. // MQTT 5: reason 0x92 in PUBREL
+            // 4.3.3: unknown here; PUBREL with "not found" ends the client's side too.
             _ => self.outbound.received.push((0, identifier)),
         }
         Ok(Flow::Continue)
@@ -235,7 +235,8 @@ impl Connected {
             let keys: Vec<_> = received.iter().filter(|(seq, _)| *seq > 0).map(|(seq, _)| pubrec_key(*seq)).collect();
             let notes: Vec<_> = keys.iter().map(|key| Note::Put { key, value: &[] }).collect();
             let position = cx.core.note(&self.handle, &notes);
-            self.reply(cx, position, Reply::Pubrel(received.into_iter().map(|(_, id)| id).collect()));
+            let code = |seq| if seq > 0 { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+            self.reply(cx, position, Reply::Pubrel(received.into_iter().map(|(seq, id)| (id, code(seq))).collect()));
         }
         if !self.outbound.settled.is_empty() {
             let settled = std::mem::take(&mut self.outbound.settled);
