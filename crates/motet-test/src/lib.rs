@@ -2,6 +2,8 @@
 //!
 //! | room | what |
 //! |---|---|
+//! | [`feeds`] | one function per decoder that takes any bytes; fuzz targets and their replay share them |
 //! | [`wire`] | conversations as scripts, run against the machine and against a server |
 
+pub mod feeds;
 pub mod wire;
