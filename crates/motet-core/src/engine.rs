@@ -52,7 +52,8 @@ pub trait Stage {
     fn delete(&mut self, object: ObjectId, key: &[u8], previous: Locator);
     /// The object and everything it held is gone.
     fn drop_object(&mut self, object: ObjectId);
-    /// Ends the group. Dropping a stage ends it too.
+    /// Ends the group. Dropping a stage ends it too. Also an empty group has a position: when that is durable,
+    /// everything finished before is.
     fn finish(self) -> Position;
 }
 
@@ -76,7 +77,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Everything up to here survives.
     fn durable(&self) -> Position;
 
-    /// Asks for the bodies of paged-out entries; answered by [`Completion::Read`].
+    /// Asks for the bodies of paged-out entries; answered by [`Completion::Read`], in any order, each exactly once.
+    /// A locator stays good until [`Completion::Moved`] has been handed to the core, also for reads under way.
     fn read(&self, queue: ObjectId, entries: Vec<(u64, Locator)>);
 
     /// Bytes staged and not yet durable.
@@ -99,7 +101,8 @@ pub enum Completion {
     Read {
         /// The queue they belong to.
         queue: ObjectId,
-        /// Sequence and stored bytes.
+        /// Sequence and record: the length of the head (`u16`, little endian), the head, the stored message, the last
+        /// two byte for byte as [`Stage::enqueue`] got them, wherever the body itself was written.
         entries: Vec<(u64, Option<Bytes>)>,
     },
     /// A record has moved to make room; forget the old locator.

@@ -10,16 +10,20 @@
 //! | [`name`], [`pattern`], [`spelling`] | addresses as lists of byte segments; how each face spells them, reversibly |
 //! | [`message`] | the message, its batch, its properties, its stored form |
 //! | [`tree`] | who listens where, and the last values, on one matcher |
+//! | [`exchange`] | exchanges and bindings: which queues a publication reaches |
 //! | [`queue`] | the queue as a pure value |
 //! | [`session`], [`mailbox`] | what outlives a connection, what waits for it |
 //! | [`access`], [`principal`] | who may |
 //! | [`machine`] | the law of a protocol machine and what it may use |
 //! | [`engine`] | the law of storage: submit and complete |
+//! | [`fake`] | an engine in memory that fails on request, for tests |
 //! | [`core`] | the calls that tie these together |
 
 pub mod access;
 pub mod core;
 pub mod engine;
+pub mod exchange;
+pub mod fake;
 pub mod machine;
 pub mod mailbox;
 pub mod message;

@@ -32,6 +32,8 @@ pub struct Direct {
     pub retained: bool,
     /// More than one mailbox got this batch, so an encoding of it is worth sharing.
     pub shared: bool,
+    /// Only the batch's transient messages are meant; the others come through a queue.
+    pub transient_only: bool,
 }
 
 /// Something the core tells a connection besides deliveries.

@@ -37,6 +37,9 @@ pub(crate) struct DirectTarget {
 #[derive(Debug)]
 pub(crate) struct QueueTarget {
     pub(crate) queue: Arc<QueueCell>,
+    /// The subscriber's mailbox while it is connected: what was published as transient does not wait for credit
+    /// [MQTT-3.3.4-7].
+    pub(crate) mailbox: Option<Arc<Mailbox>>,
     pub(crate) session: u64,
     pub(crate) grant: Arc<Grant>,
     pub(crate) to_self: ToSelf,
@@ -88,7 +91,7 @@ impl Route {
         } else {
             let queue = session.queue().clone();
             self.durable_queues += usize::from(queue.is_durable());
-            self.queues.push(QueueTarget { queue, session: id, grant, to_self });
+            self.queues.push(QueueTarget { queue, mailbox: session.mailbox(), session: id, grant, to_self });
         }
     }
 

@@ -4,7 +4,7 @@ use crate::mapping::{self, FACE};
 use crate::packet::{PacketIdentifier, Properties, PropertiesBuf, PublishHead, QoS, SubscriptionIdentifier, Version};
 
 use motet_core::mailbox::{Direct, Grant};
-use motet_core::message::{Batch, Message};
+use motet_core::message::{Batch, Message, Reliability};
 use motet_core::name::Name;
 use motet_core::queues::Queued;
 use motet_core::rope::Rope;
@@ -48,19 +48,19 @@ impl Encoder {
 
     /// A batch that needs no acknowledgement.
     pub(crate) fn direct(&mut self, out: &mut Rope, delivery: &Direct) {
-        let Direct { batch, grant, retained, shared } = delivery;
+        let Direct { batch, grant, retained, shared, transient_only } = delivery;
         if *shared && self.is_sharable(batch, grant) {
             let key = frame_key(self.version, *retained, grant.retain_as_published);
             let frames = batch.frames().get_or_encode(key, || {
                 let mut rope = Rope::new();
-                self.batch(&mut rope, batch, grant, *retained);
+                self.batch(&mut rope, batch, grant, *retained, *transient_only);
                 rope.take_bytes()
             });
             if let Some(frames) = frames {
                 return out.put_shared(frames);
             }
         }
-        self.batch(out, batch, grant, *retained);
+        self.batch(out, batch, grant, *retained, *transient_only);
     }
 
     /// The bytes do not depend on the client or the moment.
@@ -70,11 +70,14 @@ impl Encoder {
             && batch.messages().iter().all(|m| m.expires_at.is_none())
     }
 
-    fn batch(&mut self, out: &mut Rope, batch: &Batch, grant: &Grant, retained: bool) {
+    fn batch(&mut self, out: &mut Rope, batch: &Batch, grant: &Grant, retained: bool, transient_only: bool) {
         if !self.spell(batch.address()) {
             return;
         }
         for message in batch.messages() {
+            if transient_only && message.reliability > Reliability::AtMostOnce {
+                continue;
+            }
             self.message(out, batch, message, grant, retained, Hop::at_most_once());
         }
     }
@@ -175,7 +178,7 @@ mod tests {
     }
 
     fn direct(batch: Arc<Batch>, shared: bool) -> Direct {
-        Direct { batch, grant: Arc::new(Grant::default()), retained: false, shared }
+        Direct { batch, grant: Arc::new(Grant::default()), retained: false, shared, transient_only: false }
     }
 
     #[test]

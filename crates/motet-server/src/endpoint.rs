@@ -1,21 +1,40 @@
 //! The table carrier × machine: what is spoken on which listener, and over what.
 //!
-//! | listener | carrier | machine |
+//! | listener | carriers | machine |
 //! |---|---|---|
 //! | `mqtt` | TCP | MQTT |
+//! | `mqtts` | TLS | MQTT |
+//! | `http` | by the first bytes: TCP; HTTP and its WebSocket; TLS, and inside it the same again | MQTT, pages |
+//! | `https` | TLS, and inside it by the first bytes: HTTP and its WebSocket, or nothing between | MQTT, pages |
+//! | `ws` | WebSocket on any path | MQTT |
 
 use crate::admission::Admission;
 use crate::config::Protocol;
 use crate::driver::framing::Framing;
-use crate::driver::{Arrival, Connection};
+use crate::driver::{Arrival, Carrier, Connection};
 use crate::house::{House, MachineMaker};
+use crate::http::{self, Web};
+use crate::sniff::{Prefixed, Spoken, listen_to};
+use crate::telemetry::{Event, HandshakeFailed, Present, UnknownProtocol};
+use crate::tls::Certificates;
+use bytes::Bytes;
 use motet_core::engine::Engine;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
 
-/// Index of a protocol's figures in [`crate::telemetry::PROTOCOLS`].
+// Indexes of a protocol's figures in [`crate::telemetry::PROTOCOLS`].
 pub(crate) const MQTT: usize = 0;
+pub(crate) const MQTTS: usize = 1;
+pub(crate) const WS: usize = 2;
+pub(crate) const WSS: usize = 3;
+pub(crate) const HTTP: usize = 4;
+
+/// TLS, behind bytes that may have been read to find out that it is TLS. Boxed: a session is a kilobyte.
+type Encrypted = Box<TlsStream<Prefixed<TcpStream>>>;
 
 /// One listener's line of the table.
 pub(crate) struct Endpoint<E: Engine> {
@@ -24,25 +43,103 @@ pub(crate) struct Endpoint<E: Engine> {
     /// Bound to loopback.
     pub(crate) loopback: bool,
     pub(crate) mqtt: MachineMaker<E>,
+    /// None where no TLS is spoken.
+    pub(crate) certificates: Option<Certificates>,
+    pub(crate) web: Web,
 }
 
 impl<E: Engine> Endpoint<E> {
     /// Takes a fresh connection.
     pub(crate) fn serve(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, admission: Admission) {
-        let arrival = |protocol| Arrival { protocol, peer: Some(peer), loopback: self.loopback, admission };
+        let arrival =
+            Arrival { protocol: MQTT, encrypted: false, peer: Some(peer), loopback: self.loopback, admission };
+        let this = self.clone();
         match self.protocol {
             // No wrapping future: this one is all that an idle connection holds.
-            Protocol::Mqtt => {
-                tokio::spawn(Connection::new(
-                    self.house.clone(),
-                    stream,
-                    Framing::Plain,
-                    (self.mqtt)(),
-                    arrival(MQTT),
-                    &[],
-                ));
+            Protocol::Mqtt => self.talk(stream, arrival, &[]),
+            Protocol::Mqtts | Protocol::Https => {
+                tokio::spawn(async move { this.serve_tls(Prefixed::new(Bytes::new(), stream), arrival).await });
             }
-            Protocol::Mqtts | Protocol::Http | Protocol::Https | Protocol::Ws => {}
+            Protocol::Http => {
+                tokio::spawn(async move { this.serve_shared(stream, arrival).await });
+            }
+            Protocol::Ws => {
+                tokio::spawn(async move { this.serve_http(Prefixed::new(Bytes::new(), stream), arrival).await });
+            }
         }
+    }
+
+    /// The port where everything is: listens first.
+    async fn serve_shared(self: Arc<Self>, mut stream: TcpStream, arrival: Arrival) {
+        let Some((spoken, heard)) = self.listen(&mut stream, &arrival).await else { return };
+        match spoken {
+            Spoken::Mqtt => self.talk(stream, arrival, &heard),
+            Spoken::Http => Box::pin(self.serve_http(Prefixed::new(heard, stream), arrival)).await,
+            Spoken::Tls => Box::pin(self.serve_tls(Prefixed::new(heard, stream), arrival)).await,
+        }
+    }
+
+    /// The handshake, then what is inside.
+    async fn serve_tls(self: Arc<Self>, stream: Prefixed<TcpStream>, mut arrival: Arrival) {
+        let Some(mut stream) = self.shake_hands(stream, &arrival).await else { return };
+        (arrival.encrypted, arrival.protocol) = (true, MQTTS);
+        if self.protocol == Protocol::Mqtts {
+            return self.talk(stream, arrival, &[]);
+        }
+        let Some((spoken, heard)) = self.listen(&mut stream, &arrival).await else { return };
+        match spoken {
+            Spoken::Mqtt => self.talk(stream, arrival, &heard),
+            Spoken::Http => Box::pin(self.serve_http(Prefixed::new(heard, stream), arrival)).await,
+            // TLS inside TLS is nothing we know.
+            Spoken::Tls => self.unknown(&arrival),
+        }
+    }
+
+    async fn serve_http<S: Carrier>(self: Arc<Self>, stream: Prefixed<S>, mut arrival: Arrival) {
+        arrival.protocol = HTTP;
+        let house = self.house.clone();
+        let _present = Present::enter(&house.counters.protocols[HTTP]);
+        http::serve(self, stream, arrival).await;
+    }
+
+    /// MQTT, in a task of its own that holds nothing of what led to it.
+    fn talk<S: Carrier>(&self, carrier: S, arrival: Arrival, heard: &[u8]) {
+        let machine = (self.mqtt)();
+        tokio::spawn(Connection::new(self.house.clone(), carrier, Framing::Plain, machine, arrival, heard));
+    }
+
+    /// TLS, one of a bounded number at a time, within the time to log in.
+    async fn shake_hands(&self, stream: Prefixed<TcpStream>, arrival: &Arrival) -> Option<Encrypted> {
+        let certificates = self.certificates.as_ref()?;
+        let shaken = timeout(self.house.limits.connect_timeout, async {
+            let _turn = self.house.handshakes.acquire().await.map_err(io::Error::other)?;
+            certificates.acceptor().accept(stream).await
+        });
+        match shaken.await {
+            Ok(Ok(stream)) => return Some(Box::new(stream)),
+            Ok(Err(error)) => self.failed(arrival, &error),
+            Err(late) => self.failed(arrival, &late),
+        }
+        None
+    }
+
+    /// What is spoken, within the time to the first byte.
+    async fn listen<S: Carrier>(&self, carrier: &mut S, arrival: &Arrival) -> Option<(Spoken, Bytes)> {
+        match timeout(self.house.limits.first_byte_timeout, listen_to(carrier)).await {
+            Ok(Ok((Some(spoken), heard))) => return Some((spoken, heard)),
+            Ok(Ok((None, heard))) if heard.is_empty() => {}
+            Ok(Ok((None, _))) => self.unknown(arrival),
+            Ok(Err(error)) => self.failed(arrival, &error),
+            Err(late) => self.failed(arrival, &late),
+        }
+        None
+    }
+
+    fn failed(&self, arrival: &Arrival, error: &dyn std::fmt::Display) {
+        HandshakeFailed { peer: arrival.peer, error }.emit(&self.house.counters);
+    }
+
+    fn unknown(&self, arrival: &Arrival) {
+        UnknownProtocol { peer: arrival.peer }.emit(&self.house.counters);
     }
 }

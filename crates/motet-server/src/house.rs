@@ -11,7 +11,7 @@ use motet_core::core::Core;
 use motet_core::engine::Engine;
 use motet_core::machine::{Authenticator, Machine};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::sync::{Semaphore, watch};
 
 /// Makes the machine of a new connection.
 pub type MachineMaker<E> = Arc<dyn Fn() -> Box<dyn Machine<E>> + Send + Sync>;
@@ -49,7 +49,9 @@ pub(crate) struct House<E: Engine> {
     pub(crate) counters: Counters,
     pub(crate) limits: Limits,
     pub(crate) store: Box<dyn StoreControl>,
-    draining: AtomicBool,
+    /// TLS handshakes in progress; further ones wait their turn.
+    pub(crate) handshakes: Semaphore,
+    draining: watch::Sender<bool>,
 }
 
 impl<E: Engine> House<E> {
@@ -67,17 +69,24 @@ impl<E: Engine> House<E> {
             wheel: Wheel::new(),
             registry: Registry::new(),
             counters: Counters::default(),
+            handshakes: Semaphore::new(limits.handshakes_in_progress as usize),
             limits,
-            draining: AtomicBool::new(false),
+            draining: watch::Sender::new(false),
         }
     }
 
     /// The server is going down.
     pub(crate) fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Acquire)
+        *self.draining.borrow()
+    }
+
+    /// Waits until the server goes down.
+    pub(crate) async fn drained(&self) {
+        // The sender lives as long as the house.
+        let _ = self.draining.subscribe().wait_for(|draining| *draining).await;
     }
 
     pub(crate) fn start_draining(&self) {
-        self.draining.store(true, Ordering::Release);
+        self.draining.send_replace(true);
     }
 }

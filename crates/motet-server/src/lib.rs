@@ -16,16 +16,20 @@ mod driver;
 mod endpoint;
 mod error;
 mod house;
+mod http;
 mod listen;
+mod metrics;
 mod page;
 mod registry;
 mod run;
 mod server;
+mod sniff;
 mod telemetry;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod wheel;
 mod worker;
 

@@ -2,11 +2,13 @@
 
 use crate::admission::Door;
 use crate::assemble::{Store, assemble};
-use crate::config::{Config, Protocol};
+use crate::config::{Config, Protocol, Tls};
 use crate::endpoint::Endpoint;
 use crate::error::ServerError;
 use crate::house::{House, Parts, Reload};
+use crate::http::Web;
 use crate::listen;
+use crate::tls::Certificates;
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
 use std::net::SocketAddr;
@@ -34,6 +36,8 @@ pub struct Server<E: Engine = Store> {
     house: Arc<House<E>>,
     addresses: Vec<Bound>,
     tasks: Vec<JoinHandle<()>>,
+    /// One per listener of the configuration.
+    endpoints: Vec<Arc<Endpoint<E>>>,
     reload: Reload,
 }
 
@@ -63,20 +67,23 @@ impl<E: Engine> Server<E> {
     pub fn start_with(config: &Config, parts: Parts<E>) -> Result<Self, ServerError> {
         let house = Arc::new(House::new(parts.core, parts.auth, parts.store, config.limits.clone()));
         let door = Door::new(config.limits.connections, config.limits.connections_per_address);
-        let mut sockets = Vec::new();
+        let (mut sockets, mut endpoints) = (Vec::new(), Vec::new());
         for (at, listener) in config.listener.iter().enumerate() {
             let endpoint = Arc::new(Endpoint {
                 house: house.clone(),
                 protocol: listener.protocol,
                 loopback: listener.is_loopback(),
                 mqtt: parts.mqtt.clone(),
+                certificates: certificates(config, at)?,
+                web: Web::new(config, listener.is_loopback()),
             });
+            endpoints.push(endpoint.clone());
             for socket in listen::bind(listener, &format!("listener.{at}.address"))? {
                 sockets.push((socket, endpoint.clone()));
             }
         }
         let mut server =
-            Server { house: house.clone(), addresses: Vec::new(), tasks: Vec::new(), reload: parts.reload };
+            Server { house: house.clone(), addresses: Vec::new(), tasks: Vec::new(), endpoints, reload: parts.reload };
         for (socket, endpoint) in sockets {
             server.addresses.push(Bound { protocol: endpoint.protocol, address: socket.local_addr()? });
             let (house, door) = (house.clone(), door.clone());
@@ -122,12 +129,20 @@ impl<E: Engine> Server<E> {
         self.house.registry.live()
     }
 
-    /// Takes what may change without dropping connections: users. What is wrong is logged, and the old holds.
+    /// Takes what may change without dropping connections: users and certificates. What is wrong is logged, and the
+    /// old holds. Listeners stay as they were; their certificates are found by their place in the list.
     pub fn reload(&self, config: &Config) {
-        match (self.reload)(config) {
-            Ok(()) => tracing::info!("the configuration was read again"),
-            Err(error) => tracing::error!(%error, "users were not taken; the old ones hold"),
+        if let Err(error) = (self.reload)(config) {
+            tracing::error!(%error, "users were not taken; the old ones hold");
         }
+        for (at, endpoint) in self.endpoints.iter().enumerate() {
+            let Some(certificates) = &endpoint.certificates else { continue };
+            let (tls, key) = tls_of(config, at);
+            if let Err(error) = certificates.reload(tls, &key) {
+                tracing::error!(%error, "certificates were not taken; the old ones hold");
+            }
+        }
+        tracing::info!("the configuration was read again");
     }
 
     /// Stops accepting, tells every client, waits for them until `drain_timeout`, closes the store. True when
@@ -143,6 +158,20 @@ impl<E: Engine> Server<E> {
         let _ = tokio::task::spawn_blocking(move || house.store.close()).await;
         drained
     }
+}
+
+/// The certificates that hold for the listener at this place, and their table's name.
+fn tls_of(config: &Config, at: usize) -> (&Tls, String) {
+    match config.listener.get(at).and_then(|listener| listener.tls.as_ref()) {
+        Some(tls) => (tls, format!("listener.{at}.tls")),
+        None => (&config.tls, "tls".into()),
+    }
+}
+
+fn certificates(config: &Config, at: usize) -> Result<Option<Certificates>, ServerError> {
+    let (tls, key) = tls_of(config, at);
+    let speaks = config.listener[at].protocol.may_speak_tls();
+    speaks.then(|| Certificates::open(tls, &config.data_dir, &key)).transpose()
 }
 
 impl<E: Engine> Drop for Server<E> {

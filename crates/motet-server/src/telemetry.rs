@@ -19,6 +19,34 @@ pub(crate) struct PerProtocol {
     pub(crate) sent_bytes: AtomicU64,
 }
 
+impl PerProtocol {
+    pub(crate) fn enter(&self) {
+        count(&self.connections);
+        count(&self.connections_total);
+    }
+
+    pub(crate) fn leave(&self) {
+        self.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Counted as connected as long as it lives.
+#[derive(Debug)]
+pub(crate) struct Present<'a>(&'a PerProtocol);
+
+impl<'a> Present<'a> {
+    pub(crate) fn enter(figures: &'a PerProtocol) -> Self {
+        figures.enter();
+        Present(figures)
+    }
+}
+
+impl Drop for Present<'_> {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 /// Figures of the server. Relaxed: they are sums, not synchronisation.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -112,27 +140,42 @@ impl Event for AcceptFailed<'_> {
 
 /// A TLS or HTTP handshake came to nothing, or the first bytes were of no protocol we know.
 pub(crate) struct HandshakeFailed<'a> {
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Option<SocketAddr>,
     pub(crate) error: &'a dyn Display,
 }
 
 impl Event for HandshakeFailed<'_> {
     fn emit(&self, counters: &Counters) {
         count(&counters.handshake_failures);
-        tracing::debug!(peer = %self.peer, error = %self.error, "handshake failed");
+        tracing::debug!(peer = self.peer.map(tracing::field::display), error = %self.error, "handshake failed");
     }
 }
 
 /// The first bytes belong to no protocol that is served here.
 #[derive(Debug)]
 pub(crate) struct UnknownProtocol {
-    pub(crate) peer: SocketAddr,
+    pub(crate) peer: Option<SocketAddr>,
 }
 
 impl Event for UnknownProtocol {
     fn emit(&self, counters: &Counters) {
         count(&counters.unknown_first_bytes);
-        tracing::debug!(peer = %self.peer, "the first bytes are of no protocol served here");
+        tracing::debug!(
+            peer = self.peer.map(tracing::field::display),
+            "the first bytes are of no protocol served here"
+        );
+    }
+}
+
+/// A WebSocket handshake was answered with an error.
+pub(crate) struct UpgradeRefused<'a> {
+    pub(crate) reason: &'a dyn Display,
+}
+
+impl Event for UpgradeRefused<'_> {
+    fn emit(&self, counters: &Counters) {
+        count(&counters.upgrades_refused);
+        tracing::debug!(reason = %self.reason, "WebSocket refused");
     }
 }
 

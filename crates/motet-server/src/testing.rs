@@ -32,7 +32,7 @@ impl Stage for Nothing {
         SOMEWHERE
     }
     fn settle(&mut self, _: ObjectId, _: u64, _: Locator) {}
-    fn mark(&mut self, _: ObjectId, _: u64, _: &[u8]) {}
+    fn mark(&mut self, _: ObjectId, _: u64, _: Locator, _: &[u8]) {}
     fn put(&mut self, _: ObjectId, _: &[u8], _: &[u8], _: Option<Locator>) -> Locator {
         SOMEWHERE
     }

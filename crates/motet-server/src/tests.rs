@@ -72,3 +72,149 @@ async fn a_taken_port_is_an_error_with_a_remedy() {
     let error = Server::start_with(&config, parts(&Arc::default())).unwrap_err();
     assert!(matches!(&error, ServerError::PortTaken { key, .. } if key == "listener.0.address"), "{error}");
 }
+
+/// A server whose data directory goes with it.
+fn web_server(protocols: &[Protocol]) -> (Server<crate::testing::Instantly>, Config, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { data_dir: dir.path().into(), ..config(protocols) };
+    let server = Server::start_with(&config, parts(&Arc::default())).unwrap();
+    (server, config, dir)
+}
+
+async fn connect(server: &Server<crate::testing::Instantly>, at: Protocol) -> TcpStream {
+    let bound = server.addresses().iter().find(|bound| bound.protocol == at).unwrap();
+    TcpStream::connect(bound.address).await.unwrap()
+}
+
+/// Sends a request and reads the answer to its end.
+async fn ask(mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin, head: &str) -> String {
+    stream.write_all(format!("{head}\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await.unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[tokio::test]
+async fn pages_are_answered_and_strange_names_are_not() {
+    let (server, ..) = web_server(&[Protocol::Http]);
+    for (head, status, part) in [
+        ("GET /healthz HTTP/1.1\r\nHost: localhost", 200, "alive"),
+        ("GET /readyz HTTP/1.1\r\nHost: 127.0.0.1:8080", 200, "ready"),
+        ("GET /metrics HTTP/1.1\r\nHost: localhost", 200, "motet_server_connections{protocol=\"http\"} 1\n"),
+        ("GET / HTTP/1.1\r\nHost: localhost", 200, "MQTT over WebSocket"),
+        ("GET /nowhere HTTP/1.1\r\nHost: localhost", 404, "no such page"),
+        ("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0", 405, "only GET"),
+        ("GET /metrics HTTP/1.1\r\nHost: evil.example", 403, "web.allowed_hosts"),
+        ("GET /mqtt HTTP/1.1\r\nHost: localhost", 426, "connect with a WebSocket client"),
+    ] {
+        let answer = ask(connect(&server, Protocol::Http).await, head).await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");
+        assert!(answer.contains(part), "{head}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn the_shared_port_speaks_plain_machines_too() {
+    let (server, ..) = web_server(&[Protocol::Http]);
+    let mut stream = connect(&server, Protocol::Http).await;
+    // The beginning of an MQTT CONNECT; our echo takes it for the length of a frame, and waits.
+    stream.write_all(b"\x10\x10\x00\x04MQTT").await.unwrap();
+    while server.connections() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let mut stranger = connect(&server, Protocol::Http).await;
+    stranger.write_all(b"SSH-2.0-OpenSSH\r\n").await.unwrap();
+    let mut rest = Vec::new();
+    let _ = stranger.read_to_end(&mut rest).await;
+    assert!(rest.is_empty());
+}
+
+const UPGRADE: &str = "Host: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: mqtt";
+
+/// One masked frame, the mask being zero.
+fn masked(payload: &[u8]) -> Vec<u8> {
+    [&[0x82, 0x80 | payload.len() as u8, 0, 0, 0, 0][..], payload].concat()
+}
+
+async fn echo_over_websocket(mut stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin, path: &str) {
+    let early = masked(&frame(b"early"));
+    stream.write_all(format!("GET {path} HTTP/1.1\r\n{UPGRADE}\r\n\r\n").as_bytes()).await.unwrap();
+    stream.write_all(&early).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_lowercase();
+    assert!(head.starts_with("http/1.1 101 ") && head.contains("sec-websocket-protocol: mqtt\r\n"), "{head}");
+    let mut back = vec![0; 2 + 9];
+    stream.read_exact(&mut back).await.unwrap();
+    assert_eq!(back, [&[0x82, 9][..], &frame(b"early")].concat());
+}
+
+#[tokio::test]
+async fn a_websocket_carries_the_machine() {
+    let (server, ..) = web_server(&[Protocol::Http, Protocol::Ws]);
+    echo_over_websocket(connect(&server, Protocol::Http).await, "/mqtt").await;
+    echo_over_websocket(connect(&server, Protocol::Ws).await, "/any/path").await;
+}
+
+#[tokio::test]
+async fn a_page_of_another_site_gets_no_websocket() {
+    let (server, ..) = web_server(&[Protocol::Http]);
+    let head = format!("GET /mqtt HTTP/1.1\r\n{}\r\nOrigin: https://evil.example", UPGRADE);
+    let mut stream = connect(&server, Protocol::Http).await;
+    stream.write_all(format!("{head}\r\n\r\n").as_bytes()).await.unwrap();
+    let mut status = [0; 12];
+    stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 403");
+}
+
+fn trusting(certificate: &std::path::Path) -> tokio_rustls::TlsConnector {
+    use rustls::pki_types::{CertificateDer, pem::PemObject};
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(certificate).unwrap()).unwrap();
+    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    Arc::new(config).into()
+}
+
+async fn encrypt(
+    connector: &tokio_rustls::TlsConnector,
+    stream: TcpStream,
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
+    connector.connect("localhost".try_into().unwrap(), stream).await
+}
+
+#[tokio::test]
+async fn tls_carries_everything_and_a_reload_changes_new_handshakes_only() {
+    let (server, config, dir) = web_server(&[Protocol::Mqtts, Protocol::Http, Protocol::Https]);
+    let certificate = dir.path().join("tls/self-signed.pem");
+    let connector = trusting(&certificate);
+
+    let mut old = encrypt(&connector, connect(&server, Protocol::Mqtts).await).await.unwrap();
+    echo(&mut old, b"encrypted").await;
+    echo(&mut old, &vec![b'x'; 300_000]).await;
+    for web in [Protocol::Http, Protocol::Https] {
+        let inside = encrypt(&connector, connect(&server, web).await).await.unwrap();
+        echo_over_websocket(inside, "/mqtt").await;
+        let inside = encrypt(&connector, connect(&server, web).await).await.unwrap();
+        assert!(ask(inside, "GET /healthz HTTP/1.1\r\nHost: localhost").await.contains("alive"));
+    }
+
+    std::fs::remove_file(&certificate).unwrap();
+    server.reload(&config);
+    encrypt(&connector, connect(&server, Protocol::Mqtts).await).await.expect_err("another certificate, not trusted");
+    let mut new = encrypt(&trusting(&certificate), connect(&server, Protocol::Mqtts).await).await.unwrap();
+    echo(&mut new, b"new").await;
+    echo(&mut old, b"still here").await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_shakes_hands_is_closed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config { data_dir: dir.path().into(), ..config(&[Protocol::Mqtts]) };
+    config.limits.connect_timeout = Duration::from_millis(1);
+    let server = Server::start_with(&config, parts(&Arc::default())).unwrap();
+    let mut silent = connect(&server, Protocol::Mqtts).await;
+    assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0);
+}

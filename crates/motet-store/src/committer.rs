@@ -60,9 +60,8 @@ impl<D: Disk> Committer<D> {
         loop {
             match self.step() {
                 Step::Committed => {}
-                Step::Failed(_) if self.journal.closing() => return,
+                Step::Failed(_) | Step::Idle if self.journal.closing() => return self.finish(),
                 Step::Failed(delay) => self.journal.wait_closing(delay),
-                Step::Idle if self.journal.closing() => return,
                 Step::Idle => {
                     self.journal.wait_staged();
                     if !self.journal.config.max_delay.is_zero() {
@@ -70,6 +69,13 @@ impl<D: Disk> Committer<D> {
                     }
                 }
             }
+        }
+    }
+
+    /// The last segment gets no more batches.
+    pub(crate) fn finish(&mut self) {
+        if let Some(active) = self.active.take() {
+            active.seal();
         }
     }
 
@@ -105,7 +111,7 @@ impl<D: Disk> Committer<D> {
         if DATA + len > self.journal.config.segment_bytes {
             segment.file.allocate(DATA + len)?;
         }
-        segment.begin(address);
+        segment.begin(address, self.next_batch);
         self.active = Some(segment.clone());
         Ok(segment)
     }

@@ -9,7 +9,8 @@ use std::{io, thread};
 use bytes::Bytes;
 use parking_lot::{Condvar, Mutex, RwLock};
 
-use crate::committer::Committer;
+use crate::class::ClassFile;
+use crate::committer::{Committer, Step};
 use crate::config::Config;
 use crate::disk::{Disk, DiskFile};
 use crate::error::{Damage, Full, OpenError, ReadError, disk as disk_error};
@@ -19,10 +20,11 @@ use crate::ledger::Ledger;
 use crate::locator::{Locator, Position};
 use crate::real_disk::RealDisk;
 use crate::record::{Kind, RawRecord};
-use crate::recovery::{self, Survivors};
-use crate::segment::{DATA, Segment};
+use crate::recovery::{self, Found};
+use crate::segment::Segment;
 use crate::staging::{Stage, Staging};
 use crate::summary::Summary;
+use crate::survivors::{self, Survivors};
 
 /// One node's write-ahead log. See the crate's page for its law.
 pub struct Journal<D: Disk = RealDisk> {
@@ -35,12 +37,15 @@ pub struct Journal<D: Disk = RealDisk> {
     pub(crate) work: Condvar,
     pub(crate) durable: AtomicU64,
     pub(crate) pending: AtomicU64,
-    /// Segments that hold durable batches, oldest first.
-    pub(crate) segments: RwLock<Vec<Arc<Segment<D>>>>,
+    pub(crate) table: RwLock<Table<D>>,
+    /// Batch and address with which this run began.
+    pub(crate) floor: (u64, u64),
     pub(crate) ledger: Mutex<Ledger>,
     /// The next segment, made ready by the keeper.
     pub(crate) prepared: Mutex<Option<Segment<D>>>,
     pub(crate) next_number: AtomicU64,
+    /// Held while files are sealed, moved or removed, and while they are copied.
+    pub(crate) upkeep: Mutex<()>,
     closing: AtomicBool,
     closed: Condvar,
     keeper_wanted: Mutex<bool>,
@@ -48,6 +53,13 @@ pub struct Journal<D: Disk = RealDisk> {
     threads: Mutex<Vec<thread::JoinHandle<()>>>,
     clean_start: bool,
     _lock: D::Lock,
+}
+
+/// The files that hold durable records.
+pub(crate) struct Table<D: Disk> {
+    /// Oldest first.
+    pub segments: Vec<Arc<Segment<D>>>,
+    pub classes: Vec<Arc<ClassFile<D>>>,
 }
 
 /// A journal just opened, with its two workers: start them with [`Opened::spawn`], or drive them by hand.
@@ -73,6 +85,21 @@ pub struct Record {
     pub body: Bytes,
 }
 
+/// Room taken on disk, beside the one or two segments that are reserved ahead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of live records, rounded up by at most 1/16.
+    pub live_bytes: u64,
+    /// Bytes of batches in segments.
+    pub log_bytes: u64,
+    /// Bytes of class files.
+    pub class_bytes: u64,
+    /// Segments that hold batches.
+    pub segments: usize,
+    /// Class files.
+    pub class_files: usize,
+}
+
 impl<D: Disk> Journal<D> {
     /// Opens the journal in `dir`, making the directory if needed, and tells `recovery` what survived.
     pub fn open(
@@ -92,21 +119,38 @@ impl<D: Disk> Journal<D> {
         if !found.damage.is_empty() {
             return Err(OpenError::Corrupt(found.damage.remove(0)));
         }
-        for path in &found.empty {
-            disk.unlink(path).map_err(disk_error("cannot remove", path))?;
-        }
-        disk.sync_dir(dir).map_err(disk_error("cannot sync", dir))?;
+        recovery::make_durable(&found)?;
+        let clean_start = recovery::tidy(&*disk, dir, &found)?;
+        Self::assemble(dir, disk, config, events, recovery, (found, clean_start, lock))
+    }
 
-        let summaries: Vec<&Summary> = found.parts.iter().map(|part| &part.summary).collect();
-        let survivors = Survivors::gather(summaries.iter().copied());
+    fn assemble(
+        dir: &Path,
+        disk: Arc<D>,
+        config: Config,
+        events: Arc<dyn Events>,
+        recovery: &mut dyn Recovery,
+        (found, clean_start, lock): (Found<D>, bool, D::Lock),
+    ) -> Result<Opened<D>, OpenError> {
+        let Found { checkpoint, classes, parts, last_number, .. } = found;
+        let summaries: Vec<&Summary> =
+            classes.iter().map(|(_, summary)| summary).chain(parts.iter().map(|part| &part.summary)).collect();
+        let alive = Survivors::gather(&checkpoint.objects, &summaries);
         let mut ledger = Ledger::new();
-        ledger.objects = survivors.objects.clone();
-        for summary in &summaries {
-            ledger.open_segment(summary.addresses.0);
-            survivors.enter(summary, &mut ledger);
+        ledger.objects = alive.objects.clone();
+        for (file, summary) in &classes {
+            alive.enter_class(file, summary, &checkpoint, &mut ledger);
         }
-        let end = summaries.last().map_or(DATA, |last| last.addresses.1);
-        let next_batch = summaries.last().map_or(1, |last| last.batches.1);
+        for part in &parts {
+            ledger.open_segment(part.summary.addresses.0);
+            alive.enter(&part.summary, &mut ledger);
+        }
+        let end = parts.last().map_or(0, |last| last.summary.addresses.1).max(checkpoint.next_address);
+        let next_batch = parts.last().map_or(0, |last| last.summary.batches.1).max(checkpoint.next_batch);
+        let table = Table {
+            segments: parts.iter().map(|part| part.segment.clone()).collect(),
+            classes: classes.iter().map(|(file, _)| file.clone()).collect(),
+        };
         let journal = Arc::new(Self {
             dir: dir.to_owned(),
             disk,
@@ -116,19 +160,21 @@ impl<D: Disk> Journal<D> {
             work: Condvar::new(),
             durable: AtomicU64::new(end),
             pending: AtomicU64::new(0),
-            segments: RwLock::new(found.parts.iter().map(|part| part.segment.clone()).collect()),
+            table: RwLock::new(table),
+            floor: (next_batch, end),
             ledger: Mutex::new(ledger),
             prepared: Mutex::new(None),
-            next_number: AtomicU64::new(found.last_number + 1),
+            next_number: AtomicU64::new(last_number + 1),
+            upkeep: Mutex::new(()),
             closing: AtomicBool::new(false),
             closed: Condvar::new(),
             keeper_wanted: Mutex::new(true),
             keeper_wake: Condvar::new(),
             threads: Mutex::new(Vec::new()),
-            clean_start: summaries.last().is_none_or(|last| last.clean),
+            clean_start,
             _lock: lock,
         });
-        recovery::tell(&journal, &summaries, &survivors, recovery)?;
+        survivors::tell(&journal, &summaries, &alive, recovery)?;
         let committer = Committer::new(journal.clone(), next_batch);
         let keeper = Keeper::new(journal.clone());
         Ok(Opened { journal, committer, keeper })
@@ -157,6 +203,19 @@ impl<D: Disk> Journal<D> {
     /// Bytes staged and not yet durable: what back-pressure looks at.
     pub fn pending_bytes(&self) -> u64 {
         self.pending.load(Ordering::Relaxed)
+    }
+
+    /// How much room the journal takes, and for how much.
+    pub fn usage(&self) -> Usage {
+        let live_bytes = self.ledger.lock().live_bytes();
+        let table = self.table.read();
+        Usage {
+            live_bytes,
+            log_bytes: table.segments.iter().map(|segment| segment.end() - segment.base()).sum(),
+            class_bytes: table.classes.iter().map(|file| file.size).sum(),
+            segments: table.segments.len(),
+            class_files: table.classes.len(),
+        }
     }
 
     /// Did the last user of the directory stop in order? True also of an empty directory.
@@ -199,7 +258,7 @@ impl<D: Disk> Journal<D> {
     }
 
     fn read_disk(&self, at: Locator) -> Result<Bytes, ReadError> {
-        let segment = self.segment_of(at.address()).ok_or(ReadError::Gone)?;
+        let Some(segment) = self.segment_of(at.address()) else { return self.read_class(at) };
         let offset = segment.offset(at.address());
         let mut buffer = vec![0; at.size() as usize];
         let count = segment.file.read_at(&mut buffer, offset)?;
@@ -207,9 +266,23 @@ impl<D: Disk> Journal<D> {
         check_record(buffer, segment.seed).ok_or_else(|| damaged(&segment.path, offset).into())
     }
 
+    fn read_class(&self, at: Locator) -> Result<Bytes, ReadError> {
+        let files: Vec<_> = {
+            let table = self.table.read();
+            // It may have moved between the two looks at the table; a segment it left is still open.
+            table.classes.iter().filter(|file| file.covers(at.address())).cloned().collect()
+        };
+        for file in files {
+            if let Some(record) = file.read(at)? {
+                return Ok(record);
+            }
+        }
+        Err(ReadError::Gone)
+    }
+
     /// The segment that holds an address.
     pub(crate) fn segment_of(&self, address: u64) -> Option<Arc<Segment<D>>> {
-        let segments = self.segments.read();
+        let segments = &self.table.read().segments;
         let after = segments.partition_point(|segment| segment.base() <= address);
         let segment = segments.get(after.checked_sub(1)?)?;
         (address < segment.end()).then(|| segment.clone())
@@ -231,7 +304,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Writes out everything staged and marks the end as orderly. Afterwards [`Journal::try_stage`] refuses.
-    pub fn shutdown(&self) {
+    pub fn shutdown(self: &Arc<Self>) {
         self.closing.store(true, Ordering::Release);
         {
             let _staging = self.staging.lock();
@@ -242,6 +315,18 @@ impl<D: Disk> Journal<D> {
         for thread in std::mem::take(&mut *self.threads.lock()) {
             // A worker that panicked has logged it; there is nothing left to wait for.
             let _ = thread.join();
+        }
+        self.close();
+    }
+
+    /// Footers for all, and the mark of an orderly stop when nothing is left to write.
+    fn close(self: &Arc<Self>) {
+        self.closing.store(true, Ordering::Release);
+        Keeper::new(self.clone()).close();
+        if self.pending_bytes() == 0
+            && let Err(error) = recovery::mark_clean(&*self.disk, &self.dir)
+        {
+            tracing::warn!(%error, "the orderly stop of the journal cannot be noted");
         }
     }
 
@@ -311,12 +396,19 @@ impl<D: Disk> Journal<D> {
         segment.advance(end);
         if fresh {
             self.ledger.lock().open_segment(segment.base());
-            self.segments.write().push(segment.clone());
+            self.table.write().segments.push(segment.clone());
         }
     }
 }
 
 impl<D: Disk> Opened<D> {
+    /// The orderly stop for those who drive the workers by hand.
+    pub fn close(mut self) {
+        while self.committer.step() == Step::Committed {}
+        self.committer.finish();
+        self.journal.close();
+    }
+
     /// Starts the two worker threads.
     pub fn spawn(self) -> io::Result<Arc<Journal<D>>> {
         let Self { journal, committer, keeper } = self;

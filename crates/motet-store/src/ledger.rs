@@ -7,7 +7,9 @@
 use foldhash::{HashMap, HashMapExt};
 
 use crate::batch;
-use crate::locator::{GRANULE, Locator};
+use crate::class::Class;
+use crate::locator::Locator;
+use crate::presence::Presence;
 use crate::record::{Kind, RawRecord};
 
 /// What is known about an object that exists.
@@ -16,8 +18,6 @@ pub(crate) struct ObjectState {
     /// Its first record's address: what lies before belongs to a dropped object of the same number.
     pub born: u64,
     pub last_seq: u64,
-    /// Where it was used last.
-    pub used: u64,
 }
 
 /// Liveness of the whole log.
@@ -28,17 +28,28 @@ pub(crate) struct Ledger {
     pub objects: HashMap<u64, ObjectState>,
     /// The latest mark of every live entry that has one, by the entry's address.
     pub marks: HashMap<u64, Locator>,
-    /// Records before the log's first segment that were ended: the keeper finds them in the class files.
-    pub class_kills: Vec<(u64, Locator)>,
-    /// Objects dropped since the keeper last looked.
-    pub class_drops: Vec<(u64, u64)>,
+    /// What left the log, per class in the order of addresses.
+    pub classes: Vec<ClassLedger>,
+}
+
+/// Liveness of a class file: it holds records of these addresses, and all of them live but the dead.
+pub(crate) struct ClassLedger {
+    pub class: Class,
+    pub number: u64,
+    pub first: u64,
+    pub last: u64,
+    /// Bytes of all its records.
+    pub bytes: u64,
+    /// Bytes of the file.
+    pub size: u64,
+    pub ledger: SegmentLedger,
 }
 
 /// Liveness of one segment.
 #[derive(Default)]
 pub(crate) struct SegmentLedger {
     pub base: u64,
-    chunks: Vec<Chunk>,
+    presence: Presence,
     /// Live records and their bytes, by object.
     pub objects: HashMap<u64, Share>,
     pub live_bytes: u64,
@@ -90,18 +101,17 @@ impl Ledger {
                 self.touch(record.object, None, address);
                 self.add(record.object, at, None);
             }
-            Kind::Drop => self.drop_object(record.object, address),
+            Kind::Drop => self.drop_object(record.object),
         }
         if let Some(victim) = record.victim() {
-            self.kill(record.object, victim);
+            self.kill(record.object, victim, Class::of(record.kind));
         }
     }
 
     /// Notes that the object exists and was used at `address`.
     pub(crate) fn touch(&mut self, object: u64, seq: Option<u64>, address: u64) {
-        let state = self.objects.entry(object).or_insert(ObjectState { born: address, last_seq: 0, used: address });
+        let state = self.objects.entry(object).or_insert(ObjectState { born: address, last_seq: 0 });
         state.last_seq = state.last_seq.max(seq.unwrap_or(0));
-        state.used = state.used.max(address);
     }
 
     /// Begins the accounting of a segment.
@@ -119,41 +129,53 @@ impl Ledger {
     }
 
     /// A record ended, and with it its mark. Unknown and already dead ones are ignored.
-    pub(crate) fn kill(&mut self, object: u64, at: Locator) {
+    pub(crate) fn kill(&mut self, object: u64, at: Locator, class: Class) {
         let mark = self.marks.remove(&at.address());
-        match self.segment_mut(at.address()) {
-            Some(segment) => segment.remove(object, at),
-            None => self.class_kills.push((object, at)),
+        if let Some(segment) = self.segment_mut(at.address()) {
+            segment.remove(object, at);
+        } else if let Some(file) = self.class_mut(at.address(), class) {
+            file.ledger.remove(object, at);
         }
         if let Some(mark) = mark {
-            self.kill(object, mark);
+            self.kill(object, mark, Class::Parked);
         }
     }
 
     fn mark(&mut self, object: u64, entry: Locator, at: Locator) {
-        if !self.may_live(object, entry) {
+        if !self.alive(object, entry, Class::Parked) {
             return;
         }
         if let Some(older) = self.marks.insert(entry.address(), at) {
-            self.kill(object, older);
+            self.kill(object, older, Class::Parked);
         }
         self.add(object, at, None);
     }
 
     /// A dropped object's records die everywhere at once, without being listed.
-    fn drop_object(&mut self, object: u64, address: u64) {
+    fn drop_object(&mut self, object: u64) {
         self.objects.remove(&object);
-        for segment in &mut self.segments {
-            segment.drop_object(object);
-        }
-        self.class_drops.push((object, address));
+        self.segments.iter_mut().for_each(|segment| segment.drop_object(object));
+        self.classes.iter_mut().for_each(|file| file.ledger.drop_object(object));
     }
 
-    /// Is the record alive? Of one that left the log for a class file only the object's life is known here.
-    pub(crate) fn may_live(&self, object: u64, at: Locator) -> bool {
+    /// Is the record alive, as far as durable batches say?
+    pub(crate) fn alive(&self, object: u64, at: Locator, class: Class) -> bool {
         let address = at.address();
-        self.objects.get(&object).is_some_and(|state| state.born <= address)
-            && self.segment(address).is_none_or(|segment| segment.holds(address))
+        if self.objects.get(&object).is_none_or(|state| state.born > address) {
+            return false;
+        }
+        match self.segment(address) {
+            Some(segment) => segment.holds(address),
+            None => self.class(address, class).is_some_and(|file| file.ledger.holds(address)),
+        }
+    }
+
+    fn class(&self, address: u64, class: Class) -> Option<&ClassLedger> {
+        self.classes.iter().find(|file| file.class == class && file.first <= address && address <= file.last)
+    }
+
+    fn class_mut(&mut self, address: u64, class: Class) -> Option<&mut ClassLedger> {
+        self.classes.iter_mut().find(|file| file.class == class && file.first <= address && address <= file.last)
     }
 
     pub(crate) fn segment(&self, address: u64) -> Option<&SegmentLedger> {
@@ -166,9 +188,10 @@ impl Ledger {
         self.segments.get_mut(after.checked_sub(1)?)
     }
 
-    /// Live bytes of all segments of the log.
+    /// Live bytes in the log and in the class files.
     pub(crate) fn live_bytes(&self) -> u64 {
-        self.segments.iter().map(SegmentLedger::surely_live).sum()
+        let classes = self.classes.iter().map(|file| &file.ledger);
+        self.segments.iter().chain(classes).map(SegmentLedger::surely_live).sum()
     }
 }
 
@@ -178,9 +201,8 @@ impl SegmentLedger {
         if self.bodies_unsure { self.live_bytes - self.body_bytes } else { self.live_bytes }
     }
 
-    fn add(&mut self, object: u64, at: Locator, body: Option<Locator>) {
-        let granule = granule(at.address() - self.base);
-        if !self.chunk(at.address()).insert(granule) {
+    pub(crate) fn add(&mut self, object: u64, at: Locator, body: Option<Locator>) {
+        if !self.presence.insert(at.address(), self.base) {
             return;
         }
         let share = self.objects.entry(object).or_default();
@@ -210,13 +232,11 @@ impl SegmentLedger {
     }
 
     fn remove(&mut self, object: u64, at: Locator) {
-        // A dropped object has no share: its records are dead already.
-        let Some(share) = self.objects.get_mut(&object) else { return };
-        let chunk = chunk_of(at.address() - self.base);
-        let Some(chunk) = self.chunks.get_mut(chunk) else { return };
-        if !chunk.remove(granule(at.address() - self.base)) {
+        if !self.presence.remove(at.address(), self.base) {
             return;
         }
+        // A dropped object has no share: its records were counted out together.
+        let Some(share) = self.objects.get_mut(&object) else { return };
         share.count = share.count.saturating_sub(1);
         share.bytes = share.bytes.saturating_sub(at.size());
         if share.count == 0 {
@@ -247,109 +267,24 @@ impl SegmentLedger {
         self.bodies_unsure |= share.shared;
     }
 
-    fn holds(&self, address: u64) -> bool {
-        let offset = address - self.base;
-        self.chunks.get(chunk_of(offset)).is_some_and(|chunk| chunk.holds(granule(offset)))
+    pub(crate) fn holds(&self, address: u64) -> bool {
+        self.presence.holds(address, self.base)
     }
 
-    fn chunk(&mut self, address: u64) -> &mut Chunk {
-        let index = chunk_of(address - self.base);
-        if self.chunks.len() <= index {
-            self.chunks.resize_with(index + 1, Chunk::default);
-        }
-        &mut self.chunks[index]
-    }
-}
-
-/// The live records that begin in 64 KiB of a segment.
-enum Chunk {
-    /// Few: their granules, ascending.
-    Few(Vec<u16>),
-    /// Many: one bit per granule.
-    Many(Box<[u64; 64]>),
-}
-
-const CHUNK_GRANULES: u64 = 4096;
-/// Above this a bitmap is smaller.
-const FEW: usize = 256;
-
-fn chunk_of(offset: u64) -> usize {
-    (offset / GRANULE / CHUNK_GRANULES) as usize
-}
-
-fn granule(offset: u64) -> u16 {
-    (offset / GRANULE % CHUNK_GRANULES) as u16
-}
-
-impl Default for Chunk {
-    fn default() -> Self {
-        Self::Few(Vec::new())
-    }
-}
-
-impl Chunk {
-    /// False when it was there.
-    fn insert(&mut self, granule: u16) -> bool {
-        match self {
-            Self::Few(list) => {
-                let place = list.partition_point(|other| *other < granule);
-                if list.get(place) == Some(&granule) {
-                    return false;
-                }
-                list.insert(place, granule);
-                if list.len() > FEW {
-                    let mut bits = Box::new([0; 64]);
-                    list.iter().for_each(|granule| set(&mut bits, *granule));
-                    *self = Self::Many(bits);
-                }
-                true
-            }
-            Self::Many(bits) => {
-                let fresh = !bit(bits, granule);
-                set(bits, granule);
-                fresh
-            }
-        }
+    /// For a class file: every record lives until it is removed.
+    pub(crate) fn of_class() -> Self {
+        Self { presence: Presence::all(), ..Self::default() }
     }
 
-    /// False when it was not there.
-    fn remove(&mut self, granule: u16) -> bool {
-        match self {
-            Self::Few(list) => match list.binary_search(&granule) {
-                Ok(place) => {
-                    list.remove(place);
-                    if list.is_empty() {
-                        *list = Vec::new();
-                    }
-                    true
-                }
-                Err(_) => false,
-            },
-            Self::Many(bits) => {
-                let held = bit(bits, granule);
-                bits[usize::from(granule / 64)] &= !(1 << (granule % 64));
-                if held && bits[usize::from(granule / 64)] == 0 && bits.iter().all(|word| *word == 0) {
-                    *self = Self::default();
-                }
-                held
-            }
-        }
+    /// Notes a record of a class file as dead that was never counted as live.
+    pub(crate) fn note_dead(&mut self, address: u64) {
+        self.presence.remove(address, self.base);
     }
 
-    fn holds(&self, granule: u16) -> bool {
-        match self {
-            Self::Few(list) => list.binary_search(&granule).is_ok(),
-            Self::Many(bits) => bit(bits, granule),
-        }
+    /// The dead records of a class file, ascending.
+    pub(crate) fn dead(&self) -> Vec<u64> {
+        self.presence.dead()
     }
-}
-
-fn bit(bits: &[u64; 64], granule: u16) -> bool {
-    bits[usize::from(granule / 64)] & 1 << (granule % 64) != 0
-}
-
-fn set(bits: &mut [u64; 64], granule: u16) {
-    bits[usize::from(granule / 64)] |= 1 << (granule % 64);
 }
 
 impl Ledger {

@@ -6,26 +6,29 @@
 //! The header is durable before the file is used; the seed in it starts every checksum of the file, so bytes of an
 //! earlier file can never be taken for its own. Which addresses the segment holds is said by its first batch.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::{io, str};
 
 use crate::batch::{self, BatchHeader};
 use crate::disk::{Disk, DiskFile};
 use crate::record::{fold, u32_at, u64_at};
+use crate::summary::Summary;
 
 /// The version of every file format of the journal.
 pub(crate) const VERSION: u32 = 1;
 /// Where the first batch lies.
 pub(crate) const DATA: u64 = 4096;
-const MAGIC: &[u8; 8] = b"MOTETJN1";
+/// The first bytes of a segment.
+pub(crate) const MAGIC: &[u8; 8] = b"MOTETJN1";
 
 /// A segment that is being written or read.
 pub(crate) struct Segment<D: Disk> {
     pub path: PathBuf,
     pub file: D::File,
-    pub number: u64,
     pub seed: u64,
+    /// The number of its first batch.
+    first_batch: AtomicU64,
     /// The address of its first batch.
     base: AtomicU64,
     /// The address behind its last durable batch.
@@ -44,7 +47,7 @@ impl<D: Disk> Segment<D> {
         let file = disk.create(&path)?;
         let ready = (|| {
             file.allocate(bytes)?;
-            file.write_at(&header(number, seed), 0)?;
+            file.write_at(&header(MAGIC, number, seed), 0)?;
             file.sync_all()?;
             disk.sync_dir(dir)
         })();
@@ -53,26 +56,32 @@ impl<D: Disk> Segment<D> {
             let _ = disk.unlink(&path);
             return Err(error);
         }
-        Ok(Self::from_parts(path, file, number, seed, 0, 0, false))
+        Ok(Self::from_parts(path, file, seed, &Summary::default(), false))
     }
 
-    pub(crate) fn from_parts(
-        path: PathBuf,
-        file: D::File,
-        number: u64,
-        seed: u64,
-        base: u64,
-        end: u64,
-        footed: bool,
-    ) -> Self {
-        let (base, end) = (AtomicU64::new(base), AtomicU64::new(end));
-        Self { path, file, number, seed, base, end, sealed: AtomicBool::new(footed), footed: AtomicBool::new(footed) }
+    /// A segment that holds what the summary says.
+    pub(crate) fn from_parts(path: PathBuf, file: D::File, seed: u64, says: &Summary, footed: bool) -> Self {
+        Self {
+            path,
+            file,
+            seed,
+            first_batch: AtomicU64::new(says.batches.0),
+            base: AtomicU64::new(says.addresses.0),
+            end: AtomicU64::new(says.addresses.1),
+            sealed: AtomicBool::new(footed),
+            footed: AtomicBool::new(footed),
+        }
     }
 
     /// Takes its place in the log: its first batch will lie at `address`.
-    pub(crate) fn begin(&self, address: u64) {
+    pub(crate) fn begin(&self, address: u64, batch: u64) {
+        self.first_batch.store(batch, Ordering::Release);
         self.base.store(address, Ordering::Release);
         self.end.store(address, Ordering::Release);
+    }
+
+    pub(crate) fn first_batch(&self) -> u64 {
+        self.first_batch.load(Ordering::Acquire)
     }
 
     pub(crate) fn advance(&self, end: u64) {
@@ -127,9 +136,10 @@ pub(crate) fn number(name: &str) -> Option<u64> {
     u64::from_str_radix(name.strip_prefix("journal-")?.strip_suffix(".seg")?, 16).ok()
 }
 
-fn header(number: u64, seed: u64) -> Vec<u8> {
+/// The header page of a file of one of our kinds.
+pub(crate) fn header(magic: &[u8; 8], number: u64, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; DATA as usize];
-    bytes[..8].copy_from_slice(MAGIC);
+    bytes[..8].copy_from_slice(magic);
     bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
     bytes[16..24].copy_from_slice(&number.to_le_bytes());
     bytes[24..32].copy_from_slice(&seed.to_le_bytes());
@@ -147,10 +157,10 @@ pub(crate) enum HeaderPage {
 }
 
 /// Reads the header page.
-pub(crate) fn parse_header(bytes: &[u8], number: u64) -> HeaderPage {
+pub(crate) fn parse_header(bytes: &[u8], magic: &[u8; 8], number: u64) -> HeaderPage {
     let Some(bytes) = bytes.get(..DATA as usize) else { return HeaderPage::Bad };
     let seed = u64_at(bytes, 24);
-    if &bytes[..8] != MAGIC {
+    if &bytes[..8] != magic {
         return HeaderPage::Bad;
     }
     if u32_at(bytes, 8) != VERSION {

@@ -158,6 +158,11 @@ impl<'a, D: Disk> Stage<'a, D> {
 
 impl<D: Disk> Drop for Stage<'_, D> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Half a stage must not become a whole one.
+            let from = self.from;
+            self.staging.buffer.truncate(from);
+        }
         let staged = (self.staging.buffer.len() - self.from) as u64;
         self.journal.pending.fetch_add(staged, Ordering::Relaxed);
         if staged > 0 && self.staging.sleeping {

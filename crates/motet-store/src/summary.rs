@@ -49,7 +49,6 @@ pub(crate) struct ObjectNote {
     pub object: u64,
     pub born: u64,
     pub last_seq: u64,
-    pub used: u64,
 }
 
 /// The summary of a file.
@@ -59,8 +58,6 @@ pub(crate) struct Summary {
     pub batches: (u64, u64),
     /// Address of the first byte, and the one behind the last.
     pub addresses: (u64, u64),
-    /// Written by an orderly stop as the last thing in the journal.
-    pub clean: bool,
     /// Objects used here and not dropped here afterwards.
     pub objects: Vec<ObjectNote>,
     /// Objects dropped here, and where.
@@ -166,10 +163,9 @@ impl Builder {
     }
 
     fn touch(&mut self, object: u64, seq: u64, address: u64) {
-        let fresh = ObjectNote { object, born: address, last_seq: 0, used: address };
+        let fresh = ObjectNote { object, born: address, last_seq: 0 };
         let note = self.objects.entry(object).or_insert(fresh);
         note.last_seq = note.last_seq.max(seq);
-        note.used = address;
     }
 
     /// Leaves out what ended within the file, and whatever `alive` denies.

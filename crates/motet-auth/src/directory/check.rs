@@ -57,6 +57,11 @@ impl Desk {
         })
     }
 
+    /// Nobody can log in here.
+    pub(super) fn has_no_accounts(&self) -> bool {
+        self.accounts.read().is_empty()
+    }
+
     /// The answer where it takes microseconds; otherwise what [`Check::new`] needs.
     pub(super) fn at_once(&self, user: &str, password: &[u8], from: Option<IpAddr>) -> Result<Answer, Login> {
         if user.len() > USER_BYTES_MAX || password.len() > PASSWORD_BYTES_MAX {

@@ -109,9 +109,9 @@ impl<E: Engine> Core<E> {
     ) -> Receipt {
         let count = batch.messages().len() as u64;
         let retain = batch.messages().iter().any(|m| m.retain);
+        let transient = batch.messages().iter().filter(|m| m.reliability == Reliability::AtMostOnce).count();
         let notes = session.filter(|(s, notes)| s.session().is_durable() && !notes.is_empty());
-        let persistent =
-            route.durable_queues > 0 && batch.messages().iter().any(|m| m.reliability > Reliability::AtMostOnce);
+        let persistent = route.durable_queues > 0 && transient < batch.messages().len();
         let mut stage = match persistent || retain || notes.is_some() {
             true => match self.engine.stage() {
                 Ok(stage) => Some(stage),
@@ -134,6 +134,9 @@ impl<E: Engine> Core<E> {
                 (ToSelf::Reduced(grant), true) => grant,
                 _ => &target.grant,
             };
+            if transient == batch.messages().len() {
+                continue;
+            }
             refused |= self.enqueue_batch(now, target, grant, &batch, stage.as_mut(), &mut shared, &mut wakes);
         }
         if let (Some((handle, notes)), Some(stage)) = (notes, &mut stage) {
@@ -145,6 +148,9 @@ impl<E: Engine> Core<E> {
             mailbox.announce(queue);
         }
         self.push_direct(own_session, route, &batch);
+        if transient > 0 {
+            self.push_transient(own_session, route, &batch, transient < batch.messages().len());
+        }
         let counter = if refused { &self.counters.rejected } else { &self.counters.published };
         counter.fetch_add(count, Ordering::Relaxed);
         let outcome = if refused {
@@ -167,8 +173,7 @@ impl<E: Engine> Core<E> {
                 (ToSelf::Reduced(grant), true) => grant,
                 _ => &target.grant,
             };
-            dropped +=
-                target.mailbox.push(Direct { batch: batch.clone(), grant: grant.clone(), retained: false, shared });
+            dropped += target.mailbox.push(direct(batch, grant, shared, false));
         }
         if dropped > 0 {
             self.counters.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
@@ -176,6 +181,25 @@ impl<E: Engine> Core<E> {
     }
 
     #[expect(clippy::too_many_arguments, reason = "what one target of a publish needs")]
+    /// What is transient goes to subscribers with a queue past it, when they are there.
+    fn push_transient(&self, own_session: u64, route: &Route, batch: &Arc<Batch>, mixed: bool) {
+        let shared = route.queues.len() > 1;
+        let mut dropped = 0;
+        for target in &route.queues {
+            let grant = match (&target.to_self, target.session == own_session) {
+                (ToSelf::Skip, true) => continue,
+                (ToSelf::Reduced(grant), true) => grant,
+                _ => &target.grant,
+            };
+            if let Some(mailbox) = &target.mailbox {
+                dropped += mailbox.push(direct(batch, grant, shared && !mixed, mixed));
+            }
+        }
+        if dropped > 0 {
+            self.counters.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
+        }
+    }
+
     /// Puts the batch into one queue; true when the queue refused a message that must not be lost.
     fn enqueue_batch(
         &self,
@@ -191,24 +215,19 @@ impl<E: Engine> Core<E> {
         let mut stage = stage.filter(|_| queue.is_durable());
         let mut refused = false;
         let mut inner = queue.inner.lock();
-        let attached = !inner.consumers.is_empty();
         for (index, message) in batch.messages().iter().enumerate() {
             let reliability = message.reliability.min(grant.reliability);
-            if reliability == Reliability::AtMostOnce && !attached {
-                continue; // Transient, and nobody there now.
+            if reliability == Reliability::AtMostOnce {
+                continue; // Past the queue, to whoever is there now.
             }
-            let persistent = reliability > Reliability::AtMostOnce;
             let queued =
                 Queued { message: MessageRef::new(batch.clone(), index), grant: grant.clone(), retained: false };
-            let verdict = self.enqueue_one(now, queue, &mut inner, queued, persistent, stage.as_deref_mut(), |stage| {
+            let verdict = self.enqueue_one(now, queue, &mut inner, queued, stage.as_deref_mut(), |stage| {
                 shared.locate(stage, batch, index)
             });
             match verdict {
                 Verdict::Enqueued { .. } | Verdict::Duplicate => {}
-                Verdict::Rejected(_) if persistent => refused = true,
-                Verdict::Rejected(_) => {
-                    self.counters.dropped.fetch_add(1, Ordering::Relaxed);
-                }
+                Verdict::Rejected(_) => refused = true,
             }
         }
         wakes.extend(self.carry_out(queue, &mut inner, stage).into_iter().map(|mailbox| (queue.clone(), mailbox)));
@@ -223,7 +242,6 @@ impl<E: Engine> Core<E> {
         queue: &QueueCell,
         inner: &mut Inner,
         queued: Queued,
-        persistent: bool,
         stage: Option<&mut S>,
         body: impl FnOnce(&mut S) -> BodyAt,
     ) -> Verdict {
@@ -235,11 +253,11 @@ impl<E: Engine> Core<E> {
             expires_at_ms: m.expires_at.map(|at| at.0),
             deliver_at_ms: None,
             dedup_id: None,
-            persistent: persistent && stage.is_some(),
+            persistent: stage.is_some(),
             message: queued.clone(),
         };
         let verdict = inner.queue.enqueue(now.wall.0, entry, &mut inner.fx);
-        let (Verdict::Enqueued { seq }, Some(stage), true) = (verdict, stage, persistent) else {
+        let (Verdict::Enqueued { seq }, Some(stage)) = (verdict, stage) else {
             return verdict;
         };
         let mut head = SmallVec::<[u8; 32]>::new();
@@ -255,6 +273,10 @@ impl<E: Engine> Core<E> {
         inner.queue.placed(seq, at.0.get(), &mut inner.fx);
         verdict
     }
+}
+
+fn direct(batch: &Arc<Batch>, grant: &Arc<Grant>, shared: bool, transient_only: bool) -> Direct {
+    Direct { batch: batch.clone(), grant: grant.clone(), retained: false, shared, transient_only }
 }
 
 /// Whether a body was already written for another queue of the same stage.

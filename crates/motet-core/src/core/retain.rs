@@ -82,7 +82,7 @@ impl<E: Engine> Core<E> {
         let mut stage = queue.is_durable().then(|| self.engine.stage_release());
         let mut inner = queue.inner.lock();
         for value in values {
-            self.enqueue_one(now, queue, &mut inner, value, true, stage.as_mut(), |_| super::publish::BodyAt::Inline);
+            self.enqueue_one(now, queue, &mut inner, value, stage.as_mut(), |_| super::publish::BodyAt::Inline);
         }
         let wakes = self.carry_out(queue, &mut inner, stage.as_mut());
         drop(inner);

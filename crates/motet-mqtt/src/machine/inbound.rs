@@ -61,9 +61,9 @@ pub(super) struct Inbound {
 pub(super) enum Reply {
     /// PUBACK or PUBREC for each, with one reason.
     Received { ids: Vec<(QoS, PacketIdentifier)>, code: ReasonCode },
-    /// PUBCOMP for each.
+    /// PUBCOMP for each; the reason says whether the identifier was in use.
     Pubcomp(Vec<(PacketIdentifier, ReasonCode)>),
-    /// PUBREL for each.
+    /// PUBREL for each; the reason says whether we know the message.
     Pubrel(Vec<(PacketIdentifier, ReasonCode)>),
     /// SUBACK, then the last values.
     Suback { identifier: PacketIdentifier, codes: ReasonCodes, replays: Vec<Replay> },
@@ -366,7 +366,8 @@ impl Reply {
     fn count(&self) -> usize {
         match self {
             Reply::Received { ids, .. } => ids.len(),
-            Reply::Pubcomp(ids) | Reply::Pubrel(ids) => ids.len(),
+            Reply::Pubcomp(ids) => ids.len(),
+            Reply::Pubrel(ids) => ids.len(),
             Reply::Suback { .. } | Reply::Unsuback { .. } => 1,
         }
     }

@@ -17,6 +17,8 @@ mod connect;
 mod inbound;
 mod outbound;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 
 use crate::config::Config;
 use crate::error::DecodeError;

@@ -205,7 +205,7 @@ impl Connected {
                 delivery.awaits = Awaits::Pubcomp;
                 self.outbound.received.push((delivery.seq, identifier));
             }
-            // 4.3.3: unknown here; PUBREL with "not found" ends the client's side too.
+            // Unknown here: PUBREL with 0x92 ends the client's side too [3.6.2.1].
             _ => self.outbound.received.push((0, identifier)),
         }
         Ok(Flow::Continue)
@@ -236,7 +236,8 @@ impl Connected {
             let notes: Vec<_> = keys.iter().map(|key| Note::Put { key, value: &[] }).collect();
             let position = cx.core.note(&self.handle, &notes);
             let code = |seq| if seq > 0 { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
-            self.reply(cx, position, Reply::Pubrel(received.into_iter().map(|(seq, id)| (id, code(seq))).collect()));
+            let ids = received.into_iter().map(|(seq, id)| (id, code(seq))).collect();
+            self.reply(cx, position, Reply::Pubrel(ids));
         }
         if !self.outbound.settled.is_empty() {
             let settled = std::mem::take(&mut self.outbound.settled);

@@ -17,7 +17,7 @@ mod tests;
 use crate::admission::Admission;
 use crate::house::House;
 use crate::registry::Handle;
-use crate::telemetry::{CarrierFailed, Event, Panicked, PerProtocol, TimedOut, count};
+use crate::telemetry::{CarrierFailed, Event, Panicked, PerProtocol, TimedOut};
 use crate::worker::Worker;
 use bytes::BytesMut;
 use framing::Framing;
@@ -30,7 +30,6 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -47,10 +46,13 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin + 'static> Carrier for T {}
 pub(crate) struct Arrival {
     /// Index into [`crate::telemetry::PROTOCOLS`].
     pub(crate) protocol: usize,
+    /// Over TLS.
+    pub(crate) encrypted: bool,
     pub(crate) peer: Option<SocketAddr>,
     /// The listener is bound to loopback.
     pub(crate) loopback: bool,
     /// Counts against the bounds as long as it lives.
+    #[expect(dead_code, reason = "it counts by living")]
     pub(crate) admission: Admission,
 }
 
@@ -125,8 +127,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         let now = house.clock.now();
         let seed = getrandom::u64().unwrap_or(now.instant.as_nanos());
         let figures = &house.counters.protocols[arrival.protocol];
-        count(&figures.connections);
-        count(&figures.connections_total);
+        figures.enter();
         let handshaken = !already.is_empty() || matches!(framing, Framing::WebSocket(_));
         let unfed = !already.is_empty() || matches!(&framing, Framing::WebSocket(frames) if frames.has_rest());
         Connection {
@@ -360,7 +361,7 @@ impl<C, E: Engine> Drop for Connection<C, E> {
             let _ = catch_unwind(AssertUnwindSafe(|| machine.handle_closed(&mut context, cause)));
             self.handle.mailbox.close();
         }
-        self.house.counters.protocols[self.arrival.protocol].connections.fetch_sub(1, Ordering::Relaxed);
+        self.house.counters.protocols[self.arrival.protocol].leave();
         self.house.registry.leave(&self.handle);
     }
 }

@@ -5,6 +5,7 @@ use crate::config::{ByteSize, Limits};
 use crate::testing::{Echo, Instantly, Seen, frame, house};
 use parking_lot::Mutex;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::atomic::Ordering;
 use std::task::Context as TaskContext;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
@@ -18,7 +19,7 @@ struct Bench {
 
 fn arrival() -> Arrival {
     let admission = Door::new(10, 10).admit(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
-    Arrival { protocol: 0, peer: None, loopback: true, admission }
+    Arrival { protocol: 0, encrypted: false, peer: None, loopback: true, admission }
 }
 
 /// A connection over a pipe that holds `pipe` bytes; polled by hand.

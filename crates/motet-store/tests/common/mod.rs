@@ -1,5 +1,6 @@
 //! A journal on a simulated disk beside a model that knows what must survive.
-#![allow(dead_code)]
+// Every test binary uses its own part of this module.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::print_stdout)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -86,6 +87,8 @@ pub struct Bench {
     /// Every state since the last start with the position from which it is durable.
     pub history: Vec<(Position, State)>,
     pub next_object: u64,
+    /// May objects be dropped?
+    pub drops: bool,
 }
 
 pub fn small() -> Config {
@@ -102,6 +105,7 @@ impl Bench {
             state: State::new(),
             history: Vec::new(),
             next_object: 1,
+            drops: true,
         };
         bench.start();
         bench
@@ -201,6 +205,7 @@ impl Bench {
                         stage.delete(id, &key, at);
                     }
                 }
+                _ if !self.drops => {}
                 _ => {
                     stage.drop_object(id);
                     self.state.remove(&id);

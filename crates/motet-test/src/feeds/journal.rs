@@ -42,7 +42,7 @@ fn fill(disk: &Arc<SimDisk>, folder: &Path) {
     let journal = opened.journal.clone();
     for seq in 1..=8 {
         let mut stage = journal.stage();
-        let entry = stage.enqueue(20, seq, b"head", Body::Inline(&[b"body", &[7; 100]]));
+        let entry = stage.enqueue(20, seq, b"head", Body::Inline(&[b"body", [7; 100].as_slice()]));
         let shared = stage.body(&[b"shared"]);
         stage.enqueue(21, seq, b"head", Body::Shared(shared));
         let key = stage.put(2, &[seq as u8], b"value", None);

@@ -21,10 +21,22 @@ fn the_anonymous_are_let_in_as_the_policy_says() {
 
 #[test]
 fn half_a_login_is_refused_even_where_the_anonymous_are_welcome() {
-    let house = House::new(AuthConfig { anonymous: Anonymous::Always, ..strict() }, Accounts::new());
+    let config = AuthConfig { anonymous: Anonymous::Always, ..strict() };
+    let house = House::new(config, accounts([("alice", StoredPassword::from_plain(b"swordfish").expect("short"))]));
     for (user, password) in [(Some("alice"), None), (None, Some(&b"swordfish"[..]))] {
         let attempt = Attempt { user, password, peer: None, loopback: true };
         assert_eq!(house.directory.check(attempt, 7, &mailbox()), Some(Err(Denied::BadCredentials)));
+    }
+}
+
+#[test]
+fn without_accounts_a_login_says_nothing() {
+    for (anonymous, expected) in
+        [(Anonymous::Always, Ok(Principal::anonymous())), (Anonymous::Never, Err(Denied::AnonymousForbidden))]
+    {
+        let house = House::new(AuthConfig { anonymous, ..strict() }, Accounts::new());
+        let attempt = Attempt { user: Some("guest"), password: Some(b"guest"), peer: None, loopback: true };
+        assert_eq!(house.directory.check(attempt, 7, &mailbox()), Some(expected));
     }
 }
 

@@ -1,0 +1,152 @@
+//! What an exchange is declared as.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::DeclareError;
+use crate::message::Value;
+
+/// How an exchange picks among its bindings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExchangeKind {
+    /// The binding key equals the routing key.
+    Direct,
+    /// Every binding.
+    Fanout,
+    /// The binding key is a pattern of words.
+    Topic,
+    /// The binding's arguments are compared with the message's headers.
+    Headers,
+    /// One binding, by a hash; the binding key is its weight.
+    ConsistentHash(HashOn),
+}
+
+/// What a consistent hash looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HashOn {
+    /// The routing key.
+    Key,
+    /// This header; messages without it stay together.
+    Header(Box<str>),
+    /// This property; messages without it stay together.
+    Property(HashProperty),
+}
+
+/// The properties a consistent hash may look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HashProperty {
+    /// `message_id`
+    MessageId,
+    /// `correlation_id`
+    CorrelationId,
+    /// `timestamp`
+    Timestamp,
+}
+
+/// Everything that shapes an exchange.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExchangeConfig {
+    /// How it picks.
+    pub kind: ExchangeKind,
+    /// Whether messages with a header `x-delay` are to be held back.
+    pub delayed: bool,
+    /// Whether it survives a restart.
+    pub durable: bool,
+    /// Whether it goes when its last binding goes.
+    pub auto_delete: bool,
+    /// Whether only other exchanges and the broker itself may publish to it.
+    pub internal: bool,
+    /// Where a message goes that no binding matches; need not exist.
+    pub alternate: Option<Bytes>,
+}
+
+impl ExchangeConfig {
+    /// A durable exchange of `kind` without decoration.
+    pub fn durable(kind: ExchangeKind) -> Self {
+        Self { kind, delayed: false, durable: true, auto_delete: false, internal: false, alternate: None }
+    }
+
+    /// Reads a type name and the arguments of a declaration: `alternate-exchange`, `x-delayed-type`, `hash-header`, `hash-property`.
+    /// Others are not looked at. The flags are the caller's to set.
+    ///
+    /// # Errors
+    /// [`DeclareError::UnknownType`] and [`DeclareError::Argument`].
+    pub fn from_arguments(type_name: &str, arguments: &[(Box<str>, Value)]) -> Result<Self, DeclareError> {
+        let delayed = type_name == "x-delayed-message";
+        let type_name = match (delayed, text(arguments, "x-delayed-type")?) {
+            (true, Some(inner)) => inner,
+            (true, None) => return Err(DeclareError::Argument { name: "x-delayed-type", wants: "an exchange type" }),
+            (false, _) => type_name,
+        };
+        let kind = match type_name {
+            "direct" => ExchangeKind::Direct,
+            "fanout" => ExchangeKind::Fanout,
+            "topic" => ExchangeKind::Topic,
+            "headers" => ExchangeKind::Headers,
+            "x-consistent-hash" => ExchangeKind::ConsistentHash(hash_on(arguments)?),
+            _ => return Err(DeclareError::UnknownType(type_name.into())),
+        };
+        let alternate = text(arguments, "alternate-exchange")?.map(|name| Bytes::copy_from_slice(name.as_bytes()));
+        Ok(Self { delayed, alternate, ..Self::durable(kind) })
+    }
+
+    /// The first property in which `asked` differs from what was declared, if any.
+    pub(super) fn first_difference(&self, exchange: &[u8], asked: &Self) -> Option<DeclareError> {
+        let (kind, wanted) = (self.kind.to_string(), asked.kind.to_string());
+        let alternate = |config: &Self| config.alternate.as_ref().map_or("none".into(), |name| text_of(name));
+        let pairs = [
+            ("type", kind, wanted),
+            ("delayed", self.delayed.to_string(), asked.delayed.to_string()),
+            ("durable", self.durable.to_string(), asked.durable.to_string()),
+            ("auto_delete", self.auto_delete.to_string(), asked.auto_delete.to_string()),
+            ("internal", self.internal.to_string(), asked.internal.to_string()),
+            ("alternate-exchange", alternate(self), alternate(asked)),
+        ];
+        let (property, declared, asked) = pairs.into_iter().find(|(_, declared, asked)| declared != asked)?;
+        Some(DeclareError::Mismatch { exchange: text_of(exchange), property, declared, asked })
+    }
+}
+
+impl fmt::Display for ExchangeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Direct => f.write_str("direct"),
+            Self::Fanout => f.write_str("fanout"),
+            Self::Topic => f.write_str("topic"),
+            Self::Headers => f.write_str("headers"),
+            Self::ConsistentHash(HashOn::Key) => f.write_str("x-consistent-hash"),
+            Self::ConsistentHash(HashOn::Header(name)) => write!(f, "x-consistent-hash of header '{name}'"),
+            Self::ConsistentHash(HashOn::Property(property)) => write!(f, "x-consistent-hash of {property:?}"),
+        }
+    }
+}
+
+/// Bytes for a sentence.
+pub(super) fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn text<'a>(arguments: &'a [(Box<str>, Value)], name: &'static str) -> Result<Option<&'a str>, DeclareError> {
+    match arguments.iter().find(|(known, _)| **known == *name) {
+        None => Ok(None),
+        Some((_, Value::Text(text))) => Ok(Some(text)),
+        Some(_) => Err(DeclareError::Argument { name, wants: "text" }),
+    }
+}
+
+fn hash_on(arguments: &[(Box<str>, Value)]) -> Result<HashOn, DeclareError> {
+    match (text(arguments, "hash-header")?, text(arguments, "hash-property")?) {
+        (None, None) => Ok(HashOn::Key),
+        (Some(header), None) => Ok(HashOn::Header(header.into())),
+        (None, Some("message_id")) => Ok(HashOn::Property(HashProperty::MessageId)),
+        (None, Some("correlation_id")) => Ok(HashOn::Property(HashProperty::CorrelationId)),
+        (None, Some("timestamp")) => Ok(HashOn::Property(HashProperty::Timestamp)),
+        (None, Some(_)) => {
+            Err(DeclareError::Argument { name: "hash-property", wants: "message_id, correlation_id or timestamp" })
+        }
+        (Some(_), Some(_)) => {
+            Err(DeclareError::Argument { name: "hash-header", wants: "to stand without hash-property" })
+        }
+    }
+}

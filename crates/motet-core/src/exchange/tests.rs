@@ -1,0 +1,366 @@
+//! Exchanges by their rules, a sentence each.
+
+use super::*;
+use crate::message::{Properties, Value};
+
+type Names = Topology<&'static str>;
+
+fn with_queues(names: &[&'static str]) -> Names {
+    let mut topology = Names::default();
+    for name in names {
+        topology.add_queue(name.as_bytes(), true, *name).unwrap();
+    }
+    topology
+}
+
+fn declare(topology: &mut Names, name: &'static str, kind: ExchangeKind) {
+    topology.declare_exchange(name.as_bytes(), ExchangeConfig::durable(kind)).unwrap();
+}
+
+fn bind(topology: &mut Names, exchange: &str, queue: &str, key: &str) {
+    topology.bind_queue(exchange.as_bytes(), queue.as_bytes(), key.as_bytes(), Arguments::default()).unwrap();
+}
+
+fn link(topology: &mut Names, source: &str, destination: &str, key: &str) {
+    let arguments = Arguments::default();
+    topology.bind_exchange(source.as_bytes(), destination.as_bytes(), key.as_bytes(), arguments).unwrap();
+}
+
+fn routed(topology: &Names, exchange: &str, publication: &Publication<'_>) -> Vec<&'static str> {
+    let mut routed = Routed::default();
+    topology.route(exchange.as_bytes(), publication, &mut routed).unwrap();
+    let mut queues: Vec<_> = routed.targets().iter().map(|target| *topology.queue(target.queue).unwrap()).collect();
+    queues.sort_unstable();
+    queues
+}
+
+fn sent(topology: &Names, exchange: &str, key: &str) -> Vec<&'static str> {
+    routed(topology, exchange, &Publication::with_key(key.as_bytes()))
+}
+
+fn headers(fields: &[(&str, Value)]) -> Properties {
+    let headers = fields.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
+    Properties { headers, ..Properties::default() }
+}
+
+fn text(value: &str) -> Value {
+    Value::Text(value.into())
+}
+
+#[test]
+fn the_default_exchange_holds_every_queue_under_its_name_and_nothing_else() {
+    let mut topology = with_queues(&["a", "b"]);
+    assert_eq!(sent(&topology, "", "a"), ["a"]);
+    assert!(sent(&topology, "", "c").is_empty());
+    let refused = topology.bind_queue(b"", b"a", b"x", Arguments::default());
+    assert_eq!(refused, Err(BindError::DefaultExchange));
+    assert_eq!(topology.delete_exchange(b"", false, &mut Vec::new()), Err(DeleteError::Reserved));
+}
+
+#[test]
+fn a_direct_exchange_compares_keys_and_a_fanout_does_not() {
+    let mut topology = with_queues(&["a", "b"]);
+    bind(&mut topology, "amq.direct", "a", "x");
+    bind(&mut topology, "amq.direct", "b", "y");
+    bind(&mut topology, "amq.fanout", "a", "x");
+    bind(&mut topology, "amq.fanout", "b", "y");
+    assert_eq!(sent(&topology, "amq.direct", "x"), ["a"]);
+    assert!(sent(&topology, "amq.direct", "z").is_empty());
+    assert_eq!(sent(&topology, "amq.fanout", "z"), ["a", "b"]);
+}
+
+#[test]
+fn a_topic_exchange_reads_words_with_a_hash_anywhere() {
+    let mut topology = with_queues(&["first", "middle", "last", "one"]);
+    declare(&mut topology, "logs", ExchangeKind::Topic);
+    for (queue, key) in [("first", "#.error"), ("middle", "eu.#.error"), ("last", "eu.#"), ("one", "eu.*")] {
+        bind(&mut topology, "logs", queue, key);
+    }
+    assert_eq!(sent(&topology, "logs", "eu.db.disk.error"), ["first", "last", "middle"]);
+    assert_eq!(sent(&topology, "logs", "eu.error"), ["first", "last", "middle", "one"]);
+    assert_eq!(sent(&topology, "logs", "eu"), ["last"]);
+    assert!(sent(&topology, "logs", "us.db").is_empty());
+}
+
+#[test]
+fn two_spellings_of_a_pattern_are_two_bindings_of_one_subscription() {
+    let mut topology = with_queues(&["a"]);
+    declare(&mut topology, "t", ExchangeKind::Topic);
+    bind(&mut topology, "t", "a", "x.#");
+    topology.bind_queue(b"t", b"a", b"x.#", Arguments::new([("n".into(), Value::Int(1))])).unwrap();
+    let mut changes = Vec::new();
+    assert!(topology.unbind_queue(b"t", b"a", b"x.#", &Arguments::default(), &mut changes).unwrap());
+    assert_eq!(sent(&topology, "t", "x.y"), ["a"], "the other one is still there");
+}
+
+#[test]
+fn a_headers_binding_asks_for_all_or_any_with_or_without_x() {
+    let cases: [(&str, &[(&str, Value)], bool); 9] = [
+        ("all", &[("a", text("1")), ("b", text("2"))], true),
+        ("all", &[("a", text("1"))], false),
+        ("all", &[("a", text("1")), ("b", Value::Int(2))], false),
+        ("any", &[("b", text("2"))], true),
+        ("any", &[("x-c", text("3"))], false),
+        ("any-with-x", &[("x-c", text("3"))], true),
+        ("all-with-x", &[("a", text("1")), ("b", text("2"))], false),
+        ("all-with-x", &[("a", text("1")), ("b", text("2")), ("x-c", text("3"))], true),
+        ("any", &[], false),
+    ];
+    for (how, sent, expected) in cases {
+        let mut topology = with_queues(&["q"]);
+        let fields = [("x-match", how), ("a", "1"), ("b", "2"), ("x-c", "3")];
+        let arguments = Arguments::new(fields.map(|(name, value)| (name.into(), text(value))));
+        topology.bind_queue(b"amq.headers", b"q", b"", arguments).unwrap();
+        let properties = headers(sent);
+        let publication = Publication { properties: Some(&properties), ..Publication::with_key(b"") };
+        assert_eq!(routed(&topology, "amq.headers", &publication).len() == 1, expected, "{how} {sent:?}");
+    }
+}
+
+#[test]
+fn a_field_without_a_value_asks_for_presence_and_another_x_match_is_refused() {
+    let mut topology = with_queues(&["q"]);
+    topology.bind_queue(b"amq.match", b"q", b"", Arguments::new([("a".into(), Value::Null)])).unwrap();
+    let properties = headers(&[("a", Value::Int(7))]);
+    let publication = Publication { properties: Some(&properties), ..Publication::with_key(b"") };
+    assert_eq!(routed(&topology, "amq.match", &publication), ["q"]);
+    let other = Arguments::new([("x-match".into(), text("some"))]);
+    assert_eq!(topology.bind_queue(b"amq.match", b"q", b"", other), Err(BindError::HeadersMatch));
+    assert_eq!(topology.binding_count(b"amq.match"), Ok(1));
+}
+
+#[test]
+fn a_queue_reached_twice_gets_one_copy() {
+    let mut topology = with_queues(&["q"]);
+    declare(&mut topology, "x", ExchangeKind::Direct);
+    bind(&mut topology, "x", "q", "a");
+    bind(&mut topology, "x", "q", "b");
+    link(&mut topology, "x", "amq.fanout", "a");
+    bind(&mut topology, "amq.fanout", "q", "");
+    let keys = sender_selected(&[("CC", &["b", "b"]), ("BCC", &["c"])]);
+    let keys = sender_selected_keys(&keys.headers).unwrap();
+    let publication = Publication { extra_keys: &keys, ..Publication::with_key(b"a") };
+    assert_eq!(routed(&topology, "x", &publication), ["q"]);
+}
+
+fn sender_selected(fields: &[(&str, &[&str])]) -> Properties {
+    let list = |keys: &[&str]| Value::List(keys.iter().map(|key| text(key)).collect());
+    headers(&fields.iter().map(|(name, keys)| (*name, list(keys))).collect::<Vec<_>>())
+}
+
+#[test]
+fn cc_that_is_no_list_of_texts_is_refused() {
+    for value in [text("a"), Value::List(vec![Value::Int(1)]), Value::List(vec![text("a"); KEYS_MAX + 1])] {
+        assert_eq!(sender_selected_keys(&headers(&[("CC", value)]).headers), Err(RouteError::Keys("CC")));
+    }
+}
+
+#[test]
+fn a_cycle_of_exchanges_is_walked_once() {
+    let mut topology = with_queues(&["q"]);
+    for name in ["a", "b", "c"] {
+        declare(&mut topology, name, ExchangeKind::Fanout);
+    }
+    for (source, destination) in [("a", "b"), ("b", "c"), ("c", "a"), ("a", "a")] {
+        link(&mut topology, source, destination, "");
+    }
+    bind(&mut topology, "c", "q", "");
+    assert_eq!(sent(&topology, "a", ""), ["q"]);
+}
+
+#[test]
+fn a_chain_longer_than_the_bound_is_cut_and_says_so() {
+    let mut topology = with_queues(&["near", "far"]);
+    for n in 0..=HOPS_MAX + 1 {
+        let config = ExchangeConfig::durable(ExchangeKind::Fanout);
+        topology.declare_exchange(format!("x{n}").into_bytes(), config).unwrap();
+    }
+    for n in 0..=HOPS_MAX {
+        link(&mut topology, &format!("x{n}"), &format!("x{}", n + 1), "");
+    }
+    bind(&mut topology, &format!("x{HOPS_MAX}"), "near", "");
+    bind(&mut topology, &format!("x{}", HOPS_MAX + 1), "far", "");
+    let mut routed = Routed::default();
+    topology.route(b"x0", &Publication::with_key(b""), &mut routed).unwrap();
+    assert!(routed.is_cut());
+    assert_eq!(routed.targets().len(), 1);
+    topology.route(b"x1", &Publication::with_key(b""), &mut routed).unwrap();
+    assert!(!routed.is_cut());
+}
+
+#[test]
+fn an_alternate_exchange_is_asked_when_nothing_matched_through_chains_and_cycles() {
+    let mut topology = with_queues(&["known", "lost"]);
+    for (name, alternate) in [("a", "b"), ("b", "c"), ("c", "a")] {
+        let config =
+            ExchangeConfig { alternate: Some(alternate.into()), ..ExchangeConfig::durable(ExchangeKind::Direct) };
+        topology.declare_exchange(name, config).unwrap();
+    }
+    assert!(sent(&topology, "a", "k").is_empty(), "all round and nothing found");
+    bind(&mut topology, "a", "known", "k");
+    bind(&mut topology, "c", "lost", "else");
+    assert_eq!(sent(&topology, "a", "k"), ["known"]);
+    assert_eq!(sent(&topology, "a", "else"), ["lost"]);
+    declare(&mut topology, "dead-end", ExchangeKind::Direct);
+    link(&mut topology, "a", "dead-end", "else");
+    assert!(sent(&topology, "a", "else").is_empty(), "a match that leads nowhere is a match");
+}
+
+#[test]
+fn a_second_declaration_that_differs_names_both_values() {
+    let mut topology = Names::default();
+    let config = ExchangeConfig::durable(ExchangeKind::Topic);
+    assert_eq!(topology.declare_exchange("x", config.clone()), Ok(true));
+    assert_eq!(topology.declare_exchange("x", config.clone()), Ok(false));
+    let other = ExchangeConfig { alternate: Some("y".into()), ..config.clone() };
+    let refused = topology.declare_exchange("x", other).unwrap_err();
+    assert_eq!(refused.to_string(), "exchange 'x' has alternate-exchange 'none', the declaration asks for 'y'");
+    let refused = topology.declare_exchange("x", ExchangeConfig { durable: false, ..config.clone() }).unwrap_err();
+    assert_eq!(refused.to_string(), "exchange 'x' has durable 'true', the declaration asks for 'false'");
+    assert_eq!(topology.check_exchange(b"x"), Ok(&config));
+    assert_eq!(topology.check_exchange(b"y"), Err(DeclareError::NotFound("y".into())));
+    assert_eq!(topology.declare_exchange("amq.mine", config), Err(DeclareError::Reserved));
+}
+
+#[test]
+fn an_auto_delete_exchange_goes_with_its_last_binding_and_takes_its_sources_along() {
+    let mut topology = with_queues(&["q", "r"]);
+    for name in ["first", "second"] {
+        let config = ExchangeConfig { auto_delete: true, ..ExchangeConfig::durable(ExchangeKind::Fanout) };
+        topology.declare_exchange(name, config).unwrap();
+    }
+    link(&mut topology, "first", "second", "");
+    bind(&mut topology, "second", "q", "");
+    bind(&mut topology, "second", "r", "");
+    let mut changes = Vec::new();
+    assert_eq!(topology.remove_queue(b"q", &mut changes), Some("q"));
+    assert!(topology.exchange(b"second").is_some(), "another binding is left");
+    changes.clear();
+    topology.remove_queue(b"r", &mut changes);
+    assert!(topology.exchange(b"first").is_none() && topology.exchange(b"second").is_none());
+    let deleted = changes.iter().filter(|change| matches!(change, Change::ExchangeDeleted { .. })).count();
+    assert_eq!((changes.len(), deleted), (4, 2));
+}
+
+#[test]
+fn unused_and_internal_mean_what_they_say() {
+    let mut topology = with_queues(&["q"]);
+    let config = ExchangeConfig { internal: true, ..ExchangeConfig::durable(ExchangeKind::Fanout) };
+    topology.declare_exchange("inner", config).unwrap();
+    bind(&mut topology, "inner", "q", "");
+    let mut changes = Vec::new();
+    assert_eq!(topology.delete_exchange(b"inner", true, &mut changes), Err(DeleteError::InUse(1)));
+    let mut routed = Routed::default();
+    let publication = Publication::with_key(b"");
+    let refused = topology.route(b"inner", &publication, &mut routed);
+    assert_eq!(refused, Err(RouteError::Internal("inner".into())));
+    let by_broker = Publication { by_peer: false, ..publication };
+    topology.route(b"inner", &by_broker, &mut routed).unwrap();
+    assert_eq!(routed.targets().len(), 1);
+    assert_eq!(topology.delete_exchange(b"inner", false, &mut changes), Ok(true));
+    assert_eq!(topology.delete_exchange(b"inner", false, &mut changes), Ok(false));
+}
+
+#[test]
+fn the_topic_tree_s_bindings_are_reported_and_routes_by_it_go_on() {
+    let mut topology = with_queues(&["q", "r"]);
+    let bound = topology.bind_queue(b"amq.topic", b"q", b"a.#", Arguments::default()).unwrap();
+    let (pattern, target) = bound.tree.expect("a binding of the topic tree");
+    assert!(bound.changed && bound.durable);
+    declare(&mut topology, "x", ExchangeKind::Fanout);
+    link(&mut topology, "x", "amq.topic", "");
+    bind(&mut topology, "amq.fanout", "r", "");
+    let further = topology.bind_exchange(b"amq.topic", b"amq.fanout", b"a.*", Arguments::default()).unwrap();
+
+    let (publication, mut routed) = (Publication::with_key(b"a.b"), Routed::default());
+    topology.route(b"x", &publication, &mut routed).unwrap();
+    assert_eq!(routed.reaches_tree(), Some(0));
+    assert!(routed.targets().is_empty() && !routed.is_unroutable());
+    topology.route_on([target, further.tree.unwrap().1], &publication, &mut routed);
+    assert_eq!(routed.targets().len(), 2);
+
+    let mut changes = Vec::new();
+    topology.remove_queue(b"q", &mut changes);
+    assert!(changes.contains(&Change::TreeUnbind(pattern, target)));
+}
+
+#[test]
+fn a_delayed_exchange_says_how_long_and_a_shorter_way_wins() {
+    let mut topology = with_queues(&["q", "r"]);
+    let arguments = [("x-delayed-type".into(), text("direct"))];
+    let config = ExchangeConfig::from_arguments("x-delayed-message", &arguments).unwrap();
+    assert!(config.delayed && config.kind == ExchangeKind::Direct);
+    topology.declare_exchange("later", config).unwrap();
+    declare(&mut topology, "all", ExchangeKind::Fanout);
+    bind(&mut topology, "later", "q", "k");
+    bind(&mut topology, "later", "r", "k");
+    link(&mut topology, "all", "later", "");
+    bind(&mut topology, "all", "r", "");
+    for (value, expected) in [(Value::Int(5_000), 5_000), (Value::Int(-1), 0), (text("70"), 70), (text("soon"), 0)] {
+        let properties = headers(&[("x-delay", value)]);
+        let publication = Publication { properties: Some(&properties), ..Publication::with_key(b"k") };
+        let mut routed = Routed::default();
+        topology.route(b"later", &publication, &mut routed).unwrap();
+        assert!(routed.targets().iter().all(|target| target.delay_ms == expected));
+        topology.route(b"all", &publication, &mut routed).unwrap();
+        let of = |name: &[u8]| {
+            let queue = topology.find_queue(name).unwrap();
+            routed.targets().iter().find(|target| target.queue == queue).unwrap().delay_ms
+        };
+        assert_eq!((of(b"q"), of(b"r")), (expected, 0));
+    }
+}
+
+#[test]
+fn a_binding_is_itself_by_key_and_arguments() {
+    let mut topology = with_queues(&["q"]);
+    let with = |n| Arguments::new([("n".into(), Value::Int(n))]);
+    for (arguments, changed) in [(with(1), true), (with(1), false), (with(2), true)] {
+        assert_eq!(topology.bind_queue(b"amq.fanout", b"q", b"k", arguments).unwrap().changed, changed);
+    }
+    let mut changes = Vec::new();
+    assert!(!topology.unbind_queue(b"amq.fanout", b"q", b"k", &with(3), &mut changes).unwrap());
+    assert!(topology.unbind_queue(b"amq.fanout", b"q", b"k", &with(1), &mut changes).unwrap());
+    assert_eq!(sent(&topology, "amq.fanout", ""), ["q"]);
+    assert!(topology.unbind_queue(b"amq.fanout", b"q", b"k", &with(2), &mut changes).unwrap());
+    assert!(sent(&topology, "amq.fanout", "").is_empty());
+}
+
+#[test]
+fn a_consistent_hash_shares_by_weight_and_moves_only_what_it_must() {
+    let mut topology = with_queues(&["a", "b", "c"]);
+    declare(&mut topology, "h", ExchangeKind::ConsistentHash(HashOn::Key));
+    bind(&mut topology, "h", "a", "1");
+    bind(&mut topology, "h", "b", "3");
+    let spread = |topology: &Names| -> Vec<&str> {
+        (0..20_000).map(|n| sent(topology, "h", &format!("order-{n}"))[0]).collect()
+    };
+    let before = spread(&topology);
+    let share = before.iter().filter(|queue| **queue == "b").count();
+    assert!((14_500..15_500).contains(&share), "three quarters, got {share}");
+    bind(&mut topology, "h", "c", "1");
+    let after = spread(&topology);
+    assert!(before.iter().zip(&after).all(|(before, after)| before == after || *after == "c"));
+    topology.remove_queue(b"c", &mut Vec::new());
+    assert_eq!(spread(&topology), before);
+    let refused = topology.bind_queue(b"h", b"a", b"heavy", Arguments::default());
+    assert_eq!(refused, Err(BindError::Weight));
+}
+
+#[test]
+fn many_queues_are_reached_once_each() {
+    let mut topology: Topology<u32> = Topology::default();
+    for n in 0..100_u32 {
+        topology.add_queue(format!("q{n}").into_bytes(), false, n).unwrap();
+        for key in [b"a", b"b"] {
+            topology.bind_queue(b"amq.fanout", format!("q{n}").as_bytes(), key, Arguments::default()).unwrap();
+            topology.bind_queue(b"amq.direct", format!("q{n}").as_bytes(), key, Arguments::default()).unwrap();
+        }
+    }
+    let mut routed = Routed::default();
+    let publication = Publication { extra_keys: &[b"b", b"a"], ..Publication::with_key(b"a") };
+    for _ in 0..2 {
+        topology.route(b"amq.direct", &publication, &mut routed).unwrap();
+        assert_eq!(routed.targets().len(), 100);
+    }
+}

@@ -1,0 +1,91 @@
+use super::bench::*;
+use crate::packet::{Place, Property, QoS, Version::*};
+use motet_core::fake::Plan;
+
+const SLOW: Plan =
+    Plan { groups_max: Some(0), reads_max: None, damaged_one_in: 0, moved_one_in: 0, pending_bytes_max: 64 << 20 };
+
+#[test]
+fn each_quality_of_service_is_answered_and_delivered() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V311, "ann", false));
+    let mut bob = bench.join(hello(V311, "bob", false));
+    assert_eq!(bench.subscribe(&mut ann, "a/+", QoS::ExactlyOnce), ["SUBACK [GrantedQoS2]"]);
+    assert!(bench.say(&mut bob, &message(QoS::AtMostOnce, 0, "a/0", "x")).is_empty());
+    assert_eq!(bench.say(&mut bob, &message(QoS::AtLeastOnce, 7, "a/1", "y")), ["PUBACK 7"]);
+    assert_eq!(bench.say(&mut bob, &message(QoS::ExactlyOnce, 8, "a/2", "z")), ["PUBREC 8"]);
+    assert_eq!(bench.pubrel(&mut bob, 8), ["PUBCOMP 8"]);
+    assert_eq!(bench.hear(&mut ann), ["PUBLISH q0 a/0=x", "PUBLISH q1 #2 a/1=y", "PUBLISH q2 #3 a/2=z"]);
+    assert!(bench.puback(&mut ann, 2).is_empty());
+    assert_eq!(bench.pubrec(&mut ann, 3), ["PUBREL 3"]);
+    assert!(bench.pubcomp(&mut ann, 3).is_empty());
+}
+
+#[test]
+fn a_confirmation_waits_for_the_disk() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V311, "ann", false));
+    bench.subscribe(&mut ann, "a", QoS::AtLeastOnce);
+    let mut bob = bench.join(hello(V311, "bob", true));
+    bench.engine.set_plan(SLOW);
+    assert!(bench.say(&mut bob, &message(QoS::AtLeastOnce, 1, "a", "x")).is_empty());
+    bench.engine.set_plan(Plan::default());
+    assert_eq!(bench.hear(&mut bob), ["PUBACK 1"]);
+}
+
+#[test]
+fn a_qos_2_message_that_comes_again_is_answered_and_not_published_again() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V5, "ann", true));
+    bench.subscribe(&mut ann, "a", QoS::ExactlyOnce);
+    let mut bob = bench.join(hello(V311, "bob", false));
+    bench.say(&mut bob, &message(QoS::ExactlyOnce, 1, "a", "once"));
+    bench.cut(&mut bob);
+    bench.crash(0);
+    let mut ann = bench.join(hello(V5, "ann", true));
+    bench.subscribe(&mut ann, "a", QoS::ExactlyOnce);
+    let mut bob = bench.join(hello(V311, "bob", false));
+    assert_eq!(bench.say(&mut bob, &message(QoS::ExactlyOnce, 1, "a", "once")), ["PUBREC 1"]);
+    assert_eq!(bench.pubrel(&mut bob, 1), ["PUBCOMP 1"]);
+    assert!(bench.hear(&mut ann).is_empty());
+    bench.say(&mut bob, &message(QoS::ExactlyOnce, 1, "a", "another"));
+    assert_eq!(bench.hear(&mut ann), ["PUBLISH q2 #1 a=another"]);
+}
+
+#[test]
+fn more_than_the_receive_maximum_ends_the_connection() {
+    let mut bench = Bench::new();
+    bench.config = std::sync::Arc::new(crate::Config { receive_maximum: 2, ..crate::Config::default() });
+    let mut bob = bench.join(hello(V5, "bob", true));
+    for n in 1..=2 {
+        bench.say(&mut bob, &message(QoS::ExactlyOnce, n, "a", "x"));
+    }
+    let said = bench.say(&mut bob, &message(QoS::ExactlyOnce, 3, "a", "x"));
+    assert_eq!(said, ["DISCONNECT ReceiveMaximumExceeded", "closed"]);
+}
+
+#[test]
+fn an_alias_stands_for_its_topic_and_a_wrong_one_ends_the_connection() {
+    let alias =
+        |number| properties(Place::Publish, &[Property::TopicAlias(std::num::NonZeroU16::new(number).unwrap())]);
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V5, "ann", true));
+    bench.subscribe(&mut ann, "a", QoS::AtMostOnce);
+    for (number, fine) in [(1, true), (64, true), (2, false), (65, false)] {
+        let mut bob = bench.join(hello(V5, "bob", true));
+        let props = alias(number);
+        if fine {
+            let named =
+                crate::packet::Publish { properties: props.as_properties(), ..message(QoS::AtMostOnce, 0, "a", "1") };
+            bench.say(&mut bob, &named);
+        }
+        let short =
+            crate::packet::Publish { properties: props.as_properties(), ..message(QoS::AtMostOnce, 0, "", "2") };
+        let said = bench.say(&mut bob, &short);
+        let heard = bench.hear(&mut ann);
+        match fine {
+            true => assert_eq!(heard, ["PUBLISH q0 a=1", "PUBLISH q0 a=2"]),
+            false => assert_eq!((said, heard.len()), (vec!["DISCONNECT TopicAliasInvalid".into(), "closed".into()], 0)),
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! `/metrics`: the Prometheus text format, written by hand because it is forty lines. Aggregated: no topic, client or
+//! address is ever a label.
+
+use crate::house::House;
+use crate::telemetry::{PROTOCOLS, PerProtocol};
+use motet_core::engine::Engine;
+use std::fmt::{Display, Write as _};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The type of the text. [Prometheus text format 0.0.4]
+pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// One page being written.
+#[derive(Debug, Default)]
+struct Page(String);
+
+impl Page {
+    fn head(&mut self, name: &str, kind: &str, help: &str) {
+        let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
+        self.head(name, kind, help);
+        let _ = writeln!(self.0, "{name} {value}");
+    }
+
+    fn count(&mut self, name: &str, help: &str, counter: &AtomicU64) {
+        self.one(name, "counter", help, counter.load(Ordering::Relaxed));
+    }
+
+    fn each<'a>(
+        &mut self,
+        name: &str,
+        kind: &str,
+        help: &str,
+        label: &str,
+        values: impl IntoIterator<Item = (&'a str, &'a AtomicU64)>,
+    ) {
+        self.head(name, kind, help);
+        for (value, counter) in values {
+            let _ = writeln!(self.0, "{name}{{{label}=\"{value}\"}} {}", counter.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// Everything there is to tell.
+pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
+    let mut page = Page::default();
+    server(&mut page, house);
+    core(&mut page, house);
+    page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());
+    page.one("motet_store_failing", "gauge", "1 while the disk takes nothing.", u8::from(house.store.is_failing()));
+    page.0
+}
+
+fn server<E: Engine>(page: &mut Page, house: &House<E>) {
+    let counters = &house.counters;
+    let version = env!("CARGO_PKG_VERSION");
+    page.head("motet_server_build_info", "gauge", "The server's version.");
+    let _ = writeln!(page.0, "motet_server_build_info{{version=\"{version}\"}} 1");
+    let uptime = house.clock.now().instant.as_nanos() / 1_000_000;
+    page.one("motet_server_uptime_seconds", "gauge", "Since the start.", uptime as f64 / 1000.0);
+    if let Some(bytes) = resident_bytes() {
+        page.one("motet_server_resident_memory_bytes", "gauge", "Memory that the process holds.", bytes);
+    }
+    let per = |figure: fn(&PerProtocol) -> &AtomicU64| {
+        counters.protocols.iter().enumerate().map(move |(at, figures)| (PROTOCOLS[at], figure(figures)))
+    };
+    page.each("motet_server_connections", "gauge", "Connections now.", "protocol", per(|f| &f.connections));
+    page.each(
+        "motet_server_connections_total",
+        "counter",
+        "Connections since the start.",
+        "protocol",
+        per(|f| &f.connections_total),
+    );
+    page.each("motet_server_received_bytes_total", "counter", "Bytes read.", "protocol", per(|f| &f.received_bytes));
+    page.each("motet_server_sent_bytes_total", "counter", "Bytes written.", "protocol", per(|f| &f.sent_bytes));
+    let refused =
+        [("connections", &counters.refused_limit), ("connections_per_address", &counters.refused_per_address)];
+    page.each("motet_server_refused_total", "counter", "Connections refused at a bound.", "bound", refused);
+    for (name, help, counter) in [
+        ("motet_server_accept_errors_total", "The system gave no connection.", &counters.accept_errors),
+        ("motet_server_handshake_failures_total", "Handshakes that came to nothing.", &counters.handshake_failures),
+        ("motet_server_unknown_protocols_total", "First bytes of no protocol.", &counters.unknown_first_bytes),
+        ("motet_server_http_requests_total", "HTTP requests.", &counters.http_requests),
+        ("motet_server_upgrades_refused_total", "WebSocket handshakes refused.", &counters.upgrades_refused),
+        ("motet_server_carrier_failures_total", "Reads or writes that failed.", &counters.carrier_failures),
+        ("motet_server_timeouts_total", "Connections closed by a deadline of the driver.", &counters.timeouts),
+        ("motet_server_panics_total", "Connections closed by a bug of ours.", &counters.panics),
+    ] {
+        page.count(name, help, counter);
+    }
+}
+
+fn core<E: Engine>(page: &mut Page, house: &House<E>) {
+    let counters = house.core.counters();
+    for (name, help, counter) in [
+        ("motet_server_messages_received_total", "Messages accepted from publishers.", &counters.published),
+        ("motet_server_messages_sent_total", "Deliveries handed to connections.", &counters.delivered),
+        ("motet_core_messages_unroutable_total", "Messages that reached nobody.", &counters.unroutable),
+        ("motet_core_messages_rejected_total", "Messages refused by a full queue or store.", &counters.rejected),
+        ("motet_core_messages_dropped_total", "Deliveries dropped at a subscriber's bound.", &counters.dropped),
+        ("motet_core_messages_expired_total", "Messages that expired before delivery.", &counters.expired),
+        ("motet_core_messages_damaged_total", "Stored bodies that could not be read back.", &counters.damaged),
+        ("motet_core_wills_total", "Wills published.", &counters.wills),
+    ] {
+        page.count(name, help, counter);
+    }
+    page.one("motet_core_sessions", "gauge", "Sessions, connected or not.", house.core.session_count());
+    page.one("motet_core_retained_messages", "gauge", "Addresses with a last value.", house.core.retained_count());
+}
+
+/// Where the system tells it; Linux does.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Limits;
+
+    #[test]
+    fn every_line_is_a_comment_or_a_name_and_a_number() {
+        let text = render(&crate::testing::house(Limits::default()));
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            assert!(name.starts_with("motet_"), "{line}");
+            value.parse::<f64>().unwrap();
+        }
+        assert!(text.contains("motet_server_connections{protocol=\"mqtt\"} 0\n"), "{text}");
+    }
+}

@@ -1,0 +1,206 @@
+//! Full disks, failing syncs, damage, and orderly stops.
+#![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
+
+mod common;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use common::{Bench, DIR, Told, small};
+use motet_store::{Body, Config, Events, Journal, NoEvents, NoRecovery, OpenError, Position, RealDisk, Step};
+use parking_lot::Mutex;
+
+fn enqueue(bench: &Bench, seq: u64) -> Position {
+    let journal = bench.journal();
+    let mut stage = journal.stage();
+    stage.enqueue(1, seq, b"head", Body::Inline(&[b"body"]));
+    stage.finish()
+}
+
+fn recovered(bench: &mut Bench) -> Vec<u64> {
+    bench.opened = None;
+    let mut told = Told::default();
+    bench.opened = Some(bench.open(&mut told).unwrap());
+    told.state.get(&1).map(|object| object.entries.keys().copied().collect()).unwrap_or_default()
+}
+
+#[test]
+fn a_failed_sync_confirms_nothing_and_the_batch_goes_to_a_new_segment() {
+    let mut bench = Bench::new(1, small());
+    enqueue(&bench, 1);
+    assert_eq!(bench.commit(), Step::Committed);
+    let position = enqueue(&bench, 2);
+    bench.disk.fail_syncs(1);
+    assert!(matches!(bench.commit(), Step::Failed(_)));
+    assert!(bench.journal().durable() < position);
+    enqueue(&bench, 3);
+    assert_eq!(bench.commit(), Step::Committed);
+    assert_eq!(bench.journal().durable(), position, "the failed batch goes first and unchanged");
+    assert_eq!(bench.commit(), Step::Committed);
+    bench.disk.power_cut();
+    assert_eq!(recovered(&mut bench), [1, 2, 3]);
+}
+
+#[test]
+fn a_full_disk_refuses_at_the_bound_and_recovers_without_restart() {
+    let mut bench = Bench::new(2, Config { pending_bytes_max: 20_000, ..small() });
+    bench.disk.set_room(Some(bench.disk.used_bytes() + 40_000));
+    let journal = bench.journal();
+    let mut seq = 0;
+    while let Ok(mut stage) = journal.try_stage() {
+        seq += 1;
+        stage.enqueue(1, seq, b"", Body::Inline(&[&[1; 1000]]));
+        drop(stage);
+        bench.commit();
+    }
+    assert!(journal.pending_bytes() >= 20_000);
+    let before = journal.durable();
+    assert!(matches!(bench.commit(), Step::Failed(_)));
+    assert_eq!(journal.durable(), before);
+    bench.disk.set_room(None);
+    while bench.commit() == Step::Committed {}
+    assert_eq!(journal.pending_bytes(), 0);
+    assert!(journal.try_stage().is_ok());
+    bench.disk.power_cut();
+    assert_eq!(recovered(&mut bench), (1..=seq).collect::<Vec<_>>());
+}
+
+#[test]
+fn damage_before_the_end_is_reported_with_its_place_and_refuses_the_start() {
+    let mut bench = Bench::new(3, small());
+    for seq in 1..10 {
+        enqueue(&bench, seq);
+        bench.commit();
+    }
+    bench.disk.kill();
+    bench.opened = None;
+    bench.disk.flip_bit(&Path::new(DIR).join("journal-0000000000000001.seg"), 4096 + 200, 3);
+    let Err(OpenError::Corrupt(damage)) = bench.open(&mut Told::default()) else { panic!("damage must be found") };
+    assert!(damage.file.ends_with("journal-0000000000000001.seg") && damage.offset >= 4096, "{damage}");
+    assert!(OpenError::Corrupt(damage).to_string().contains("motet store repair"));
+}
+
+#[test]
+fn a_damaged_last_batch_is_a_torn_tail() {
+    let mut bench = Bench::new(4, small());
+    enqueue(&bench, 1);
+    bench.commit();
+    enqueue(&bench, 2);
+    bench.commit();
+    bench.disk.kill();
+    let end = bench.journal().usage().log_bytes;
+    bench.disk.flip_bit(&Path::new(DIR).join("journal-0000000000000001.seg"), 4096 + end - 5, 3);
+    assert_eq!(recovered(&mut bench), [1]);
+}
+
+#[test]
+fn an_orderly_stop_is_seen_once() {
+    let mut bench = Bench::new(5, small());
+    assert!(bench.journal().clean_start());
+    enqueue(&bench, 1);
+    bench.opened.take().unwrap().close();
+    assert_eq!(recovered(&mut bench), [1]);
+    assert!(bench.journal().clean_start());
+    bench.disk.kill();
+    assert_eq!(recovered(&mut bench), [1]);
+    assert!(!bench.journal().clean_start());
+}
+
+#[test]
+fn a_batch_larger_than_a_segment_gets_a_larger_segment() {
+    let mut bench = Bench::new(6, small());
+    let body = vec![3; 100_000];
+    let at = bench.journal().stage().enqueue(1, 1, b"", Body::Inline(&[&body]));
+    assert_eq!(bench.commit(), Step::Committed);
+    bench.disk.power_cut();
+    assert_eq!(recovered(&mut bench), [1]);
+    assert_eq!(bench.journal().read(at).unwrap().body.len(), 100_000);
+}
+
+#[derive(Default)]
+struct Heard(Mutex<Vec<String>>);
+
+impl Events for Heard {
+    fn durable(&self, _position: Position) {}
+    fn failed(&self, _reason: &str) {
+        self.0.lock().push("failed".into());
+    }
+    fn recovered_room(&self) {
+        self.0.lock().push("recovered".into());
+    }
+    fn damaged(&self, reason: &str) {
+        self.0.lock().push(reason.into());
+    }
+}
+
+#[test]
+fn failure_and_recovery_are_told_once_each() {
+    let disk = Arc::new(motet_store::sim_disk::SimDisk::new(7));
+    let heard = Arc::new(Heard::default());
+    let mut opened = Journal::open(Path::new(DIR), disk.clone(), small(), heard.clone(), &mut NoRecovery).unwrap();
+    disk.fail_syncs(5);
+    opened.journal.stage().enqueue(1, 1, b"", Body::Inline(&[]));
+    while opened.committer.step() != Step::Committed {}
+    assert_eq!(*heard.0.lock(), ["failed", "recovered"]);
+}
+
+#[test]
+fn a_stage_that_panics_leaves_nothing() {
+    let mut bench = Bench::new(8, small());
+    enqueue(&bench, 1);
+    let journal = bench.journal();
+    let panicked = std::thread::spawn(move || {
+        let mut stage = journal.stage();
+        stage.enqueue(1, 2, b"", Body::Inline(&[]));
+        panic!("in the middle of a stage");
+    });
+    assert!(panicked.join().is_err());
+    enqueue(&bench, 3);
+    bench.commit();
+    bench.disk.power_cut();
+    assert_eq!(recovered(&mut bench), [1, 3]);
+}
+
+#[test]
+fn real_files_with_threads_survive_a_restart_and_are_locked_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { segment_bytes: 1 << 20, ..Config::default() };
+    let open =
+        |told: &mut Told| Journal::open(dir.path(), Arc::new(RealDisk), config.clone(), Arc::new(NoEvents), told);
+    let journal = open(&mut Told::default()).unwrap().spawn().unwrap();
+    assert!(matches!(open(&mut Told::default()), Err(OpenError::InUse(_))));
+    let workers: Vec<_> = (1..=4u64)
+        .map(|object| {
+            let journal = journal.clone();
+            std::thread::spawn(move || {
+                for seq in 1..=2_000 {
+                    let mut stage = journal.stage();
+                    let at = stage.enqueue(object, seq, b"head", Body::Inline(&[&[object as u8; 300]]));
+                    let position = stage.finish();
+                    if seq % 2 == 0 {
+                        journal.stage().settle(object, seq, at);
+                    }
+                    if seq % 500 == 0 {
+                        while journal.durable() < position {
+                            std::thread::yield_now();
+                        }
+                    }
+                    assert_eq!(journal.read(at).unwrap().seq, seq);
+                }
+            })
+        })
+        .collect();
+    workers.into_iter().for_each(|worker| worker.join().unwrap());
+    journal.shutdown();
+    assert!(journal.try_stage().is_err());
+    drop(journal);
+    let mut told = Told::default();
+    let opened = open(&mut told).unwrap();
+    assert!(opened.journal.clean_start());
+    for object in 1..=4 {
+        assert!(told.state[&object].entries.keys().copied().eq((1..=2_000).step_by(2)), "object {object}");
+        assert_eq!(told.state[&object].last_seq, 2_000);
+        let places: Vec<_> = told.state[&object].entries.values().map(|entry| entry.at).collect();
+        assert!(opened.journal.read_many(&places).into_iter().all(|record| record.unwrap().body.len() == 300));
+    }
+}
