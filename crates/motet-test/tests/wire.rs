@@ -66,8 +66,9 @@ fn all_hold_at(server: SocketAddr) {
 fn scripts_hold_against_a_server() {
     let folder = tempfile::tempdir().unwrap();
     let mut sources = Sources::default();
-    for (key, value) in [("listener.0.address", "127.0.0.1:0"), ("listener.0.protocol", "mqtt")] {
-        sources.set(&format!("{key}={value}")).unwrap();
+    let listener = ["listener.0.address=127.0.0.1:0", "listener.0.protocol=mqtt"];
+    for assignment in listener.into_iter().chain(["user.0.name=guest", "user.0.password=guest"]) {
+        sources.set(assignment).unwrap();
     }
     sources.set(&format!("data_dir={}", folder.path().display())).unwrap();
     let config = load(&sources).unwrap().config;
@@ -78,7 +79,8 @@ fn scripts_hold_against_a_server() {
 }
 
 /// `MOTET_WIRE_SERVER=127.0.0.1:1883 cargo test -p motet-test --test wire`: against a server that runs already. Its
-/// store should be empty, for the scripts expect to find no sessions and no retained messages.
+/// store should be empty, for the scripts expect to find no sessions and no retained messages; and it should know a user
+/// `guest` with the password `guest`, and let in whoever gives none.
 #[test]
 fn scripts_hold_against_a_running_server() {
     if let Ok(server) = std::env::var("MOTET_WIRE_SERVER") {
