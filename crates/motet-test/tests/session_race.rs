@@ -13,7 +13,7 @@ fn a_session_is_opened_while_it_is_being_let_go_of() {
     std::thread::scope(|threads| {
         for _ in 0..2 {
             threads.spawn(|| {
-                for _ in 0..5_000 {
+                for _ in 0..60_000 {
                     let mailbox = Mailbox::new(1 << 16, Overflow::DropNewest);
                     let open = OpenSession {
                         client: "one",
