@@ -32,7 +32,8 @@ pub trait Machine<E: Engine>: Send {
     fn handle_timeout(&mut self, cx: &mut Context<'_, E>);
     /// When to call [`Machine::handle_timeout`]. Ask again after any other call.
     fn poll_timeout(&self) -> Option<Instant>;
-    /// False lets back-pressure reach the peer: the driver stops reading.
+    /// False lets back-pressure reach the peer: the driver stops reading. A machine may also leave complete frames in the
+    /// input because the output is full; then it is fed again, without a read, once the output has been flushed.
     fn wants_input(&self) -> bool;
     /// Deliveries are waiting that the machine could not write because the output was full; call
     /// [`Machine::handle_ready`] once the output has been flushed.

@@ -149,14 +149,23 @@ impl<E: Engine> Server<E> {
     /// everybody had gone by then.
     pub async fn shutdown(mut self) -> bool {
         self.house.start_draining();
-        for task in self.tasks.drain(..self.addresses.len()) {
-            task.abort();
-        }
+        let clocks = self.tasks.split_off(self.addresses.len());
+        end(std::mem::take(&mut self.tasks)).await;
         self.house.registry.notify_all(&Notice::Kicked(KickReason::ServerShuttingDown));
         let drained = tokio::time::timeout(self.house.limits.drain_timeout, self.house.registry.empty()).await.is_ok();
+        end(clocks).await;
         let house = self.house.clone();
         let _ = tokio::task::spawn_blocking(move || house.store.close()).await;
         drained
+    }
+}
+
+/// Ends tasks and waits until they have let go of what they hold.
+async fn end(tasks: Vec<JoinHandle<()>>) {
+    for task in tasks {
+        task.abort();
+        // Cancelled is what it was asked to be.
+        let _ = task.await;
     }
 }
 

@@ -94,7 +94,7 @@ pub(crate) struct Seen {
     pub(crate) closed: Vec<CloseCause>,
 }
 
-/// Frames are a big-endian u32 and so many bytes; each is echoed. Some words do more:
+/// Frames are a big-endian u32 and so many bytes; each is echoed, while the output has room. Some words do more:
 /// `close` asks to close, `panic` panics, `pause` wants no input until the next ready, `alarm` sets a deadline in
 /// 10 seconds, `flood` holds 1000 deliveries of 1000 bytes that leave as the output has room.
 pub(crate) struct Echo {
@@ -117,7 +117,7 @@ pub(crate) fn frame(payload: &[u8]) -> Vec<u8> {
 
 impl<E: Engine> Machine<E> for Echo {
     fn handle_input(&mut self, cx: &mut Context<'_, E>, input: &mut BytesMut) {
-        while !self.paused && cx.action.is_none() {
+        while !self.paused && cx.action.is_none() && !cx.out_is_full() {
             let Some(head) = input.first_chunk::<4>() else { return };
             let len = 4 + u32::from_be_bytes(*head) as usize;
             if input.len() < len {

@@ -218,3 +218,51 @@ async fn a_client_that_never_shakes_hands_is_closed() {
     let mut silent = connect(&server, Protocol::Mqtts).await;
     assert_eq!(silent.read(&mut [0; 8]).await.unwrap(), 0);
 }
+
+/// MQTT 5, client identifier `a`, session expiry for ever.
+const CONNECT: &[u8] = b"\x10\x13\x00\x04MQTT\x05\x00\x00\x3c\x05\x11\xff\xff\xff\xff\x00\x01a";
+/// `t`, QoS 1, packet identifier 1.
+const SUBSCRIBE: &[u8] = b"\x82\x07\x00\x01\x00\x00\x01t\x01";
+/// `hi` to `t`, QoS 1, packet identifier 2.
+const PUBLISH: &[u8] = b"\x32\x08\x00\x01t\x00\x02\x00hi";
+
+async fn packet(stream: &mut TcpStream) -> Vec<u8> {
+    let (first, len) = (stream.read_u8().await.unwrap(), stream.read_u8().await.unwrap());
+    let mut packet = vec![first, len];
+    packet.resize(2 + usize::from(len), 0);
+    stream.read_exact(&mut packet[2..]).await.unwrap();
+    packet
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_survives_a_drain_and_a_new_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = Config { data_dir: dir.path().into(), ..config(&[Protocol::Mqtt]) };
+    for session_present in [0, 1] {
+        let server = Server::start(&config).unwrap();
+        let mut stream = TcpStream::connect(server.addresses()[0].address).await.unwrap();
+        stream.write_all(CONNECT).await.unwrap();
+        let connack = packet(&mut stream).await;
+        assert_eq!((connack[0], connack[2], connack[3]), (0x20, session_present, 0));
+        if session_present == 0 {
+            stream.write_all(SUBSCRIBE).await.unwrap();
+            assert_eq!(packet(&mut stream).await, [0x90, 4, 0, 1, 0, 1]);
+        }
+        stream.write_all(PUBLISH).await.unwrap();
+        let mut kinds = [packet(&mut stream).await[0] >> 4, packet(&mut stream).await[0] >> 4];
+        kinds.sort_unstable();
+        assert_eq!(kinds, [3, 4], "the message comes back and is confirmed");
+        // Acknowledged, so that the second start finds nothing else.
+        stream.write_all(b"\x40\x02\x00\x01").await.unwrap();
+        stream.write_all(b"\xc0\x00").await.unwrap();
+        assert_eq!(packet(&mut stream).await, b"\xd0\x00");
+        let reader = tokio::spawn(async move {
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.unwrap();
+            rest
+        });
+        assert!(server.shutdown().await);
+        let goodbye = reader.await.unwrap();
+        assert_eq!((goodbye[0], goodbye[2]), (0xe0, 0x8b), "DISCONNECT, server shutting down");
+    }
+}

@@ -12,14 +12,13 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use crate::class::ClassFile;
 use crate::committer::{Committer, Step};
 use crate::config::Config;
-use crate::disk::{Disk, DiskFile};
-use crate::error::{Damage, Full, OpenError, ReadError, disk as disk_error};
+use crate::disk::Disk;
+use crate::error::{Full, OpenError, ReadError, disk as disk_error};
 use crate::events::{Events, Recovery};
 use crate::keeper::Keeper;
 use crate::ledger::Ledger;
 use crate::locator::{Locator, Position};
 use crate::real_disk::RealDisk;
-use crate::record::{Kind, RawRecord};
 use crate::recovery::{self, Found};
 use crate::segment::Segment;
 use crate::staging::{Stage, Staging};
@@ -236,73 +235,6 @@ impl<D: Disk> Journal<D> {
         crate::reading::read_many(self, places)
     }
 
-    /// The record's own bytes, padding included.
-    pub(crate) fn read_raw(&self, at: Locator) -> Result<Bytes, ReadError> {
-        if at.address() >= self.durable.load(Ordering::Acquire)
-            && let Some(bytes) = self.read_staged(at)
-        {
-            return Ok(bytes);
-        }
-        self.read_disk(at)
-    }
-
-    fn read_staged(&self, at: Locator) -> Option<Bytes> {
-        let staging = self.staging.lock();
-        if at.address() >= staging.base {
-            return slice_record(&staging.buffer, at.address() - staging.base);
-        }
-        let in_flight = staging.in_flight.clone()?;
-        drop(staging);
-        let bytes = in_flight.bytes.read();
-        slice_record(&bytes, at.address().checked_sub(in_flight.base)?)
-    }
-
-    fn read_disk(&self, at: Locator) -> Result<Bytes, ReadError> {
-        let Some(segment) = self.segment_of(at.address()) else { return self.read_class(at) };
-        let offset = segment.offset(at.address());
-        let mut buffer = vec![0; at.size() as usize];
-        let count = segment.file.read_at(&mut buffer, offset)?;
-        buffer.truncate(count);
-        check_record(buffer, segment.seed).ok_or_else(|| damaged(&segment.path, offset).into())
-    }
-
-    fn read_class(&self, at: Locator) -> Result<Bytes, ReadError> {
-        let files: Vec<_> = {
-            let table = self.table.read();
-            // It may have moved between the two looks at the table; a segment it left is still open.
-            table.classes.iter().filter(|file| file.covers(at.address())).cloned().collect()
-        };
-        for file in files {
-            if let Some(record) = file.read(at)? {
-                return Ok(record);
-            }
-        }
-        Err(ReadError::Gone)
-    }
-
-    /// The segment that holds an address.
-    pub(crate) fn segment_of(&self, address: u64) -> Option<Arc<Segment<D>>> {
-        let segments = &self.table.read().segments;
-        let after = segments.partition_point(|segment| segment.base() <= address);
-        let segment = segments.get(after.checked_sub(1)?)?;
-        (address < segment.end()).then(|| segment.clone())
-    }
-
-    /// Adds the shared body to a record's own bytes.
-    pub(crate) fn complete(&self, raw: &Bytes) -> Result<Record, ReadError> {
-        let record = RawRecord::parse(raw).ok_or(ReadError::Gone)?;
-        let body = match record.shared_body() {
-            Some(at) => {
-                let raw = self.read_raw(at)?;
-                let body = RawRecord::parse(&raw).filter(|body| body.kind == Kind::Body).ok_or(ReadError::Gone)?;
-                raw.slice_ref(body.body)
-            }
-            None => raw.slice_ref(record.body),
-        };
-        let seq = if record.kind == Kind::Entry { record.word } else { 0 };
-        Ok(Record { object: record.object, seq, head: raw.slice_ref(record.head), body })
-    }
-
     /// Writes out everything staged and marks the end as orderly. Afterwards [`Journal::try_stage`] refuses.
     pub fn shutdown(self: &Arc<Self>) {
         self.closing.store(true, Ordering::Release);
@@ -417,21 +349,4 @@ impl<D: Disk> Opened<D> {
         journal.threads.lock().extend([committer, keeper]);
         Ok(journal)
     }
-}
-
-pub(crate) fn damaged(path: &Path, offset: u64) -> Damage {
-    Damage { file: path.to_owned(), offset, what: "a record's checksum does not hold".into() }
-}
-
-pub(crate) fn check_record(mut buffer: Vec<u8>, seed: u64) -> Option<Bytes> {
-    let size = RawRecord::parse_checked(&buffer, seed)?.size;
-    buffer.truncate(size);
-    Some(buffer.into())
-}
-
-/// Copies a record out of a buffer that is still changing at its end.
-fn slice_record(buffer: &[u8], at: u64) -> Option<Bytes> {
-    let bytes = buffer.get(usize::try_from(at).ok()?..)?;
-    let size = RawRecord::parse(bytes)?.size;
-    Some(Bytes::copy_from_slice(&bytes[..size]))
 }

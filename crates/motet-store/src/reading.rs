@@ -1,19 +1,92 @@
-//! Reading many records at once: a queue that is dense in a segment is read in blocks, a sparse one record by record.
+//! Reading one record wherever it is, and many at once: a queue that is dense in a segment is read in blocks, a sparse one record by record.
 
 use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
 use crate::disk::{Disk, DiskFile};
-use crate::error::ReadError;
-use crate::journal::{Journal, Record, check_record, damaged};
+use crate::error::{Damage, ReadError};
+use crate::journal::{Journal, Record};
 use crate::locator::Locator;
-use crate::record::RawRecord;
+use crate::record::{Kind, RawRecord};
+use crate::segment::Segment;
 
 /// The largest block.
 const BLOCK: u64 = 256 * 1024;
 /// A gap up to this size costs less to read than a call of its own.
 const GAP: u64 = 8 * 1024;
+
+impl<D: Disk> Journal<D> {
+    /// The record's own bytes, padding included.
+    pub(crate) fn read_raw(&self, at: Locator) -> Result<Bytes, ReadError> {
+        if at.address() >= self.durable.load(Ordering::Acquire)
+            && let Some(bytes) = self.read_staged(at)
+        {
+            return Ok(bytes);
+        }
+        self.read_disk(at)
+    }
+
+    fn read_staged(&self, at: Locator) -> Option<Bytes> {
+        let staging = self.staging.lock();
+        if at.address() >= staging.base {
+            return slice_record(&staging.buffer, at.address() - staging.base);
+        }
+        let in_flight = staging.in_flight.clone()?;
+        drop(staging);
+        let bytes = in_flight.bytes.read();
+        slice_record(&bytes, at.address().checked_sub(in_flight.base)?)
+    }
+
+    fn read_disk(&self, at: Locator) -> Result<Bytes, ReadError> {
+        let Some(segment) = self.segment_of(at.address()) else { return self.read_class(at) };
+        let offset = segment.offset(at.address());
+        let mut buffer = vec![0; at.size() as usize];
+        let count = segment.file.read_at(&mut buffer, offset)?;
+        buffer.truncate(count);
+        check_record(buffer, segment.seed).ok_or_else(|| damaged(&segment.path, offset).into())
+    }
+
+    fn read_class(&self, at: Locator) -> Result<Bytes, ReadError> {
+        let files: Vec<_> = {
+            let table = self.table.read();
+            // It may have moved between the two looks at the table; a segment it left is still open.
+            table.classes.iter().filter(|file| file.covers(at.address())).cloned().collect()
+        };
+        for file in files {
+            if let Some(record) = file.read(at)? {
+                return Ok(record);
+            }
+        }
+        Err(ReadError::Gone)
+    }
+
+    /// The segment that holds an address.
+    pub(crate) fn segment_of(&self, address: u64) -> Option<Arc<Segment<D>>> {
+        let segments = &self.table.read().segments;
+        let after = segments.partition_point(|segment| segment.base() <= address);
+        let segment = segments.get(after.checked_sub(1)?)?;
+        (address < segment.end()).then(|| segment.clone())
+    }
+
+    /// Adds the shared body to a record's own bytes.
+    pub(crate) fn complete(&self, raw: &Bytes) -> Result<Record, ReadError> {
+        let record = RawRecord::parse(raw).ok_or(ReadError::Gone)?;
+        let body = match record.shared_body() {
+            Some(at) => {
+                let raw = self.read_raw(at)?;
+                let body = RawRecord::parse(&raw).filter(|body| body.kind == Kind::Body).ok_or(ReadError::Gone)?;
+                raw.slice_ref(body.body)
+            }
+            None => raw.slice_ref(record.body),
+        };
+        let seq = if record.kind == Kind::Entry { record.word } else { 0 };
+        Ok(Record { object: record.object, seq, head: raw.slice_ref(record.head), body })
+    }
+}
 
 pub(crate) fn read_many<D: Disk>(journal: &Journal<D>, places: &[Locator]) -> Vec<Result<Record, ReadError>> {
     let mut order: Vec<usize> = (0..places.len()).collect();
@@ -90,4 +163,21 @@ fn complete<D: Disk>(
     let record = journal.complete(raw)?;
     *last_body = Some((at, record.body.clone()));
     Ok(record)
+}
+
+pub(crate) fn damaged(path: &Path, offset: u64) -> Damage {
+    Damage { file: path.to_owned(), offset, what: "a record's checksum does not hold".into() }
+}
+
+pub(crate) fn check_record(mut buffer: Vec<u8>, seed: u64) -> Option<Bytes> {
+    let size = RawRecord::parse_checked(&buffer, seed)?.size;
+    buffer.truncate(size);
+    Some(buffer.into())
+}
+
+/// Copies a record out of a buffer that is still changing at its end.
+fn slice_record(buffer: &[u8], at: u64) -> Option<Bytes> {
+    let bytes = buffer.get(usize::try_from(at).ok()?..)?;
+    let size = RawRecord::parse(bytes)?.size;
+    Some(Bytes::copy_from_slice(&bytes[..size]))
 }

@@ -11,9 +11,10 @@ use crate::checkpoint::Checkpoint;
 use crate::class::{Class, ClassFile, ClassWriter};
 use crate::disk::Disk;
 use crate::error::ReadError;
-use crate::journal::{Journal, damaged};
+use crate::journal::Journal;
 use crate::keeper::Keeper;
 use crate::ledger::{ClassLedger, Ledger};
+use crate::reading::damaged;
 use crate::record::{Kind, RawRecord};
 use crate::segment::Segment;
 use crate::summary::{Builder, Summary};
@@ -75,11 +76,12 @@ pub(crate) fn summarise<D: Disk>(journal: &Journal<D>, segment: &Segment<D>) -> 
         builder.batch(batch, address, number);
         Ok(())
     })?;
-    let ledger = journal.ledger.lock();
     let mut summary = builder.finish(|_, _| true);
-    summary.entries.retain(|note| ledger.alive(note.object, note.at, Class::Parked));
-    summary.marks.retain(|note| ledger.alive(note.object, note.at, Class::Parked));
-    summary.keyed.retain(|note| ledger.alive(note.object, note.at, Class::Keyed));
+    // Asked one by one, so that the committer never waits for a whole segment: what dies meanwhile is said later.
+    let alive = |object, at, class| journal.ledger.lock().alive(object, at, class);
+    summary.entries.retain(|note| alive(note.object, note.at, Class::Parked));
+    summary.marks.retain(|note| alive(note.object, note.at, Class::Parked));
+    summary.keyed.retain(|note| alive(note.object, note.at, Class::Keyed));
     Ok(summary)
 }
 

@@ -1,6 +1,7 @@
 //! Everything durable survives any power cut, batches are whole, order is kept, nothing is resurrected.
 //!
-//! Each run follows from its seed. A failing one prints it: `MOTET_SEED=<seed> cargo test -p motet-store --test power_cut`.
+//! Each run follows from its seed. A failing one prints it: `MOTET_SEED=<seed> cargo test -p motet-store --test power_cut`
+//! replays it alone. `MOTET_RUNS=<count>` looks further.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // helpers of tests are tests
 
 mod common;
@@ -45,7 +46,8 @@ fn what_is_durable_survives_power_cuts() {
     if let Ok(seed) = std::env::var("MOTET_SEED") {
         return run(seed.parse().unwrap());
     }
-    for seed in 0..400 {
+    let runs = std::env::var("MOTET_RUNS").map_or(400, |runs| runs.parse().unwrap());
+    for seed in 0..runs {
         if let Err(panic) = std::panic::catch_unwind(|| run(seed)) {
             println!("failing seed: {seed}");
             std::panic::resume_unwind(panic);

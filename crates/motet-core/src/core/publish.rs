@@ -149,7 +149,7 @@ impl<E: Engine> Core<E> {
         }
         self.push_direct(own_session, route, &batch);
         if transient > 0 {
-            self.push_transient(own_session, route, &batch, transient < batch.messages().len());
+            self.push_transient(own_session, route, &batch, transient);
         }
         let counter = if refused { &self.counters.rejected } else { &self.counters.published };
         counter.fetch_add(count, Ordering::Relaxed);
@@ -175,6 +175,11 @@ impl<E: Engine> Core<E> {
             };
             dropped += target.mailbox.push(direct(batch, grant, shared, false));
         }
+        self.count_direct(route.direct.len() * batch.messages().len(), dropped);
+    }
+
+    fn count_direct(&self, handed: usize, dropped: usize) {
+        self.counters.delivered.fetch_add(handed.saturating_sub(dropped) as u64, Ordering::Relaxed);
         if dropped > 0 {
             self.counters.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
         }
@@ -182,9 +187,10 @@ impl<E: Engine> Core<E> {
 
     #[expect(clippy::too_many_arguments, reason = "what one target of a publish needs")]
     /// What is transient goes to subscribers with a queue past it, when they are there.
-    fn push_transient(&self, own_session: u64, route: &Route, batch: &Arc<Batch>, mixed: bool) {
+    fn push_transient(&self, own_session: u64, route: &Route, batch: &Arc<Batch>, transient: usize) {
+        let mixed = transient < batch.messages().len();
         let shared = route.queues.len() > 1;
-        let mut dropped = 0;
+        let (mut handed, mut dropped) = (0, 0);
         for target in &route.queues {
             let grant = match (&target.to_self, target.session == own_session) {
                 (ToSelf::Skip, true) => continue,
@@ -192,12 +198,11 @@ impl<E: Engine> Core<E> {
                 _ => &target.grant,
             };
             if let Some(mailbox) = &target.mailbox {
+                handed += transient;
                 dropped += mailbox.push(direct(batch, grant, shared && !mixed, mixed));
             }
         }
-        if dropped > 0 {
-            self.counters.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
-        }
+        self.count_direct(handed, dropped);
     }
 
     /// Puts the batch into one queue; true when the queue refused a message that must not be lost.

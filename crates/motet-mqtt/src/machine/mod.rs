@@ -22,7 +22,7 @@ mod tests;
 
 use crate::config::Config;
 use crate::error::DecodeError;
-use crate::packet::{Frame, PacketKind, Pingresp, Publish, Version, frame, frame_len};
+use crate::packet::{Encode as _, Frame, PacketKind, Pingreq, Pingresp, Publish, Version, frame, frame_len};
 use bytes::{Buf, BytesMut};
 use connect::PendingConnect;
 use inbound::Inbound;
@@ -161,16 +161,23 @@ impl Connected {
             PacketKind::Pubcomp => self.pubcomp(frame),
             PacketKind::Subscribe => self.subscribe(cx, frame),
             PacketKind::Unsubscribe => self.unsubscribe(cx, frame),
-            PacketKind::Pingreq => crate::packet::Pingreq::decode(frame, version).map(|_| {
-                crate::packet::Encode::encode(&Pingresp, version, cx.out.tail());
-                Flow::Continue
-            }),
+            PacketKind::Pingreq => self.pingreq(cx, frame),
             PacketKind::Disconnect => self.disconnect(frame),
             PacketKind::Auth => self.auth(frame),
             // A second CONNECT [MQTT-3.1.0-2], or a packet only a server sends.
             _ => Ok(Flow::Close(close::Farewell::Rules("this packet is not a client's to send now"))),
         };
         flow.unwrap_or_else(Flow::from)
+    }
+
+    /// PINGREQ is answered behind everything that waits: who publishes, then pings, has heard itself by then.
+    fn pingreq<E: Engine>(&mut self, cx: &mut Context<'_, E>, frame: Frame<'_>) -> Result<Flow, DecodeError> {
+        Pingreq::decode(frame, self.version)?;
+        if let Flow::Close(farewell) = self.pump(cx) {
+            return Ok(Flow::Close(farewell));
+        }
+        Pingresp.encode(self.version, cx.out.tail());
+        Ok(Flow::Continue)
     }
 
     /// Everything that waits, as far as the output has room.

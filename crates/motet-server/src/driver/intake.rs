@@ -91,11 +91,11 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
     }
 
     fn feed_worker(&mut self, worker: &mut Worker, now: Now) {
-        let Worker { read, out, .. } = worker;
+        let Worker { read, out, .. } = &mut *worker;
         self.call(now, out, |machine, cx| machine.handle_input(cx, read));
         self.partial.extend_from_slice(read);
         read.clear();
-        self.note_unfed(false);
+        self.note_unfed(worker, false);
     }
 
     fn feed_partial(&mut self, worker: &mut Worker, now: Now) {
@@ -104,7 +104,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         if !input.is_empty() {
             self.partial = input;
         }
-        self.note_unfed(false);
+        self.note_unfed(worker, false);
     }
 
     /// Unwraps frames and feeds their payload, as long as there is some and the machine wants it.
@@ -127,14 +127,16 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
                 self.closing = Some(CloseCause::PeerClosed);
             }
             if !more || !self.may_read() {
-                return self.note_unfed(more);
+                return self.note_unfed(worker, more);
             }
         }
     }
 
-    /// Remembers to feed again, without a read, when the machine wants input again.
-    fn note_unfed(&mut self, more: bool) {
+    /// Remembers to feed again, without a read, what the machine has left: because it wants no input for now, or
+    /// because the output is full. `more`: frames wait as well.
+    fn note_unfed(&mut self, worker: &Worker, more: bool) {
         let wants = self.machine.as_ref().is_some_and(|machine| machine.wants_input());
-        self.unfed = more || (!wants && !self.partial.is_empty());
+        let full = self.pending.len() + worker.out.len() >= self.high_water();
+        self.unfed = more || ((full || !wants) && !self.partial.is_empty());
     }
 }

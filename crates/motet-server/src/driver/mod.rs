@@ -23,7 +23,7 @@ use bytes::BytesMut;
 use framing::Framing;
 use motet_core::engine::Engine;
 use motet_core::machine::{CloseCause, Context, Machine, Random};
-use motet_core::mailbox::{Mailbox, Overflow};
+use motet_core::mailbox::{KickReason, Mailbox, Notice, Overflow};
 use motet_core::rope::Rope;
 use motet_core::time::{Instant, Now};
 use std::net::SocketAddr;
@@ -124,10 +124,15 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
     ) -> Self {
         let mailbox = Mailbox::new(house.limits.mailbox_bytes.len(), Overflow::DropNewest);
         let handle = house.registry.enter(mailbox);
+        if house.is_draining() {
+            // The round of goodbyes may have passed us while a handshake went on.
+            handle.mailbox.notify(Notice::Kicked(KickReason::ServerShuttingDown));
+        }
         let now = house.clock.now();
         let seed = getrandom::u64().unwrap_or(now.instant.as_nanos());
         let figures = &house.counters.protocols[arrival.protocol];
         figures.enter();
+        figures.received_bytes.fetch_add(already.len() as u64, std::sync::atomic::Ordering::Relaxed);
         let handshaken = !already.is_empty() || matches!(framing, Framing::WebSocket(_));
         let unfed = !already.is_empty() || matches!(&framing, Framing::WebSocket(frames) if frames.has_rest());
         Connection {

@@ -138,6 +138,22 @@ fn a_peer_that_does_not_read_is_not_read_from() {
 }
 
 #[test]
+fn frames_that_met_a_full_output_are_answered_without_further_input() {
+    for framing in [Framing::Plain, websocket(&[])] {
+        let limits = Limits { output_buffer_bytes: ByteSize(4096), ..Limits::default() };
+        let plain = matches!(framing, Framing::Plain);
+        let mut bench = bench_with(limits, 64 << 10, framing, &[]);
+        let all = frame(&[b'x'; 96]).repeat(200);
+        bench.send(&if plain { all } else { masked(&all) });
+        for _ in 0..20 {
+            bench.run();
+            bench.receive();
+        }
+        assert_eq!(bench.seen.lock().frames.len(), 200);
+    }
+}
+
+#[test]
 fn deliveries_wait_in_the_machine_until_the_output_has_room() {
     let limits = Limits { output_buffer_bytes: ByteSize(8192), ..Limits::default() };
     let mut bench = bench_with(limits, 4096, Framing::Plain, &[]);
@@ -251,6 +267,19 @@ fn a_peer_that_takes_nothing_is_closed_after_the_write_timeout() {
     assert!(!bench.run());
     bench.house.clock.advance(Duration::from_secs(2));
     assert!(bench.run());
+}
+
+#[test]
+fn a_connection_that_comes_during_the_drain_is_sent_away() {
+    let mut bench = bench(64);
+    bench.house.start_draining();
+    let (peer, carrier) = duplex(64);
+    let machine = Box::new(Echo::new(&bench.seen));
+    let connection = Connection::new(bench.house.clone(), carrier, Framing::Plain, machine, arrival(), &[]);
+    (bench.peer, bench.connection) = (peer, Box::pin(connection));
+    bench.run();
+    assert_eq!(bench.receive(), frame(b"bye"));
+    assert!(bench.closed().contains(&CloseCause::Drain));
 }
 
 #[test]
