@@ -135,14 +135,15 @@ fn subscribe(tokens: &[Token], version: Version) -> Result<Vec<u8>, String> {
     args.finish()?;
     let subscriptions = filters.into_iter().map(|(filter, options)| {
         let args = Args::new(options);
-        let mut options = SubscriptionOptions::default();
-        options.maximum_qos = qos(&args, "qos")?;
-        options.no_local = args.flag("no_local")?;
-        options.retain_as_published = args.flag("retain_as_published")?;
-        options.retain_handling = match args.number::<u8>("retain_handling")?.unwrap_or(0) {
-            0 => RetainHandling::Send,
-            1 => RetainHandling::SendIfNew,
-            _ => RetainHandling::DoNotSend,
+        let options = SubscriptionOptions {
+            maximum_qos: qos(&args, "qos")?,
+            no_local: args.flag("no_local")?,
+            retain_as_published: args.flag("retain_as_published")?,
+            retain_handling: match args.number::<u8>("retain_handling")?.unwrap_or(0) {
+                0 => RetainHandling::Send,
+                1 => RetainHandling::SendIfNew,
+                _ => RetainHandling::DoNotSend,
+            },
         };
         args.finish()?;
         Ok(Subscription { topic_filter: utf8(filter)?, options })
@@ -167,8 +168,11 @@ fn unsubscribe(tokens: &[Token], version: Version) -> Result<Vec<u8>, String> {
     Ok(out)
 }
 
+/// A topic filter and what follows it.
+type Filter<'a> = (&'a [u8], &'a [Token]);
+
 /// What comes before the first filter, and each filter with what follows it.
-fn split_filters(tokens: &[Token]) -> (&[Token], Vec<(&[u8], &[Token])>) {
+fn split_filters(tokens: &[Token]) -> (&[Token], Vec<Filter<'_>>) {
     let is_filter = |token: &Token| matches!(token, Token::Text(_));
     let first = tokens.iter().position(is_filter).unwrap_or(tokens.len());
     let mut filters = Vec::new();
