@@ -1,5 +1,7 @@
 //! Replays the corpora of `fuzz/`, and mutates them for a bounded, seeded while.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use motet_test::feeds::{FEEDS, Feed};
 use std::path::Path;
 

@@ -2,6 +2,8 @@
 //!
 //! `MOTET_TIDY_WRITE=1 cargo test -p motet-test --test tidy` also writes what is generated.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Every wire script, against the machine; and against a server when one is there.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use motet_server::Server;
 use motet_server::config::{Sources, load};
 use motet_test::wire::{Bench, Durability, Pace, Remote, Script, run};
