@@ -12,6 +12,8 @@
 //! | [`tree`] | who listens where, and the last values, on one matcher |
 //! | [`exchange`] | exchanges and bindings: which queues a publication reaches |
 //! | [`queue`] | the queue as a pure value |
+//! | [`stream`] | the append-only log with offsets |
+//! | [`transaction`] | publications and settlements as one unit |
 //! | [`session`], [`mailbox`] | what outlives a connection, what waits for it |
 //! | [`access`], [`principal`] | who may |
 //! | [`machine`] | the law of a protocol machine and what it may use |
@@ -36,8 +38,10 @@ pub mod rope;
 pub mod route;
 pub mod session;
 pub mod spelling;
+pub mod stream;
 pub mod time;
 mod topics;
+pub mod transaction;
 pub mod tree;
 
 pub use topics::RetainedCursor;

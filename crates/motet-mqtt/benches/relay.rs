@@ -3,6 +3,8 @@
 //! A publisher's machine is fed what one read would bring; a subscriber's machine is pumped; the core lies between,
 //! over an engine that stores nothing. Prints nanoseconds per message for each kind of delivery.
 
+#![allow(clippy::print_stdout, reason = "a bench prints its figures")]
+
 use bytes::BytesMut;
 use motet_core::core::{Core, CoreLimits};
 use motet_core::engine::{Engine, Locator, ObjectId, Position, Refused, Stage, StagedBody};

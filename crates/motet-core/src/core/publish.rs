@@ -185,7 +185,6 @@ impl<E: Engine> Core<E> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "what one target of a publish needs")]
     /// What is transient goes to subscribers with a queue past it, when they are there.
     fn push_transient(&self, own_session: u64, route: &Route, batch: &Arc<Batch>, transient: usize) {
         let mixed = transient < batch.messages().len();
@@ -206,6 +205,7 @@ impl<E: Engine> Core<E> {
     }
 
     /// Puts the batch into one queue; true when the queue refused a message that must not be lost.
+    #[expect(clippy::too_many_arguments, reason = "what one target of a publish needs")]
     fn enqueue_batch(
         &self,
         now: Now,
@@ -240,7 +240,6 @@ impl<E: Engine> Core<E> {
     }
 
     /// One message into one locked queue, its record staged where the queue is durable and the message persistent.
-    #[expect(clippy::too_many_arguments, reason = "the one place where a message, a queue and a stage meet")]
     pub(super) fn enqueue_one<S: Stage>(
         &self,
         now: Now,

@@ -59,3 +59,26 @@ fn is_wanted(wanted: &Value, value: &Value) -> bool {
         _ => wanted == value,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_bytes_of_one_content_are_equal_and_other_types_are_not() {
+        let wanted = Arguments::new([("a".into(), Value::Text("1".into()))]);
+        for (value, expected) in
+            [(Value::Bytes("1".into()), true), (Value::Int(1), false), (Value::Null, false), (Value::Bool(true), false)]
+        {
+            let headers = [("a".into(), value)];
+            assert_eq!(HeadersMatch::All.matches(&wanted, &headers), expected, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_that_repeats_matches_by_any_of_its_values() {
+        let wanted = Arguments::new([("a".into(), Value::Int(2))]);
+        let headers = [1, 2].map(|n| ("a".into(), Value::Int(n)));
+        assert!(HeadersMatch::All.matches(&wanted, &headers));
+    }
+}

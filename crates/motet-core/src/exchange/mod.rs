@@ -38,6 +38,8 @@
 //!   1 to [`WEIGHT_MAX`]; several bindings of a queue add up. Of several routing keys the message's own is hashed.
 //! - A delayed exchange routes at once and says how long each queue has to hold the message back: it waits in the queue's own durable
 //!   record, an unroutable message is known at publishing, and a queue bound later does not get it.
+//! - An exchange reached by several ways is visited once, by the way with the fewest hops, whose delay holds; of a queue reached by
+//!   several the shortest delay holds.
 //! - Chains of exchanges are followed [`HOPS_MAX`] far; [`Routed::is_cut`] says that more would have followed.
 //!
 //! | file | idea |

@@ -6,7 +6,6 @@ use super::kind::text_of;
 use super::table::BindingId;
 use super::topology::Role;
 use super::{Arguments, BindError, Change, DeleteError, ExchangeKey, Target, Topology};
-use crate::spelling::amqp;
 
 impl<Q> Topology<Q> {
     /// Ends exactly this binding of a queue; one that does not exist is ended already, as in RabbitMQ. True when it existed.
@@ -133,13 +132,8 @@ impl<Q> Topology<Q> {
     fn remove_binding(&mut self, source: ExchangeKey, id: &BindingId, changes: &mut Vec<Change>) {
         changes.push(Change::Unbound(self.view(source, id)));
         let exchange = self.exchanges.get_mut(&source).expect("a key the topology holds");
-        exchange.table.remove(id);
-        if exchange.role == Role::TopicTree {
-            let pattern = |id: &BindingId| amqp::decode_pattern(&id.key).expect("the key was read when it was bound");
-            let gone = pattern(id);
-            if exchange.table.ids_to(id.target).all(|other| pattern(other) != gone) {
-                changes.push(Change::TreeUnbind(gone, id.target));
-            }
+        if let Some(pattern) = exchange.table.remove(id) {
+            changes.push(Change::TreeUnbind(pattern, id.target));
         }
         if exchange.table.ids_to(id.target).next().is_none()
             && let Some(sources) = self.sources.get_mut(&id.target)

@@ -9,6 +9,7 @@ use super::hash::{Rendezvous, WEIGHT_MAX, hash_value};
 use super::route::Publication;
 use super::{Arguments, BindError, ExchangeKind, HashOn, HashProperty, HeadersMatch, Target};
 use crate::message::Value;
+use crate::pattern::Pattern;
 use crate::spelling::amqp;
 use crate::tree::Tree;
 
@@ -28,10 +29,10 @@ enum Index {
     Direct(HashMap<Bytes, Counts, RandomState>),
     Fanout(Counts),
     Topic(Box<Tree<Target, u32, ()>>),
-    Headers(Vec<(HeadersMatch, BindingId)>),
+    Headers(BTreeMap<BindingId, HeadersMatch>),
     Hash(HashOn, Rendezvous),
-    /// The vhost's topic tree holds them.
-    Elsewhere,
+    /// The vhost's topic tree holds them; how many keys of a target mean one pattern.
+    Elsewhere(BTreeMap<(Target, Pattern), u32>),
 }
 
 #[derive(Debug)]
@@ -43,11 +44,11 @@ pub(super) struct Table {
 impl Table {
     pub(super) fn new(kind: &ExchangeKind, is_topic_tree: bool) -> Self {
         let index = match kind {
-            _ if is_topic_tree => Index::Elsewhere,
+            _ if is_topic_tree => Index::Elsewhere(BTreeMap::new()),
             ExchangeKind::Direct => Index::Direct(HashMap::default()),
             ExchangeKind::Fanout => Index::Fanout(Counts::new()),
             ExchangeKind::Topic => Index::Topic(Box::default()),
-            ExchangeKind::Headers => Index::Headers(Vec::new()),
+            ExchangeKind::Headers => Index::Headers(BTreeMap::new()),
             ExchangeKind::ConsistentHash(on) => Index::Hash(on.clone(), Rendezvous::default()),
         };
         Self { ids: BTreeMap::new(), index }
@@ -81,21 +82,19 @@ impl Table {
                 let count = tree.get(&pattern, &id.target).copied().unwrap_or_default();
                 tree.insert(&pattern, id.target, count + 1);
             }
-            Index::Headers(all) => all.push((HeadersMatch::from_arguments(&id.arguments)?, id.clone())),
+            Index::Headers(all) => drop(all.insert(id.clone(), HeadersMatch::from_arguments(&id.arguments)?)),
             Index::Hash(_, members) => members.add(id.target, name, weight(&id.key)?),
-            Index::Elsewhere => {
-                amqp::decode_pattern(&id.key)?;
+            Index::Elsewhere(counts) => {
+                *counts.entry((id.target, amqp::decode_pattern(&id.key)?)).or_default() += 1;
             }
         }
         self.ids.insert(id, ());
         Ok(())
     }
 
-    /// Takes a binding out; false when it was not there.
-    pub(super) fn remove(&mut self, id: &BindingId) -> bool {
-        if self.ids.remove(id).is_none() {
-            return false;
-        }
+    /// Takes a binding out that is there. The answer is the topic tree's pattern that no key of the target means any more.
+    pub(super) fn remove(&mut self, id: &BindingId) -> Option<Pattern> {
+        self.ids.remove(id)?;
         match &mut self.index {
             Index::Direct(keys) => {
                 let counts = keys.get_mut(&id.key).expect("a binding is indexed by its key");
@@ -112,13 +111,21 @@ impl Table {
                     count => drop(tree.insert(&pattern, id.target, count - 1)),
                 }
             }
-            Index::Headers(all) => all.retain(|(_, known)| known != id),
+            Index::Headers(all) => drop(all.remove(id)),
             Index::Hash(_, members) => {
                 members.remove(id.target, weight(&id.key).expect("the key was read when it was bound"));
             }
-            Index::Elsewhere => {}
+            Index::Elsewhere(counts) => {
+                let place = (id.target, amqp::decode_pattern(&id.key).expect("the key was read when it was bound"));
+                let count = counts.get_mut(&place).expect("a binding is counted");
+                *count -= 1;
+                if *count == 0 {
+                    counts.remove(&place);
+                    return Some(place.1);
+                }
+            }
         }
-        true
+        None
     }
 
     /// Shows `visit` the targets of the bindings that match; a target perhaps more than once.
@@ -137,11 +144,11 @@ impl Table {
             }
             Index::Headers(all) => {
                 let headers = publication.headers();
-                let matching = all.iter().filter(|(how, id)| how.matches(&id.arguments, headers));
-                matching.for_each(|(_, id)| visit(id.target));
+                let matching = all.iter().filter(|(id, how)| how.matches(&id.arguments, headers));
+                matching.for_each(|(id, _)| visit(id.target));
             }
             Index::Hash(on, members) => members.winner(hashed(on, publication)).into_iter().for_each(visit),
-            Index::Elsewhere => {}
+            Index::Elsewhere(_) => {}
         }
     }
 }
