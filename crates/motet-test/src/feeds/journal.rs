@@ -1,7 +1,7 @@
 //! A journal whose files were written to by somebody else.
 
 use motet_store::sim_disk::SimDisk;
-use motet_store::{Body, Config, Disk, DiskFile, Journal, NoEvents, NoRecovery};
+use motet_store::{Body, Config, Disk, DiskFile, Journal, NoEvents, NoRecovery, Step};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ fn config() -> Config {
 /// A few records of every kind.
 fn fill(disk: &Arc<SimDisk>, folder: &Path) {
     let opened = Journal::open(folder, disk.clone(), config(), Arc::new(NoEvents), &mut NoRecovery);
-    let Ok(mut opened) = opened else { return };
+    let mut opened = opened.expect("an empty disk can be opened");
     let journal = opened.journal.clone();
     for seq in 1..=8 {
         let mut stage = journal.stage();
@@ -54,7 +54,7 @@ fn fill(disk: &Arc<SimDisk>, folder: &Path) {
             _ => {}
         }
         stage.finish();
-        opened.committer.step();
+        assert_eq!(opened.committer.step(), Step::Committed, "the disk is not full");
     }
     drop((opened, journal));
     disk.kill();
