@@ -101,7 +101,7 @@ impl Route {
     }
 }
 
-/// The highest of what the subscriptions grant [MQTT-3.3.5-1], with all their identifiers [MQTT-3.3.4-3..5].
+/// The highest of what the subscriptions grant [MQTT-3.3.5-1], with all their identifiers [MQTT-3.3.4-3].
 fn merge<'a>(options: impl Iterator<Item = &'a SubscribeOptions>) -> Grant {
     options.fold(Grant::default(), |mut grant, o| {
         grant.reliability = grant.reliability.max(o.reliability);

@@ -3,7 +3,7 @@
 //! | first bytes | protocol |
 //! |---|---|
 //! | `16 03`, a ClientHello in a TLS record | TLS [RFC8446-5.1] |
-//! | `10`, a remaining length, `00 04 MQTT` or `00 06 MQIsdp` | MQTT CONNECT [MQTT-3.1] |
+//! | `10`, a remaining length, `00 04 MQTT` or `00 06 MQIsdp` | MQTT CONNECT [3.1] |
 //! | an HTTP method and a space | HTTP/1.1 [RFC9112-3] |
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -60,7 +60,7 @@ fn whole_or_part(bytes: &[u8], words: &[&[u8]], spoken: Spoken) -> Verdict {
     }
 }
 
-/// Behind the packet type: a remaining length of one to four bytes [MQTT-2.1.4], then the protocol's name.
+/// Behind the packet type: a remaining length of one to four bytes [2.1.4], then the protocol's name.
 fn sniff_connect(rest: &[u8]) -> Verdict {
     let continued = rest.iter().take(4).take_while(|byte| **byte & 0x80 != 0).count();
     match rest.get(continued + 1..) {

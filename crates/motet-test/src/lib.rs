@@ -1,1 +1,9 @@
-//! Simulator, wire scripts, bridge matrix, tidy.
+//! What the tests of the house share.
+//!
+//! | room | what |
+//! |---|---|
+//! | [`feeds`] | one function per decoder that takes any bytes; fuzz targets and their replay share them |
+//! | [`wire`] | conversations as scripts, run against the machine and against a server |
+
+pub mod feeds;
+pub mod wire;

@@ -371,8 +371,9 @@ impl<E: Engine> Core<E> {
         if ends {
             self.forget(shard, session);
         } else {
-            drop(shard);
+            // Before the name is free: whoever opens the session next adds its consumer to this queue.
             self.detach_queue(now, session);
+            drop(shard);
         }
         if let Some(will) = will_now {
             self.publish_will(now, session, &will);

@@ -61,8 +61,8 @@ pub(super) struct Inbound {
 pub(super) enum Reply {
     /// PUBACK or PUBREC for each, with one reason.
     Received { ids: Vec<(QoS, PacketIdentifier)>, code: ReasonCode },
-    /// PUBCOMP for each.
-    Pubcomp(Vec<PacketIdentifier>),
+    /// PUBCOMP for each; the reason says whether the identifier was in use.
+    Pubcomp(Vec<(PacketIdentifier, ReasonCode)>),
     /// PUBREL for each; the reason says whether we know the message.
     Pubrel(Vec<(PacketIdentifier, ReasonCode)>),
     /// SUBACK, then the last values.
@@ -269,9 +269,16 @@ impl Connected {
         if self.inbound.released.is_empty() {
             return;
         }
-        let ids = std::mem::take(&mut self.inbound.released);
-        let keys: Vec<_> =
-            ids.iter().filter(|id| self.inbound.received.remove(&id.get())).map(|id| received_key(*id)).collect();
+        let released = std::mem::take(&mut self.inbound.released);
+        let ids: Vec<_> = released
+            .into_iter()
+            .map(|id| match self.inbound.received.remove(&id.get()) {
+                true => (id, ReasonCode::Success),
+                // 4.3.3: no error while recovering, else a sign that both sides disagree; the exchange ends either way.
+                false => (id, ReasonCode::PacketIdentifierNotFound),
+            })
+            .collect();
+        let keys: Vec<_> = ids.iter().filter(|(_, code)| !code.is_error()).map(|(id, _)| received_key(*id)).collect();
         self.inbound.unanswered = self.inbound.unanswered.saturating_sub(keys.len());
         let notes: Vec<_> = keys.iter().map(|key| Note::Delete { key }).collect();
         let position = cx.core.note(&self.handle, &notes);
@@ -334,7 +341,7 @@ impl Connected {
                 }
             }
             Reply::Pubcomp(ids) => {
-                ids.iter().for_each(|id| Pubcomp::new(*id, ReasonCode::Success).encode(version, cx.out.tail()));
+                ids.iter().for_each(|(id, code)| Pubcomp::new(*id, *code).encode(version, cx.out.tail()));
             }
             Reply::Pubrel(ids) => {
                 ids.iter().for_each(|(id, code)| Pubrel::new(*id, *code).encode(version, cx.out.tail()));

@@ -119,7 +119,7 @@ impl<'a> Properties<'a> {
         if self.has(identifier) { self.iter() } else { Self::EMPTY.iter() }
     }
 
-    /// [MQTT-3.1.2.11.10] Authentication Data needs an Authentication Method.
+    /// [3.1.2.11.10] Authentication Data needs an Authentication Method.
     pub(crate) fn check_authentication(&self) -> Result<(), DecodeError> {
         if self.has(PropertyIdentifier::AuthenticationData) && !self.has(PropertyIdentifier::AuthenticationMethod) {
             return Err(DecodeError::AuthenticationDataWithoutMethod);

@@ -1,0 +1,248 @@
+//! The machine as a world: every connection a plain value, the clock in our hand.
+//!
+//! `Core` and machines see what a driver would show them, in its order; a turn ends when nobody has anything to do.
+
+use super::engine::{Durability, MemoryEngine};
+use super::run::World;
+use bytes::BytesMut;
+use motet_core::core::{Core, CoreLimits};
+use motet_core::engine::Completion;
+use motet_core::machine::{Action, Attempt, Authenticator, CloseCause, Context, Machine, Random};
+use motet_core::mailbox::{Mailbox, Overflow};
+use motet_core::principal::{Denied, Principal};
+use motet_core::rope::Rope;
+use motet_core::time::{Instant, Now, WallMillis};
+use motet_mqtt::{Config, Connection};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::task::Waker;
+use std::time::Duration;
+
+/// How input arrives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// As it was sent.
+    Whole,
+    /// One byte at a time: no decoder may depend on where a read ends.
+    Bytes,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Bench {
+    core: Core<MemoryEngine>,
+    config: Arc<Config>,
+    pace: Pace,
+    elapsed: Duration,
+    connections: Vec<Wire>,
+    by_client: BTreeMap<String, usize>,
+}
+
+#[derive(Debug)]
+struct Wire {
+    machine: Connection,
+    mailbox: Arc<Mailbox>,
+    random: Random,
+    input: BytesMut,
+    out: Rope,
+    received: Vec<u8>,
+    closed: bool,
+}
+
+/// One call of a machine.
+type Call = fn(&mut Connection, &mut Context<'_, MemoryEngine>, &mut BytesMut);
+
+/// Enough that the machine pauses now and then in a script with many messages.
+const OUT_HIGH_WATER: usize = 4096;
+const MAILBOX_BYTES: usize = 1 << 20;
+/// 2024-01-01, in milliseconds of the wall clock.
+const WALL_START: u64 = 1_704_067_200_000;
+/// Turns without coming to rest after which something spins.
+const TURNS_MAX: usize = 10_000;
+
+impl Bench {
+    /// A bench with these settings.
+    ///
+    /// # Errors
+    /// A setting that the machine does not have.
+    pub fn new(durability: Durability, pace: Pace, settings: &[(String, u64)]) -> Result<Self, String> {
+        let mut config = Config::default();
+        for (name, value) in settings {
+            let small = u16::try_from(*value).map_err(|_| format!("`{name}` is out of range"));
+            match name.as_str() {
+                "packet_bytes_max" => config.packet_bytes_max = u32::try_from(*value).map_err(|e| e.to_string())?,
+                "receive_maximum" => config.receive_maximum = small?,
+                "in_flight_max" => config.in_flight_max = small?,
+                "topic_alias_maximum" => config.topic_alias_maximum = small?,
+                "keep_alive_max" => config.keep_alive_max_secs = small?,
+                other => return Err(format!("the machine has no setting `{other}`")),
+            }
+        }
+        Ok(Bench {
+            core: Core::new(MemoryEngine::new(durability), CoreLimits::default()),
+            config: Arc::new(config),
+            pace,
+            elapsed: Duration::ZERO,
+            connections: Vec::new(),
+            by_client: BTreeMap::new(),
+        })
+    }
+
+    fn now(&self) -> Now {
+        Now { instant: Instant::START + self.elapsed, wall: WallMillis(WALL_START).after(self.elapsed) }
+    }
+
+    /// Lets everybody do what there is to do.
+    fn rest(&mut self) {
+        let now = self.now();
+        for _ in 0..TURNS_MAX {
+            let mut busy = false;
+            for wire in &mut self.connections {
+                busy |= wire.turn(&self.core, now);
+            }
+            if self.core.next_deadline().is_some_and(|at| at <= now.wall) {
+                self.core.on_time(now);
+                busy = true;
+            }
+            if !busy {
+                match self.core.engine().sync() {
+                    Some(position) => self.core.complete(Completion::Durable(position)),
+                    None => return,
+                }
+            }
+        }
+        panic!("nobody comes to rest");
+    }
+
+    fn next_deadline(&self) -> Option<Duration> {
+        let machines = self
+            .connections
+            .iter()
+            .filter(|wire| !wire.closed)
+            .filter_map(|wire| Machine::<MemoryEngine>::poll_timeout(&wire.machine));
+        let machines = machines.map(|at| at.since(Instant::START));
+        let core = self.core.next_deadline().map(|at| Duration::from_millis(at.0.saturating_sub(WALL_START)));
+        machines.chain(core).min()
+    }
+
+    fn wire(&mut self, client: &str) -> Option<&mut Wire> {
+        self.by_client.get(client).map(|&at| &mut self.connections[at])
+    }
+}
+
+impl World for Bench {
+    fn open(&mut self, client: &str) {
+        self.by_client.insert(client.to_owned(), self.connections.len());
+        self.connections.push(Wire {
+            machine: Connection::new(self.config.clone()),
+            mailbox: Mailbox::new(MAILBOX_BYTES, Overflow::DropNewest),
+            random: Random::seeded(self.connections.len() as u64),
+            input: BytesMut::new(),
+            out: Rope::new(),
+            received: Vec::new(),
+            closed: false,
+        });
+        self.rest();
+    }
+
+    fn send(&mut self, client: &str, bytes: &[u8]) {
+        let step = if self.pace == Pace::Bytes { 1 } else { bytes.len().max(1) };
+        for piece in bytes.chunks(step) {
+            if let Some(wire) = self.wire(client) {
+                wire.input.extend_from_slice(piece);
+            }
+            // Input that arrives while the machine wants none waits in the driver.
+            self.rest();
+        }
+    }
+
+    fn hang_up(&mut self, client: &str) {
+        let now = self.now();
+        if let Some(at) = self.by_client.remove(client) {
+            let wire = &mut self.connections[at];
+            if !wire.closed {
+                wire.closed = true;
+                wire.call(&self.core, now, |machine, cx, _| machine.handle_closed(cx, CloseCause::PeerClosed));
+            }
+        }
+        self.rest();
+    }
+
+    fn receive(&mut self, client: &str, _: bool, into: &mut Vec<u8>) -> bool {
+        let Some(wire) = self.wire(client) else { return false };
+        into.append(&mut wire.received);
+        !wire.closed
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let end = self.elapsed + time;
+        loop {
+            self.rest();
+            match self.next_deadline().filter(|at| *at > self.elapsed && *at <= end) {
+                Some(at) => self.elapsed = at,
+                None => break,
+            }
+        }
+        self.elapsed = end;
+        self.rest();
+    }
+}
+
+impl Wire {
+    /// One turn of a driver; true when anything happened.
+    fn turn(&mut self, core: &Core<MemoryEngine>, now: Now) -> bool {
+        if self.closed {
+            return false;
+        }
+        let mut busy = false;
+        if self.mailbox.poll_ready(Waker::noop()).is_ready() || Machine::<MemoryEngine>::wants_output(&self.machine) {
+            self.call(core, now, |machine, cx, _| machine.handle_ready(cx));
+            busy = true;
+        }
+        if Machine::<MemoryEngine>::poll_timeout(&self.machine).is_some_and(|at| at <= now.instant) {
+            self.call(core, now, |machine, cx, _| machine.handle_timeout(cx));
+            busy = true;
+        }
+        let waiting = self.input.len();
+        if !self.closed && waiting > 0 && Machine::<MemoryEngine>::wants_input(&self.machine) {
+            self.call(core, now, |machine, cx, input| machine.handle_input(cx, input));
+            busy |= self.input.len() != waiting;
+        }
+        busy
+    }
+
+    fn call(&mut self, core: &Core<MemoryEngine>, now: Now, call: Call) {
+        let mut cx = Context {
+            now,
+            core,
+            auth: &Guests,
+            mailbox: &self.mailbox,
+            peer: None,
+            loopback: true,
+            out: &mut self.out,
+            out_high_water: OUT_HIGH_WATER,
+            random: &mut self.random,
+            action: None,
+        };
+        call(&mut self.machine, &mut cx, &mut self.input);
+        let action = cx.action;
+        self.received.extend_from_slice(&self.out.take_bytes());
+        if action == Some(Action::Close) && !self.closed {
+            self.closed = true;
+            self.call(core, now, |machine, cx, _| machine.handle_closed(cx, CloseCause::Ours));
+        }
+    }
+}
+
+/// The accounts of a server at its first start: anybody without a name, and `guest`.
+struct Guests;
+
+impl Authenticator for Guests {
+    fn check(&self, attempt: Attempt<'_>, _: u64, _: &Arc<Mailbox>) -> Option<Result<Principal, Denied>> {
+        Some(match (attempt.user, attempt.password) {
+            (None, None) => Ok(Principal::anonymous()),
+            (Some("guest"), Some(b"guest")) => Ok(Principal::named("guest")),
+            _ => Err(Denied::BadCredentials),
+        })
+    }
+}
