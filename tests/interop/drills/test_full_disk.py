@@ -49,7 +49,9 @@ def fill(publisher, topic):
 
 def test_full_disk_recovers_without_restart(kind, small_disk, tmp_path, peer, name):
     (small_disk / "ballast").write_bytes(bytes(BALLAST_MIB << 20))
-    server = kind(tmp_path / "server", data_dir=small_disk / "data").start()
+    # Small files, so that the disk is filled by messages and not by what is reserved for them.
+    settings = 'store.segment_bytes = "4MiB"' if kind.name == "motet" else None
+    server = kind(tmp_path / "server", settings=settings, data_dir=small_disk / "data").start()
     try:
         keeper = peer(server)
         keeper.connect(name + "keeper", clean=False, props={"session_expiry_interval": 3600})
