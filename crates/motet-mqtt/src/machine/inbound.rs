@@ -157,7 +157,9 @@ impl Connected {
             if publish.qos == QoS::ExactlyOnce && !self.inbound.received.insert(identifier.get()) {
                 // The same message again: only the answer is repeated, behind whatever still waits [MQTT-4.3.3-10].
                 self.flush_run(cx);
-                let position = self.inbound.replies.back().map(|(position, _)| *position);
+                // Noted again: when this is durable, so is what an earlier connection of the session has noted.
+                let key = received_key(identifier);
+                let position = cx.core.note(&self.handle, &[Note::Put { key: &key, value: &[] }]);
                 let ids = vec![(QoS::ExactlyOnce, identifier)];
                 self.reply(cx, position, Reply::Received { ids, code: ReasonCode::Success });
                 return Flow::Continue;
@@ -268,9 +270,10 @@ impl Connected {
             return;
         }
         let ids = std::mem::take(&mut self.inbound.released);
-        let keys: Vec<_> =
-            ids.iter().filter(|id| self.inbound.received.remove(&id.get())).map(|id| received_key(*id)).collect();
-        self.inbound.unanswered = self.inbound.unanswered.saturating_sub(keys.len());
+        let released = ids.iter().filter(|id| self.inbound.received.remove(&id.get())).count();
+        self.inbound.unanswered = self.inbound.unanswered.saturating_sub(released);
+        // Also one that is unknown waits: an earlier connection may have released it a moment ago.
+        let keys: Vec<_> = ids.iter().map(|id| received_key(*id)).collect();
         let notes: Vec<_> = keys.iter().map(|key| Note::Delete { key }).collect();
         let position = cx.core.note(&self.handle, &notes);
         self.reply(cx, position, Reply::Pubcomp(ids));
