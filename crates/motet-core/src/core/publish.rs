@@ -136,7 +136,8 @@ impl<E: Engine> Core<E> {
             };
             refused |= self.enqueue_batch(now, target, grant, &batch, stage.as_mut(), &mut shared, &mut wakes);
         }
-        if let (Some((handle, notes)), Some(stage)) = (notes, &mut stage) {
+        // A refused message will come again, or be given up by its sender: it leaves no note.
+        if let (Some((handle, notes)), Some(stage), false) = (notes, &mut stage, refused) {
             self.stage_notes(handle, notes, stage);
         }
         let position = stage.map(Stage::finish);
