@@ -36,6 +36,10 @@ impl<E: Engine> Core<E> {
         max_bytes: usize,
         out: &mut Vec<Delivery>,
     ) -> bool {
+        // After a takeover these are another connection's.
+        if !self.is_current(handle) {
+            return false;
+        }
         self.take_from(now, handle.session().queue(), SESSION_CONSUMER, max_messages, max_bytes, out)
     }
 
