@@ -204,6 +204,10 @@ impl Connected {
     /// Publishes what has been collected.
     pub(super) fn flush_run<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         let Some(mut run) = self.inbound.run.take() else { return };
+        // After a takeover the new connection gets all of this again; here it would be published without its notes.
+        if !cx.core.is_current(&self.handle) {
+            return;
+        }
         let ids = std::mem::take(&mut run.ids);
         if let Some(code) = run.refusal {
             // [MQTT-3.3.5-2 of 3.1.1] a 3.x client cannot be told and gets a plain acknowledgement.
