@@ -96,9 +96,10 @@ impl<E: Engine> Core<E> {
         batch: Arc<Batch>,
         session: Option<(&SessionHandle, &[Note<'_>])>,
     ) -> Receipt {
-        self.publish_along(now, publisher.session, &known.route, batch, session)
+        self.publish_along(now, publisher.session, &known.route, batch, session, false)
     }
 
+    /// With `must` the store takes it even when it refuses others: there is nobody who could send it again.
     pub(crate) fn publish_along(
         &self,
         now: Now,
@@ -106,6 +107,7 @@ impl<E: Engine> Core<E> {
         route: &Route,
         batch: Arc<Batch>,
         session: Option<(&SessionHandle, &[Note<'_>])>,
+        must: bool,
     ) -> Receipt {
         let count = batch.messages().len() as u64;
         let retain = batch.messages().iter().any(|m| m.retain);
@@ -113,6 +115,7 @@ impl<E: Engine> Core<E> {
         let persistent =
             route.durable_queues > 0 && batch.messages().iter().any(|m| m.reliability > Reliability::AtMostOnce);
         let mut stage = match persistent || retain || notes.is_some() {
+            true if must => Some(self.engine.stage_release()),
             true => match self.engine.stage() {
                 Ok(stage) => Some(stage),
                 Err(Refused) => {
