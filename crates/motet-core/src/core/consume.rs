@@ -23,6 +23,9 @@ pub struct Delivery {
     pub queued: Queued,
     /// It may have been seen before.
     pub redelivered: bool,
+    /// When this is durable, so is the entry. What is delivered exactly once is shown only then: an entry that a power
+    /// cut takes back would leave its sequence, and what the peer knows under it, to another message.
+    pub position: Option<Position>,
 }
 
 impl<E: Engine> Core<E> {
@@ -60,12 +63,13 @@ impl<E: Engine> Core<E> {
         let taking = q.take(now.wall.0, consumer, max_messages, max_bytes, &mut taken, fx);
         let wakes = self.carry_out(queue, &mut inner, stage.as_mut());
         drop(inner);
+        let position = stage.map(Stage::finish);
         announce(queue, wakes);
         let mut delivered = 0;
         for entry in taken {
             if let Body::Resident(queued) = entry.body {
                 delivered += 1;
-                out.push(Delivery { seq: entry.seq, queued, redelivered: entry.redelivered });
+                out.push(Delivery { seq: entry.seq, queued, redelivered: entry.redelivered, position });
             }
         }
         self.counters.delivered.fetch_add(delivered, Ordering::Relaxed);

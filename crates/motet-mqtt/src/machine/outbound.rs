@@ -13,8 +13,9 @@ use crate::mapping;
 use crate::packet::{Frame, PacketIdentifier, Puback, Pubcomp, Pubrec, QoS};
 use crate::session::{identifier_of, pubrec_key};
 use motet_core::core::{Delivery, Note};
-use motet_core::engine::Engine;
+use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
+use motet_core::message::Reliability;
 use motet_core::queues::Queued;
 use std::collections::{HashMap, HashSet, VecDeque};
 
@@ -36,6 +37,8 @@ pub(super) struct Outbound {
     pub(super) queue_ready: bool,
     /// Taken from the queue and not written yet.
     taken: VecDeque<Delivery>,
+    /// The next of these may be shown only when this is durable (rule d of DESIGN §7).
+    blocked: Option<Position>,
     /// Last values that need no acknowledgement, not written yet.
     values: VecDeque<Queued>,
     /// Walks over last values still to be made.
@@ -68,6 +71,7 @@ impl Outbound {
             pubrec_before,
             queue_ready: false,
             taken: VecDeque::new(),
+            blocked: None,
             values: VecDeque::new(),
             replays: VecDeque::new(),
             settled: Vec::new(),
@@ -77,7 +81,9 @@ impl Outbound {
     }
 
     fn is_idle(&self) -> bool {
-        !self.queue_ready && self.taken.is_empty() && self.values.is_empty() && self.replays.is_empty()
+        // What waits for the disk is woken by it; last values wait behind the queue.
+        let waits = self.blocked.is_some();
+        self.values.is_empty() && (waits || !self.queue_ready && self.taken.is_empty() && self.replays.is_empty())
     }
 }
 
@@ -111,8 +117,17 @@ impl Connected {
     }
 
     fn deliver_queue<E: Engine>(&mut self, cx: &mut Context<'_, E>, encoder: &mut Encoder) {
+        if self.outbound.blocked.is_some_and(|position| position > cx.core.durable()) {
+            return;
+        }
+        self.outbound.blocked = None;
         loop {
             while let Some(delivery) = self.outbound.taken.pop_front() {
+                if let Some(position) = shown_from(&delivery).filter(|position| *position > cx.core.durable()) {
+                    self.outbound.taken.push_front(delivery);
+                    self.outbound.blocked = Some(position);
+                    return cx.core.wake_when_durable(position, cx.mailbox);
+                }
                 if cx.out_is_full() || self.collides(&delivery) {
                     self.outbound.taken.push_front(delivery);
                     return;
@@ -249,4 +264,9 @@ impl Connected {
             }
         }
     }
+}
+
+/// What must be durable before the client may see this delivery.
+fn shown_from(delivery: &Delivery) -> Option<Position> {
+    delivery.position.filter(|_| delivery.queued.reliability() == Reliability::ExactlyOnce)
 }
