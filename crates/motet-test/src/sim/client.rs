@@ -170,6 +170,11 @@ impl Client {
         self.will.take()
     }
 
+    /// This will was its own, on this or an earlier link.
+    pub(super) fn left(&self, will: &str) -> bool {
+        will.starts_with(&format!("<will-{}-", self.index))
+    }
+
     /// Publishes something.
     pub(super) fn publish(&mut self, dice: &mut Dice, ledger: &mut Ledger) -> Vec<u8> {
         let mut out = Vec::new();
@@ -274,7 +279,8 @@ impl Client {
         let (mut at, mut out) = (0, Vec::new());
         while let Some(frame) = frame(&received[at..], u32::MAX).map_err(|e| format!("not MQTT: {e}"))? {
             at += frame.bytes.len();
-            let packet = Packet::decode(frame, self.version).map_err(|e| format!("not MQTT: {e}"))?;
+            let packet = Packet::decode(frame, self.version)
+                .map_err(|e| format!("{} hears no MQTT: {e} in {:?}", self.name, frame.bytes))?;
             tell(format!("{} hears {}", self.name, brief(&packet)));
             self.packet(packet, ledger, &mut out)?;
         }

@@ -50,6 +50,8 @@ pub(super) struct Ledger {
     got: HashSet<(String, usize)>,
     damaged: HashSet<String>,
     clock: u64,
+    /// The store has refused records: MQTT 5 messages are refused one by one, and come again behind later ones.
+    pub(super) refusing: bool,
     pub(super) published: u64,
     pub(super) confirmations: u64,
     pub(super) delivered: u64,
@@ -64,6 +66,11 @@ fn matches(filter: &str, topic: &str) -> bool {
 }
 
 impl Ledger {
+    /// Empty; `refusing` when the store will refuse records now and then.
+    pub(super) fn new(refusing: bool) -> Self {
+        Ledger { refusing, ..Ledger::default() }
+    }
+
     fn tick(&mut self) -> u64 {
         self.clock += 1;
         self.clock
@@ -155,6 +162,13 @@ impl Ledger {
         }
     }
 
+    /// After a power cut nobody knows whether a goodbye was on disk.
+    pub(super) fn doubts_wills(&mut self) {
+        for sent in self.messages.values_mut().filter(|sent| sent.will == Will::Withdrawn) {
+            sent.will = Will::Possible;
+        }
+    }
+
     /// A body was damaged on purpose: whatever is inside is owed to nobody.
     pub(super) fn damaged(&mut self, body: &[u8]) {
         let text = String::from_utf8_lossy(body);
@@ -198,7 +212,7 @@ impl Ledger {
         if qos == 2 && *count > 1 {
             return Err(format!("{payload} arrives at {subscriber} for the {count}th time, with QoS 2"));
         }
-        if qos > 0 && *count == 1 && sent.will == Will::No {
+        if qos > 0 && *count == 1 && sent.will == Will::No && !self.refusing {
             let last = self.order.entry((subscriber, session, sent.publisher, topic.to_owned())).or_insert(0);
             if *last > sent.number {
                 return Err(format!("{payload} arrives at {subscriber} behind a later one"));

@@ -55,7 +55,12 @@ impl Link {
 
     /// Both ends are done with it.
     pub(super) fn is_over(&self) -> bool {
-        !self.server_open && (!self.client_open || self.to_client.is_empty())
+        !self.server_open && !self.client_open
+    }
+
+    /// Nothing that the client said is left unread.
+    pub(super) fn is_drained(&self) -> bool {
+        self.to_server.is_empty() && self.input.is_empty()
     }
 
     /// The server reads up to `count` bytes, if it wants any.
@@ -79,9 +84,10 @@ impl Link {
         if !self.server_open {
             return false;
         }
-        let ready = self.mailbox.poll_ready(Waker::noop()).is_ready() || self.machine.wants_output();
         let before = self.out.len();
-        if ready && self.out.len() < self.out_high_water {
+        // Asking the mailbox takes its nudge away, so it is asked only by who will act on it.
+        let has_room = before < self.out_high_water;
+        if has_room && (self.mailbox.poll_ready(Waker::noop()).is_ready() || self.machine.wants_output()) {
             self.call(core, now, |machine, cx, _| machine.handle_ready(cx));
         }
         if self.server_open && self.machine.poll_timeout().is_some_and(|at| at <= now.instant) {
@@ -127,6 +133,7 @@ impl Link {
     /// The server's process is gone.
     pub(super) fn die(&mut self, dice: &mut Dice) {
         self.server_open = false;
+        self.out = Rope::new();
         let kept = dice.below(self.to_client.len() + 1);
         self.to_client.truncate(kept);
     }

@@ -66,7 +66,7 @@ impl World {
             links: Vec::new(),
             mourned: Vec::new(),
             parting: Vec::new(),
-            ledger: Ledger::default(),
+            ledger: Ledger::new(plan.pending_bytes_max < 1 << 20),
             trace: Vec::new(),
             crashes: 0,
             connections: 0,
@@ -105,6 +105,7 @@ impl World {
                 let stalled = self.dice.one_in(2);
                 self.trace.push(format!("disk stalled: {stalled}"));
                 self.engine.set_stalled(stalled);
+                self.ledger.refusing |= stalled;
             }
             0..=9 => {
                 let millis = self.dice.below(200) as u64;
@@ -153,6 +154,7 @@ impl World {
         // Whether these were published, nobody can tell now.
         self.mourned.clear();
         self.parting.clear();
+        self.ledger.doubts_wills();
         self.core.on_time(self.now);
     }
 
@@ -262,7 +264,10 @@ impl World {
         if self.links[which].server_open {
             return;
         }
-        let ledger = &mut self.ledger;
+        // A takeover, or a link that broke in front of it, keeps the server from hearing a goodbye.
+        let heard = self.links[which].is_drained();
+        let back = |will: &str, clients: &[Client]| clients.iter().any(|c| c.link.is_some() && c.left(will));
+        let (ledger, clients) = (&mut self.ledger, &self.clients);
         self.mourned.retain(|(link, will)| {
             if *link == which {
                 ledger.confirmed(will);
@@ -270,7 +275,7 @@ impl World {
             *link != which
         });
         self.parting.retain(|(link, will)| {
-            if *link == which {
+            if *link == which && heard && !back(will, clients) {
                 ledger.withdraws(will);
             }
             *link != which
@@ -307,7 +312,7 @@ impl World {
             quiet = if moved { 0 } else { quiet + 1 };
             if quiet > 3 {
                 return match self.clients.iter().find(|c| !c.is_quiet()) {
-                    Some(client) => Err(format!("{} waits for ever: {client:?}", client.name)),
+                    Some(client) => Err(format!("{} waits for ever", client.name)),
                     None => Ok(()),
                 };
             }
