@@ -114,8 +114,10 @@ impl Client {
         self.owing.clear();
         // SUBSCRIBE is not sent again by a resumed session; what was asked is unknown and asked anew some time.
         self.asking.clear();
+        // A clean session of 3.1.1 has ended with its connection.
+        let ended = self.clean_start && self.version != Version::V5;
         self.clean_start = clean || !self.persistent;
-        if self.clean_start {
+        if self.clean_start || ended {
             self.forget(ledger);
         }
         let mut properties = PropertiesBuf::new();
