@@ -89,3 +89,35 @@ fn an_alias_stands_for_its_topic_and_a_wrong_one_ends_the_connection() {
         }
     }
 }
+
+#[test]
+fn an_answer_that_waits_through_a_stall_comes_after_it() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V311, "ann", false));
+    bench.subscribe(&mut ann, "a", QoS::AtLeastOnce);
+    let mut bob = bench.join(hello(V311, "bob", true));
+    bench.engine.set_plan(SLOW);
+    assert!(bench.say(&mut bob, &message(QoS::AtLeastOnce, 1, "a", "x")).is_empty());
+    bench.engine.set_stalled(true);
+    assert!(bench.hear(&mut bob).is_empty());
+    bench.engine.set_stalled(false);
+    assert!(bench.hear(&mut bob).is_empty());
+    bench.engine.set_plan(Plan::default());
+    bench.step();
+    assert_eq!(bench.hear(&mut bob), ["PUBACK 1"]);
+}
+
+#[test]
+fn a_repeated_publish_or_pubrel_is_answered_only_when_the_first_is_durable() {
+    let mut bench = Bench::new();
+    let mut bob = bench.join(hello(V311, "bob", false));
+    bench.engine.set_plan(SLOW);
+    bench.say(&mut bob, &message(QoS::ExactlyOnce, 1, "a", "x"));
+    let mut bob = bench.join(hello(V311, "bob", false));
+    assert!(bench.say(&mut bob, &message(QoS::ExactlyOnce, 1, "a", "x")).is_empty());
+    bench.pubrel(&mut bob, 1);
+    let mut bob = bench.join(hello(V311, "bob", false));
+    assert!(bench.pubrel(&mut bob, 1).is_empty());
+    bench.engine.set_plan(Plan::default());
+    assert_eq!(bench.hear(&mut bob), ["PUBCOMP 1"]);
+}
