@@ -190,7 +190,10 @@ impl Ledger {
         retained: bool,
     ) -> Broken {
         self.delivered += 1;
+        let version = self.version(subscriber);
         let Some(sent) = self.messages.get(payload) else { return Err(format!("nobody published {payload}")) };
+        // One that came before the subscription and is sent again may follow a later one that came after it.
+        let in_audience = sent.audience.contains(&(subscriber, version));
         if sent.topic != topic {
             return Err(format!("{payload} was published to {}, and arrives as {topic}", sent.topic));
         }
@@ -212,7 +215,7 @@ impl Ledger {
         if qos == 2 && *count > 1 {
             return Err(format!("{payload} arrives at {subscriber} for the {count}th time, with QoS 2"));
         }
-        if qos > 0 && *count == 1 && sent.will == Will::No && !self.refusing {
+        if qos > 0 && *count == 1 && sent.will == Will::No && in_audience && !self.refusing {
             let last = self.order.entry((subscriber, session, sent.publisher, topic.to_owned())).or_insert(0);
             if *last > sent.number {
                 return Err(format!("{payload} arrives at {subscriber} behind a later one"));
