@@ -50,6 +50,8 @@ pub(super) struct Client {
     /// Counts the sessions it has had.
     session: u64,
     clean_start: bool,
+    /// CONNACK has come on the last link.
+    was_in: bool,
     outgoing: Vec<Outgoing>,
     incoming: BTreeSet<u16>,
     owing: Vec<Owing>,
@@ -80,6 +82,7 @@ impl Client {
             received: Vec::new(),
             session: 0,
             clean_start: false,
+            was_in: true,
             outgoing: Vec::new(),
             incoming: BTreeSet::new(),
             owing: Vec::new(),
@@ -116,7 +119,9 @@ impl Client {
         self.asking.clear();
         // A clean session of 3.1.1 has ended with its connection.
         let ended = self.clean_start && self.version != Version::V5;
-        self.clean_start = clean || !self.persistent;
+        // Who has forgotten everything and was not answered asks to start clean again.
+        self.clean_start = clean || !self.persistent || self.clean_start && !self.was_in;
+        self.was_in = false;
         if self.clean_start || ended {
             self.forget(ledger);
         }
@@ -330,6 +335,7 @@ impl Client {
             return Err(format!("{} was refused: {code:?}", self.name));
         }
         self.is_in = true;
+        self.was_in = true;
         if present && self.clean_start {
             return Err(format!("{} wanted to start clean, and has a session", self.name));
         }
