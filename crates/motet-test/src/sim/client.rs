@@ -317,6 +317,9 @@ impl Client {
             Packet::Suback(p) => {
                 if let Some((filter, Some(level))) = self.asking.remove(&p.packet_identifier.get())
                     && !p.reason_codes[0].is_error()
+                    // Nothing is owed to a session that ends when its connection breaks.
+                    && self.persistent
+                    && !(self.clean_start && self.version != Version::V5)
                 {
                     ledger.subscribed(self.index, filter, level);
                 }
