@@ -203,6 +203,8 @@ impl World {
         self.connections += 1;
         let clean = !calm && self.dice.one_in(12);
         let client = &mut self.clients[which];
+        // The takeover may come before the goodbye is heard.
+        self.parting.retain(|(_, will)| !client.left(will));
         let bytes = client.connect(link, clean, calm, &mut self.dice, &mut self.ledger);
         self.says(which, link, &bytes);
     }
@@ -266,8 +268,7 @@ impl World {
         }
         // A takeover, or a link that broke in front of it, keeps the server from hearing a goodbye.
         let heard = self.links[which].is_drained();
-        let back = |will: &str, clients: &[Client]| clients.iter().any(|c| c.link.is_some() && c.left(will));
-        let (ledger, clients) = (&mut self.ledger, &self.clients);
+        let ledger = &mut self.ledger;
         self.mourned.retain(|(link, will)| {
             if *link == which {
                 ledger.confirmed(will);
@@ -275,7 +276,7 @@ impl World {
             *link != which
         });
         self.parting.retain(|(link, will)| {
-            if *link == which && heard && !back(will, clients) {
+            if *link == which && heard {
                 ledger.withdraws(will);
             }
             *link != which
