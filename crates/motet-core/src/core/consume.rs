@@ -45,6 +45,10 @@ impl<E: Engine> Core<E> {
         max_bytes: usize,
         out: &mut Vec<Delivery>,
     ) -> Took {
+        // After a takeover these are another connection's.
+        if !self.is_current(handle) {
+            return Took { more: false, staged: None };
+        }
         self.take_from(now, handle.session().queue(), SESSION_CONSUMER, max_messages, max_bytes, out)
     }
 

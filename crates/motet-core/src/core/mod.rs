@@ -253,7 +253,8 @@ impl<E: Engine> Core<E> {
             Completion::Durable(position) => self.on_durable(position),
             // Whoever was refused tries again when something is settled or the next watermark comes.
             Completion::Stalled => {}
-            Completion::Recovered => self.on_durable(Position(u64::MAX)),
+            // Nobody's position has become durable by this alone: whoever is woken too early does not ask again.
+            Completion::Recovered => self.on_durable(self.engine.durable()),
             Completion::Read { queue, entries } => self.loaded(queue, entries),
             Completion::Moved { object, what, old, new } => self.moved(object, &what, old, new),
         }

@@ -96,9 +96,10 @@ impl<E: Engine> Core<E> {
         batch: Arc<Batch>,
         session: Option<(&SessionHandle, &[Note<'_>])>,
     ) -> Receipt {
-        self.publish_along(now, publisher.session, &known.route, batch, session)
+        self.publish_along(now, publisher.session, &known.route, batch, session, false)
     }
 
+    /// With `must` the store takes it even when it refuses others: there is nobody who could send it again.
     pub(crate) fn publish_along(
         &self,
         now: Now,
@@ -106,6 +107,7 @@ impl<E: Engine> Core<E> {
         route: &Route,
         batch: Arc<Batch>,
         session: Option<(&SessionHandle, &[Note<'_>])>,
+        must: bool,
     ) -> Receipt {
         let count = batch.messages().len() as u64;
         let retain = batch.messages().iter().any(|m| m.retain);
@@ -113,6 +115,7 @@ impl<E: Engine> Core<E> {
         let notes = session.filter(|(s, notes)| s.session().is_durable() && !notes.is_empty());
         let persistent = route.durable_queues > 0 && transient < batch.messages().len();
         let mut stage = match persistent || retain || notes.is_some() {
+            true if must => Some(self.engine.stage_release()),
             true => match self.engine.stage() {
                 Ok(stage) => Some(stage),
                 Err(Refused) => {
@@ -139,7 +142,8 @@ impl<E: Engine> Core<E> {
             }
             refused |= self.enqueue_batch(now, target, grant, &batch, stage.as_mut(), &mut shared, &mut wakes);
         }
-        if let (Some((handle, notes)), Some(stage)) = (notes, &mut stage) {
+        // A refused message will come again, or be given up by its sender: it leaves no note.
+        if let (Some((handle, notes)), Some(stage), false) = (notes, &mut stage, refused) {
             self.stage_notes(handle, notes, stage);
         }
         let position = stage.map(Stage::finish);

@@ -462,7 +462,7 @@ impl<E: Engine> Core<E> {
             }
             None => will.batch.clone(),
         };
-        self.publish_along(now, session.id().0, &route, batch, None);
+        self.publish_along(now, session.id().0, &route, batch, None, true);
         self.counters.wills.fetch_add(1, Ordering::Relaxed);
     }
 

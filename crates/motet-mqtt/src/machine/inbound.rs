@@ -204,6 +204,10 @@ impl Connected {
     /// Publishes what has been collected.
     pub(super) fn flush_run<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         let Some(mut run) = self.inbound.run.take() else { return };
+        // After a takeover the new connection gets all of this again; here it would be published without its notes.
+        if !cx.core.is_current(&self.handle) {
+            return;
+        }
         let ids = std::mem::take(&mut run.ids);
         if let Some(code) = run.refusal {
             // [MQTT-3.3.5-2 of 3.1.1] a 3.x client cannot be told and gets a plain acknowledgement.
@@ -278,8 +282,10 @@ impl Connected {
                 false => (id, ReasonCode::PacketIdentifierNotFound),
             })
             .collect();
-        let keys: Vec<_> = ids.iter().filter(|(_, code)| !code.is_error()).map(|(id, _)| received_key(*id)).collect();
-        self.inbound.unanswered = self.inbound.unanswered.saturating_sub(keys.len());
+        let known = ids.iter().filter(|(_, code)| !code.is_error()).count();
+        self.inbound.unanswered = self.inbound.unanswered.saturating_sub(known);
+        // Also one that is unknown waits: an earlier connection may have released it a moment ago.
+        let keys: Vec<_> = ids.iter().map(|(id, _)| received_key(*id)).collect();
         let notes: Vec<_> = keys.iter().map(|key| Note::Delete { key }).collect();
         let position = cx.core.note(&self.handle, &notes);
         self.reply(cx, position, Reply::Pubcomp(ids));

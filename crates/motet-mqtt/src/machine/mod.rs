@@ -218,6 +218,10 @@ impl<E: Engine> Machine<E> for Connection {
             connected.settle(cx);
             connected.release_replies(cx);
             connected.wake_for_replies(cx);
+            // A 3.x client that cannot be told keeps its message, and sends it again after it has come back.
+            if connected.inbound.refused {
+                self.close(cx, close::Farewell::Silent);
+            }
         }
     }
 

@@ -1,8 +1,6 @@
 //! Conversations with one machine or several over one core and a fake engine. A packet is told as one short line.
 
 mod bench;
-mod connecting;
 mod delivering;
 mod ending;
 mod publishing;
-mod subscribing;

@@ -1,1 +1,30 @@
+use super::bench::*;
+use crate::packet::{QoS, Version::*};
+use motet_core::fake::Plan;
 
+#[test]
+fn qos_2_is_shown_only_when_it_is_durable() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V311, "ann", false));
+    bench.subscribe(&mut ann, "a", QoS::ExactlyOnce);
+    let mut bob = bench.join(hello(V311, "bob", false));
+    bench.engine.set_plan(Plan { groups_max: Some(0), ..Plan::default() });
+    bench.say(&mut bob, &message(QoS::ExactlyOnce, 1, "a", "x"));
+    assert!(bench.hear(&mut ann).is_empty());
+    bench.engine.set_plan(Plan::default());
+    assert_eq!(bench.hear(&mut ann), ["PUBLISH q2 #1 a=x"]);
+}
+
+#[test]
+fn after_a_power_cut_what_was_not_acknowledged_comes_again_with_dup() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V311, "ann", false));
+    bench.subscribe(&mut ann, "a", QoS::AtLeastOnce);
+    let mut bob = bench.join(hello(V311, "bob", true));
+    bench.say(&mut bob, &message(QoS::AtLeastOnce, 1, "a", "x"));
+    assert_eq!(bench.hear(&mut ann), ["PUBLISH q1 #1 a=x"]);
+    bench.crash(0);
+    let mut ann = bench.peer(V311);
+    let said = bench.say(&mut ann, &hello(V311, "ann", false));
+    assert_eq!(said, ["CONNACK present Success", "PUBLISH q1 #1 dup a=x"]);
+}

@@ -1,1 +1,67 @@
+use super::bench::*;
+use crate::packet::{Properties, QoS, Version::*};
+use std::time::Duration;
 
+#[test]
+fn a_takeover_closes_the_old_connection_and_keeps_the_session() {
+    let mut bench = Bench::new();
+    let mut old = bench.join(hello(V5, "ann", true));
+    let mut new = bench.peer(V5);
+    assert_eq!(bench.say(&mut new, &hello(V5, "ann", true)), ["CONNACK Success"]);
+    assert_eq!(bench.hear(&mut old), ["DISCONNECT SessionTakenOver", "closed"]);
+    let mut first = bench.join(hello(V311, "bob", false));
+    let mut second = bench.peer(V311);
+    assert_eq!(bench.say(&mut second, &hello(V311, "bob", false)), ["CONNACK present Success"]);
+    assert_eq!(bench.hear(&mut first), ["closed"]);
+}
+
+#[test]
+fn what_a_connection_says_after_it_was_taken_over_is_not_published() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V311, "ann", false));
+    bench.subscribe(&mut ann, "a", QoS::ExactlyOnce);
+    let mut old = bench.join(hello(V311, "bob", false));
+    let mut new = bench.join(hello(V311, "bob", false));
+    bench.say(&mut old, &message(QoS::ExactlyOnce, 1, "a", "once"));
+    assert_eq!(bench.say(&mut new, &message(QoS::ExactlyOnce, 1, "a", "once")), ["PUBREC 1"]);
+    assert_eq!(bench.hear(&mut ann), ["PUBLISH q2 #1 a=once"]);
+}
+
+#[test]
+fn a_3_1_1_client_whose_message_is_refused_is_sent_away_without_an_answer() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V311, "ann", false));
+    bench.subscribe(&mut ann, "a", QoS::AtLeastOnce);
+    let mut bob = bench.join(hello(V311, "bob", false));
+    bench.engine.set_stalled(true);
+    assert_eq!(bench.say(&mut bob, &message(QoS::AtLeastOnce, 1, "a", "x")), ["closed"]);
+}
+
+#[test]
+fn a_will_is_published_when_the_keep_alive_expires_even_while_the_store_refuses() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V311, "ann", true));
+    bench.subscribe(&mut ann, "will", QoS::AtLeastOnce);
+    let mut connect = hello(V311, "bob", true);
+    connect.keep_alive_secs = 10;
+    connect.will = Some(will("will", "gone", Properties::EMPTY));
+    let mut bob = bench.join(connect);
+    bench.engine.set_stalled(true);
+    bench.pass(Duration::from_secs(15));
+    assert!(bob.deadline().is_some_and(|at| at <= bench.now.instant));
+    assert_eq!(bench.timeout(&mut bob), ["closed"]);
+    assert_eq!(bench.hear(&mut ann), ["PUBLISH q1 #1 will=gone"]);
+}
+
+#[test]
+fn a_goodbye_takes_the_will_back() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V311, "ann", true));
+    bench.subscribe(&mut ann, "will", QoS::AtLeastOnce);
+    let mut connect = hello(V311, "bob", true);
+    connect.will = Some(will("will", "gone", Properties::EMPTY));
+    let mut bob = bench.join(connect);
+    assert!(bob.wants_input());
+    assert_eq!(bench.goodbye(&mut bob), ["closed"]);
+    assert!(bench.hear(&mut ann).is_empty());
+}
