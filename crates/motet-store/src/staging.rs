@@ -128,9 +128,12 @@ impl<'a, D: Disk> Stage<'a, D> {
         self.write(Kind::Drop, object, 0, &[], &[]);
     }
 
-    /// Gives the staged records to the committer; they are durable when [`Journal::durable`] reaches the answer.
+    /// Gives the staged records to the committer; they are durable when [`Journal::durable`] reaches the answer, and so
+    /// is everything staged before, also when nothing was staged through this guard.
     pub fn finish(self) -> Position {
-        Position(self.staging.base + self.staging.buffer.len() as u64)
+        // With nothing staged since the last swap, what was staged before is all there is to wait for.
+        let staged = if self.staging.is_empty() { 0 } else { self.staging.buffer.len() as u64 };
+        Position(self.staging.base + staged)
     }
 
     fn write(&mut self, kind: Kind, object: u64, word: u64, head: &[u8], body: &[&[u8]]) -> Locator {

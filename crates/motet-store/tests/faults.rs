@@ -42,6 +42,16 @@ fn a_failed_sync_confirms_nothing_and_the_batch_goes_to_a_new_segment() {
 }
 
 #[test]
+fn an_empty_stage_waits_for_what_was_staged_before_and_for_nothing_else() {
+    let mut bench = Bench::new(1, small());
+    assert!(bench.journal().stage().finish() <= bench.journal().durable(), "nothing was staged yet");
+    let position = enqueue(&bench, 1);
+    assert_eq!(bench.journal().stage().finish(), position);
+    assert_eq!(bench.commit(), Step::Committed);
+    assert!(bench.journal().stage().finish() <= bench.journal().durable(), "everything is durable");
+}
+
+#[test]
 fn a_full_disk_refuses_at_the_bound_and_recovers_without_restart() {
     let mut bench = Bench::new(2, Config { pending_bytes_max: 20_000, ..small() });
     bench.disk.set_room(Some(bench.disk.used_bytes() + 40_000));
