@@ -3,7 +3,8 @@
 use crate::engine::{Locator, ObjectId};
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{MessageRef, Reliability};
-use crate::queue::{ConsumerId, Effects, Queue, QueueConfig};
+use crate::queue::{AckMode, ConsumerId, ConsumerOptions, Effects, Queue, QueueConfig};
+use crate::session::SESSION_CONSUMER;
 use crate::time::{Now, WallMillis};
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -47,6 +48,17 @@ pub(crate) struct Inner {
     pub(crate) fx: Effects<Queued>,
 }
 
+impl Inner {
+    /// The one consumer of a session's queue.
+    pub(crate) fn attach(&mut self, mailbox: Arc<Mailbox>, credit: u32) {
+        self.consumers.push((SESSION_CONSUMER, mailbox));
+        let options = ConsumerOptions { credit: Some(credit), ack: AckMode::Manual, ..ConsumerOptions::default() };
+        self.queue
+            .add_consumer(SESSION_CONSUMER, options, &mut self.fx)
+            .expect("a session's queue has one consumer and no owner");
+    }
+}
+
 impl std::fmt::Debug for Inner {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Queue").field("stats", &self.queue.stats()).finish_non_exhaustive()
@@ -54,7 +66,7 @@ impl std::fmt::Debug for Inner {
 }
 
 impl QueueCell {
-    pub(crate) fn new(id: ObjectId, durable: bool, config: QueueConfig, now: Now) -> Self {
+    pub(crate) fn new(id: ObjectId, durable: bool, config: Arc<QueueConfig>, now: Now) -> Self {
         Self::with_queue(id, durable, Queue::new(config, now.wall.0))
     }
 

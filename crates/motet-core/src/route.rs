@@ -89,7 +89,10 @@ impl Route {
                 self.direct.push(DirectTarget { mailbox, session: id, grant, to_self });
             }
         } else {
-            let queue = session.queue().clone();
+            let Some(queue) = session.queue().cloned() else {
+                debug_assert!(false, "a subscription that is acknowledged gives its session a queue first");
+                return;
+            };
             self.durable_queues += usize::from(queue.is_durable());
             self.queues.push(QueueTarget { queue, mailbox: session.mailbox(), session: id, grant, to_self });
         }

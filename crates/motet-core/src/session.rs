@@ -14,7 +14,7 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 /// How one subscription wants its messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,13 +97,14 @@ pub struct Will {
 /// The one consumer of a session's queue.
 pub(crate) const SESSION_CONSUMER: ConsumerId = ConsumerId(1);
 
-/// A session. Cheap while idle: the queue owns nothing until something is put into it.
+/// A session. Cheap while idle: a queue only where something may have to be acknowledged.
 #[derive(Debug)]
 pub struct Session {
     id: ObjectId,
     client: Box<str>,
     durable: bool,
-    queue: Arc<QueueCell>,
+    /// Made when the first subscription asks for acknowledgements: most idle sessions need none.
+    queue: OnceLock<Arc<QueueCell>>,
     pub(crate) state: Mutex<State>,
 }
 
@@ -112,6 +113,8 @@ pub(crate) struct State {
     pub(crate) generation: u64,
     /// The connection that has the session now.
     pub(crate) mailbox: Option<Arc<Mailbox>>,
+    /// Unacknowledged deliveries that connection takes at a time.
+    pub(crate) credit: u32,
     pub(crate) subscriptions: HashMap<Pattern, (SubscribeOptions, Option<Locator>), RandomState>,
     pub(crate) subscriptions_made: u32,
     /// The protocol's own records, durable sessions only; the core keeps them and never reads them.
@@ -128,15 +131,16 @@ pub(crate) struct State {
 }
 
 impl Session {
-    pub(crate) fn new(id: ObjectId, client: &str, durable: bool, queue: Arc<QueueCell>, expiry: Expiry) -> Self {
+    pub(crate) fn new(id: ObjectId, client: &str, durable: bool, expiry: Expiry) -> Self {
         Session {
             id,
             client: client.into(),
             durable,
-            queue,
+            queue: OnceLock::new(),
             state: Mutex::new(State {
                 generation: 0,
                 mailbox: None,
+                credit: 0,
                 subscriptions: HashMap::default(),
                 subscriptions_made: 0,
                 record: BTreeMap::new(),
@@ -165,9 +169,24 @@ impl Session {
         self.durable
     }
 
-    /// Where deliveries that need an acknowledgement wait.
-    pub fn queue(&self) -> &Arc<QueueCell> {
-        &self.queue
+    /// Where deliveries that need an acknowledgement wait, once a subscription has asked for them.
+    pub(crate) fn queue(&self) -> Option<&Arc<QueueCell>> {
+        self.queue.get()
+    }
+
+    /// Gives the session its queue, unless it has one; true when it is new.
+    pub(crate) fn set_queue(&self, make: impl FnOnce() -> Arc<QueueCell>) -> bool {
+        let mut new = false;
+        self.queue.get_or_init(|| {
+            new = true;
+            make()
+        });
+        new
+    }
+
+    /// Messages that wait in its queue.
+    pub fn queued(&self) -> u64 {
+        self.queue().map_or(0, |queue| queue.ready())
     }
 
     pub(crate) fn mailbox(&self) -> Option<Arc<Mailbox>> {

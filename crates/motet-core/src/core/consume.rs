@@ -49,7 +49,8 @@ impl<E: Engine> Core<E> {
         if !self.is_current(handle) {
             return Took { more: false, staged: None };
         }
-        self.take_from(now, handle.session().queue(), SESSION_CONSUMER, max_messages, max_bytes, out)
+        let Some(queue) = handle.session().queue() else { return Took { more: false, staged: None } };
+        self.take_from(now, queue, SESSION_CONSUMER, max_messages, max_bytes, out)
     }
 
     fn take_from(
@@ -88,7 +89,7 @@ impl<E: Engine> Core<E> {
         if !self.is_current(handle) {
             return None;
         }
-        let queue = handle.session().queue();
+        let queue = handle.session().queue()?;
         let mut stage = queue.is_durable().then(|| self.engine.stage_release());
         let mut inner = queue.inner.lock();
         let Inner { queue: q, fx, .. } = &mut *inner;

@@ -137,6 +137,8 @@ pub struct Core<E> {
     engine: E,
     vhost: Arc<Vhost>,
     limits: CoreLimits,
+    /// What the queues of sessions are like: volatile ones, durable ones.
+    queue_configs: [Arc<QueueConfig>; 2],
     /// Durable sessions by object, for completions.
     objects: RwLock<HashMap<u64, Arc<Session>, RandomState>>,
     waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
@@ -155,6 +157,7 @@ impl<E: Engine> Core<E> {
         Core {
             engine,
             vhost: Arc::new(Vhost::new()),
+            queue_configs: [false, true].map(|durable| session_queue_config(&limits, durable)),
             limits,
             objects: RwLock::default(),
             waiting: Mutex::default(),
@@ -209,17 +212,24 @@ impl<E: Engine> Core<E> {
         ObjectId(self.next_volatile.fetch_add(1, Ordering::Relaxed))
     }
 
-    fn session_queue_config(&self, durable: bool) -> QueueConfig {
-        QueueConfig {
-            max_messages: Some(self.limits.session_queue_messages),
-            max_bytes: Some(self.limits.session_queue_bytes),
-            overflow: crate::queue::Overflow::RejectPublish,
-            resident_only: true,
-            durable,
-            ..QueueConfig::default()
-        }
+    /// Shared by all queues of a kind: a hundred thousand sessions are declared alike.
+    fn session_queue_config(&self, durable: bool) -> Arc<QueueConfig> {
+        self.queue_configs[usize::from(durable)].clone()
     }
+}
 
+fn session_queue_config(limits: &CoreLimits, durable: bool) -> Arc<QueueConfig> {
+    Arc::new(QueueConfig {
+        max_messages: Some(limits.session_queue_messages),
+        max_bytes: Some(limits.session_queue_bytes),
+        overflow: crate::queue::Overflow::RejectPublish,
+        resident_only: true,
+        durable,
+        ..QueueConfig::default()
+    })
+}
+
+impl<E: Engine> Core<E> {
     /// Nudges `mailbox` once `position` is durable; at once if it already is.
     pub fn wake_when_durable(&self, position: Position, mailbox: &Arc<Mailbox>) {
         if self.engine.durable() >= position {
@@ -261,7 +271,7 @@ impl<E: Engine> Core<E> {
     }
 
     fn queue(&self, id: ObjectId) -> Option<Arc<QueueCell>> {
-        self.session_by_object(id).map(|session| session.queue().clone())
+        self.session_by_object(id).and_then(|session| session.queue().cloned())
     }
 
     fn session_by_object(&self, id: ObjectId) -> Option<Arc<Session>> {

@@ -135,7 +135,8 @@ impl<E: Engine> Core<E> {
     ) -> Arc<Session> {
         let queue = Queue::recover(self.session_queue_config(true), object.entries, object.last_seq, now.wall.0);
         let cell = Arc::new(QueueCell::with_queue(id, true, queue));
-        let session = Arc::new(Session::new(id, client, true, cell, expiry));
+        let session = Arc::new(Session::new(id, client, true, expiry));
+        session.set_queue(|| cell);
         self.objects.write().insert(id.0, session.clone());
         let mut state = session.state.lock();
         for (k, value, at) in object.keyed {

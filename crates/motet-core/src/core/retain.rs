@@ -78,7 +78,8 @@ impl<E: Engine> Core<E> {
     }
 
     fn enqueue_retained(&self, now: Now, handle: &SessionHandle, values: Vec<Queued>) {
-        let queue = handle.session().queue();
+        // No queue means that the subscription has ended meanwhile and with it the session.
+        let Some(queue) = handle.session().queue() else { return };
         let mut stage = queue.is_durable().then(|| self.engine.stage_release());
         let mut inner = queue.inner.lock();
         for value in values {

@@ -4,10 +4,10 @@ use super::publish::announce;
 use super::{Core, DIRECTORY};
 use crate::engine::{Engine, Locator, ObjectId, Position, Stage};
 use crate::mailbox::{KickReason, Notice};
-use crate::message::MessageRef;
+use crate::message::{MessageRef, Reliability};
 use crate::message::encode_stored_head;
 use crate::pattern::Pattern;
-use crate::queue::{AckMode, ConsumerOptions, Leaving};
+use crate::queue::Leaving;
 use crate::queues::{Inner, QueueCell};
 use crate::route::Route;
 use crate::session::{
@@ -125,7 +125,7 @@ impl<E: Engine> Core<E> {
                     }
                     self.vhost.session_count.fetch_add(1, Ordering::Relaxed);
                 }
-                let session = Arc::new(self.new_session(now, open.client, durable, expiry));
+                let session = Arc::new(self.new_session(open.client, durable, expiry));
                 if durable {
                     self.objects.write().insert(session.id().0, session.clone());
                 }
@@ -145,10 +145,20 @@ impl<E: Engine> Core<E> {
         Expiry::from_secs(expiry.to_secs().min(self.limits.session_expiry_max_secs))
     }
 
-    fn new_session(&self, now: Now, client: &str, durable: bool, expiry: Expiry) -> Session {
+    fn new_session(&self, client: &str, durable: bool, expiry: Expiry) -> Session {
         let id = if durable { self.engine.allot_object() } else { self.volatile_object() };
-        let queue = Arc::new(QueueCell::new(id, durable, self.session_queue_config(durable), now));
-        Session::new(id, client, durable, queue, expiry)
+        Session::new(id, client, durable, expiry)
+    }
+
+    /// A session that is to receive with acknowledgements gets its queue, and the queue its consumer.
+    fn ensure_queue(&self, session: &Session, state: &State) {
+        let (id, durable) = (session.id(), session.is_durable());
+        let config = self.session_queue_config(durable);
+        let new = session.set_queue(|| Arc::new(QueueCell::new(id, durable, config, Now::default())));
+        if let (true, Some(cell), Some(mailbox)) = (new, session.queue(), &state.mailbox) {
+            // It is empty, so nothing comes of it yet: no effect, no stage.
+            cell.inner.lock().attach(mailbox.clone(), state.credit);
+        }
     }
 
     /// Takes the session away from the connection that has it. Returns the will, when it is due now.
@@ -168,7 +178,7 @@ impl<E: Engine> Core<E> {
     }
 
     fn detach_queue(&self, now: Now, session: &Arc<Session>) {
-        let cell = session.queue();
+        let Some(cell) = session.queue() else { return };
         let mut stage = cell.is_durable().then(|| self.engine.stage_release());
         let mut inner = cell.inner.lock();
         let Inner { queue, fx, consumers } = &mut *inner;
@@ -184,6 +194,7 @@ impl<E: Engine> Core<E> {
         let mut state = session.state.lock();
         state.generation += 1;
         state.mailbox = Some(open.mailbox.clone());
+        state.credit = open.credit;
         // A durable session that is resumed without an expiry ends with this connection, and is durable until then.
         state.expiry = if session.is_durable() { expiry } else { Expiry::WithConnection };
         state.disconnected_at = None;
@@ -202,16 +213,14 @@ impl<E: Engine> Core<E> {
         if let Some(stage) = stage {
             stage.finish();
         }
-        let cell = session.queue();
-        let mut stage = cell.is_durable().then(|| self.engine.stage_release());
-        let mut inner = cell.inner.lock();
-        inner.consumers.push((SESSION_CONSUMER, open.mailbox.clone()));
-        let Inner { queue, fx, .. } = &mut *inner;
-        let options = ConsumerOptions { credit: Some(open.credit), ack: AckMode::Manual, ..ConsumerOptions::default() };
-        queue.add_consumer(SESSION_CONSUMER, options, fx).expect("a session's queue has one consumer and no owner");
-        let wakes = self.carry_out(cell, &mut inner, stage.as_mut());
-        drop(inner);
-        announce(cell, wakes);
+        if let Some(cell) = session.queue() {
+            let mut stage = cell.is_durable().then(|| self.engine.stage_release());
+            let mut inner = cell.inner.lock();
+            inner.attach(open.mailbox.clone(), open.credit);
+            let wakes = self.carry_out(cell, &mut inner, stage.as_mut());
+            drop(inner);
+            announce(cell, wakes);
+        }
         Opened { handle, present, record }
     }
 
@@ -255,6 +264,9 @@ impl<E: Engine> Core<E> {
         let mut answers = Vec::with_capacity(wanted.len());
         if state.generation != handle.generation {
             return (vec![Subscribed::QuotaExceeded; wanted.len()], None);
+        }
+        if wanted.iter().any(|(_, options)| options.reliability > Reliability::AtMostOnce) {
+            self.ensure_queue(session, &state);
         }
         for (pattern, options) in wanted {
             let before = state.subscriptions.get(pattern).copied();
@@ -449,9 +461,11 @@ impl<E: Engine> Core<E> {
             self.objects.write().remove(&session.id().0);
         }
         drop(state);
-        let mut inner = session.queue().inner.lock();
-        inner.consumers.clear();
-        inner.queue = crate::queue::Queue::new(self.session_queue_config(false), 0);
+        if let Some(cell) = session.queue() {
+            let mut inner = cell.inner.lock();
+            inner.consumers.clear();
+            inner.queue = crate::queue::Queue::new(self.session_queue_config(false), 0);
+        }
     }
 
     fn publish_will(&self, now: Now, session: &Session, will: &Will) {
@@ -493,7 +507,7 @@ impl<E: Engine> Core<E> {
                     connected: state.mailbox.is_some(),
                     durable: session.is_durable(),
                     subscriptions: state.subscriptions.len(),
-                    queued: session.queue().ready(),
+                    queued: session.queued(),
                 });
             }
         }

@@ -194,7 +194,7 @@ impl Connected {
             }
             let Some(replay) = self.outbound.replays.front_mut() else { return };
             // Values that need acknowledging go through the queue: the next page only when the client has taken the last.
-            if replay.grant.reliability > Reliability::AtMostOnce && self.handle.session().queue().ready() > 0 {
+            if replay.grant.reliability > Reliability::AtMostOnce && self.handle.session().queued() > 0 {
                 self.outbound.blocked = true;
                 return;
             }
