@@ -42,7 +42,7 @@ impl Admin {
     /// Makes a token and writes it.
     pub(crate) fn open(data_dir: &Path) -> Result<Self, ServerError> {
         let mut secret = [0; TOKEN_BYTES];
-        getrandom::fill(&mut secret).map_err(|error| ServerError::System(std::io::Error::other(error)))?;
+        getrandom::fill(&mut secret).map_err(|error| ServerError::System(std::io::Error::other(error.to_string())))?;
         let token = secret.iter().fold(String::new(), |mut token, byte| {
             let _ = write!(token, "{byte:02x}");
             token
