@@ -75,8 +75,9 @@ fn is_journal(dir: &Path) -> bool {
     let is_part = |name: &String| {
         name == "checkpoint" || name.ends_with(".seg") && PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
-    // Others have locks, too; ours is alone in a journal that never held anything.
-    names.iter().any(is_part) || names == ["LOCK"]
+    // A journal that never held anything has a lock, its backup not even that; others have locks and empty folders, too.
+    let is_empty = names.iter().all(|name| name == "LOCK") && dir.file_name().is_some_and(|name| name == JOURNAL_DIR);
+    names.iter().any(is_part) || is_empty
 }
 
 fn checked(dir: &Path) -> Result<Verdict, Failure> {
@@ -223,6 +224,10 @@ mod tests {
         };
         assert_eq!(find(dir.path()).unwrap(), inside);
         assert_eq!(find(&inside).unwrap(), inside);
+        let never_used = dir.path().join("copy/journal");
+        std::fs::create_dir_all(&never_used).unwrap();
+        assert_eq!(find(&dir.path().join("copy")).unwrap(), never_used);
+        assert_eq!(checked(&never_used).unwrap().code, 0);
         let strange = tempfile::tempdir().unwrap();
         assert!(find(strange.path()).unwrap_err().to_string().contains("there is no journal here"));
         assert_eq!(std::fs::read_dir(strange.path()).unwrap().count(), 0, "no lock was left there");
