@@ -112,7 +112,8 @@ pub(crate) async fn backup<E: Engine>(endpoint: &Endpoint<E>, request: Request<I
         let _turn = turn;
         let made = backup::fill(&target, &journal, |to| house.store.backup(to).map(Some));
         match &made {
-            Ok(made) => tracing::info!(target = %target.display(), bytes = made.bytes, "a backup was made"),
+            Ok(made) => tracing::info!(folder = %target.display(), bytes = made.bytes, "a backup was made"),
+            Err(error) if error.is_askers() => tracing::warn!(%error, "no backup was made"),
             Err(error) => tracing::error!(%error, "no backup was made"),
         }
         made

@@ -31,8 +31,10 @@ struct Verdict {
     code: u8,
 }
 
+type Care = fn(&Path) -> Result<Verdict, Failure>;
+
 pub(crate) fn store(command: &StoreCommand, configuration: &Configuration) -> ExitCode {
-    let (options, care): (_, fn(&Path) -> Result<Verdict, Failure>) = match command {
+    let (options, care): (_, Care) = match command {
         StoreCommand::Check(options) => (options, checked),
         StoreCommand::Repair(options) => (options, repaired),
     };
@@ -75,9 +77,10 @@ fn is_journal(dir: &Path) -> bool {
     let is_part = |name: &String| {
         name == "checkpoint" || name.ends_with(".seg") && PREFIXES.iter().any(|prefix| name.starts_with(prefix))
     };
-    // A journal that never held anything has a lock, its backup not even that; others have locks and empty folders, too.
-    let is_empty = names.iter().all(|name| name == "LOCK") && dir.file_name().is_some_and(|name| name == JOURNAL_DIR);
-    names.iter().any(is_part) || is_empty
+    // A journal that never held anything has a lock and the mark of an orderly end, its backup not even these; others
+    // have locks and empty folders, too.
+    let is_empty = || names.iter().all(|name| name == "LOCK" || name == "CLEAN");
+    names.iter().any(is_part) || dir.file_name().is_some_and(|name| name == JOURNAL_DIR) && is_empty()
 }
 
 fn checked(dir: &Path) -> Result<Verdict, Failure> {
@@ -226,6 +229,7 @@ mod tests {
         assert_eq!(find(&inside).unwrap(), inside);
         let never_used = dir.path().join("copy/journal");
         std::fs::create_dir_all(&never_used).unwrap();
+        std::fs::write(never_used.join("CLEAN"), "").unwrap();
         assert_eq!(find(&dir.path().join("copy")).unwrap(), never_used);
         assert_eq!(checked(&never_used).unwrap().code, 0);
         let strange = tempfile::tempdir().unwrap();
