@@ -1,4 +1,4 @@
-//! HTTP on the shared port: a start page, health, figures, and the upgrade to WebSocket.
+//! HTTP on the shared port: a start page, health, figures, the upgrade to WebSocket, and the way to `admin`.
 
 use crate::admin;
 use crate::config::{Config, Protocol};
