@@ -1,6 +1,7 @@
 //! From a configuration to the parts of a server: the store is opened, the core recovered, the doors get their keys.
 //! The one place that knows which engine stores.
 
+use crate::backup::{BackupError, JOURNAL_DIR};
 use crate::clock::Clock;
 use crate::config::{Anonymous, Config, Limits};
 use crate::error::ServerError;
@@ -8,6 +9,7 @@ use crate::house::Parts;
 use motet_auth::{Accounts, AuthConfig, Directory, StoredPassword};
 use motet_core::core::{Core, CoreLimits, Recovered};
 use motet_core::engine::Engine;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +19,7 @@ pub type Store = motet_store::EmbeddedEngine;
 /// Opens the store and puts everything together. Blocks while the journal is read.
 pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), ServerError> {
     let directory = Arc::new(directory(config)?);
-    let journal = config.data_dir.join("journal");
+    let journal = config.data_dir.join(JOURNAL_DIR);
     std::fs::create_dir_all(&journal).map_err(|error| ServerError::File {
         key: "data_dir".into(),
         file: journal.clone(),
@@ -54,6 +56,9 @@ pub trait StoreControl: Send + Sync {
     fn is_failing(&self) -> bool;
     /// Accepted and not yet durable.
     fn pending_bytes(&self) -> u64;
+    /// Copies everything durable into an empty folder and answers up to where in the log, in bytes. Blocks; the store
+    /// goes on meanwhile.
+    fn backup(&self, to: &Path) -> Result<u64, BackupError>;
     /// Makes everything durable and stops. Blocks.
     fn close(&self);
 }
@@ -66,6 +71,9 @@ impl StoreControl for StoreOf {
     }
     fn pending_bytes(&self) -> u64 {
         self.0.engine().pending_bytes()
+    }
+    fn backup(&self, to: &Path) -> Result<u64, BackupError> {
+        Ok(self.0.engine().journal().backup(to)?.0)
     }
     fn close(&self) {
         self.0.engine().shutdown();

@@ -8,6 +8,7 @@
 //! | `https` | TLS, and inside it by the first bytes: HTTP and its WebSocket, or nothing between | MQTT, pages |
 //! | `ws` | WebSocket on any path | MQTT |
 
+use crate::admin::Admin;
 use crate::admission::Admission;
 use crate::config::Protocol;
 use crate::driver::framing::Framing;
@@ -46,6 +47,8 @@ pub(crate) struct Endpoint<E: Engine> {
     /// None where no TLS is spoken.
     pub(crate) certificates: Option<Certificates>,
     pub(crate) web: Web,
+    /// None where nobody speaks HTTP.
+    pub(crate) admin: Option<Arc<Admin>>,
 }
 
 impl<E: Engine> Endpoint<E> {

@@ -1,5 +1,6 @@
-//! HTTP on the shared port: a start page, health, figures, and the upgrade to WebSocket.
+//! HTTP on the shared port: a start page, health, figures, the upgrade to WebSocket, and the way to `admin`.
 
+use crate::admin;
 use crate::config::{Config, Protocol};
 use crate::driver::framing::{Frames, Framing};
 use crate::driver::{Arrival, Carrier, Connection};
@@ -30,7 +31,7 @@ const HEADERS_MAX: usize = 64;
 /// Where MQTT over WebSocket is on a web listener.
 const MQTT_PATH: &str = "/mqtt";
 
-type Answer = Response<Full<Bytes>>;
+pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// What a web listener was told.
 #[derive(Debug)]
@@ -77,8 +78,15 @@ pub(crate) async fn serve<S: Carrier, E: Engine>(endpoint: Arc<Endpoint<E>>, io:
     let arrival = Arc::new(Mutex::new(Some(arrival)));
     let service = service_fn(|request| {
         count(&house.counters.http_requests);
-        let answer = respond::<S, E>(&endpoint, request, &arrival);
-        async { Ok::<_, Infallible>(answer) }
+        let (endpoint, arrival) = (endpoint.clone(), arrival.clone());
+        async move {
+            let answer = match admin_asked(&endpoint, &request) {
+                // Boxed: it is rare, and the others need not hold its room.
+                true => Box::pin(admin::backup(&endpoint, request)).await,
+                false => respond::<S, E>(&endpoint, request, &arrival),
+            };
+            Ok::<_, Infallible>(answer)
+        }
     });
     let mut builder = http1::Builder::new();
     builder
@@ -109,9 +117,7 @@ fn respond<S: Carrier, E: Engine>(
     if web_socket_only || path == MQTT_PATH || request.headers().contains_key(UPGRADE) && path == "/" {
         return upgrade::<S, E>(endpoint, request, arrival);
     }
-    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    // HTTP/1.0 may come without one; a page always sends it. [RFC9112-3.2]
-    if !(host.is_empty() || endpoint.web.serves(host)) {
+    if !named_rightly(endpoint, &request) {
         return text(StatusCode::FORBIDDEN, "this name is not served here; to allow it, add it to web.allowed_hosts\n");
     }
     if request.method() != Method::GET && request.method() != Method::HEAD {
@@ -120,6 +126,18 @@ fn respond<S: Carrier, E: Engine>(
         return answer;
     }
     page(endpoint, path)
+}
+
+/// For an operator: the path is right, the listener one for pages, the name one of ours.
+fn admin_asked<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> bool {
+    let path = request.uri().path();
+    path == admin::BACKUP_PATH && endpoint.protocol != Protocol::Ws && named_rightly(endpoint, request)
+}
+
+fn named_rightly<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // HTTP/1.0 may come without one; a page always sends it. [RFC9112-3.2]
+    host.is_empty() || endpoint.web.serves(host)
 }
 
 fn page<E: Engine>(endpoint: &Endpoint<E>, path: &str) -> Answer {
@@ -182,11 +200,11 @@ fn upgrade<S: Carrier, E: Engine>(
     answer
 }
 
-fn text(status: StatusCode, body: &str) -> Answer {
+pub(crate) fn text(status: StatusCode, body: &str) -> Answer {
     with_type(status, "text/plain; charset=utf-8", body.to_owned())
 }
 
-fn with_type(status: StatusCode, content_type: &'static str, body: String) -> Answer {
+pub(crate) fn with_type(status: StatusCode, content_type: &'static str, body: String) -> Answer {
     let mut answer = Response::new(Full::new(Bytes::from(body)));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

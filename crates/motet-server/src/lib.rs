@@ -9,8 +9,10 @@
 
 pub mod config;
 
+mod admin;
 mod admission;
 mod assemble;
+mod backup;
 mod clock;
 mod driver;
 mod endpoint;
@@ -33,8 +35,10 @@ mod tls;
 mod wheel;
 mod worker;
 
+pub use admin::{BACKUP_PATH, TOKEN_FILE};
 pub use assemble::{Store, StoreControl};
+pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
 pub use error::ServerError;
 pub use house::{MachineMaker, Parts, Reload};
-pub use run::run;
+pub use run::{PORTS_FILE, run};
 pub use server::{Bound, Server};

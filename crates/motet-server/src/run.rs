@@ -10,7 +10,7 @@ use std::path::Path;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Where a running server tells its addresses, inside the data directory.
-const PORTS_FILE: &str = "ports.json";
+pub const PORTS_FILE: &str = "ports.json";
 
 /// Serves until SIGTERM, SIGINT or Ctrl-C, then drains. A second one ends the process at once. SIGHUP calls
 /// `reread` and takes what may change without dropping connections.

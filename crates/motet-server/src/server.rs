@@ -1,5 +1,6 @@
 //! A running server: starts listeners over its parts, and drains them again.
 
+use crate::admin::Admin;
 use crate::admission::Door;
 use crate::assemble::{Store, assemble};
 use crate::config::{Config, Protocol, Tls};
@@ -67,6 +68,8 @@ impl<E: Engine> Server<E> {
     pub fn start_with(config: &Config, parts: Parts<E>) -> Result<Self, ServerError> {
         let house = Arc::new(House::new(parts.core, parts.auth, parts.store, config.limits.clone()));
         let door = Door::new(config.limits.connections, config.limits.connections_per_address);
+        let has_pages = config.listener.iter().any(|listener| serves_pages(listener.protocol));
+        let admin = has_pages.then(|| Admin::open(&config.data_dir)).transpose()?.map(Arc::new);
         let (mut sockets, mut endpoints) = (Vec::new(), Vec::new());
         for (at, listener) in config.listener.iter().enumerate() {
             let endpoint = Arc::new(Endpoint {
@@ -76,6 +79,7 @@ impl<E: Engine> Server<E> {
                 mqtt: parts.mqtt.clone(),
                 certificates: certificates(config, at)?,
                 web: Web::new(config, listener.is_loopback()),
+                admin: admin.clone(),
             });
             endpoints.push(endpoint.clone());
             for socket in listen::bind(listener, &format!("listener.{at}.address"))? {
@@ -175,6 +179,11 @@ fn tls_of(config: &Config, at: usize) -> (&Tls, String) {
         Some(tls) => (tls, format!("listener.{at}.tls")),
         None => (&config.tls, "tls".into()),
     }
+}
+
+/// A `ws` listener has nothing but WebSocket.
+fn serves_pages(protocol: Protocol) -> bool {
+    matches!(protocol, Protocol::Http | Protocol::Https)
 }
 
 fn certificates(config: &Config, at: usize) -> Result<Option<Certificates>, ServerError> {

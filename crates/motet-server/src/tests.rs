@@ -224,9 +224,9 @@ const CONNECT: &[u8] = b"\x10\x13\x00\x04MQTT\x05\x00\x00\x3c\x05\x11\xff\xff\xf
 /// `t`, QoS 1, packet identifier 1.
 const SUBSCRIBE: &[u8] = b"\x82\x07\x00\x01\x00\x00\x01t\x01";
 /// `hi` to `t`, QoS 1, packet identifier 2.
-const PUBLISH: &[u8] = b"\x32\x08\x00\x01t\x00\x02\x00hi";
+pub(crate) const PUBLISH: &[u8] = b"\x32\x08\x00\x01t\x00\x02\x00hi";
 
-async fn packet(stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) async fn packet(stream: &mut TcpStream) -> Vec<u8> {
     let (first, len) = (stream.read_u8().await.unwrap(), stream.read_u8().await.unwrap());
     let mut packet = vec![first, len];
     packet.resize(2 + usize::from(len), 0);

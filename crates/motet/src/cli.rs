@@ -17,7 +17,7 @@ pub(crate) struct Arguments {
 }
 
 /// Where the configuration comes from.
-#[derive(Clone, Debug, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Configuration {
     /// The configuration file; motet.toml in the working directory when not given.
     #[arg(long, global = true, value_name = "FILE")]
@@ -31,6 +31,12 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
+    /// Nothing but a data directory.
+    #[cfg(test)]
+    pub(crate) fn in_data_dir(data_dir: &str) -> Self {
+        Self { data_dir: Some(data_dir.into()), ..Self::default() }
+    }
+
     /// Reads file, environment and options, in this order; the later one wins.
     pub(crate) fn load(&self) -> Result<Loaded, ConfigError> {
         let mut sources = Sources::new(self.config.clone());
@@ -56,6 +62,13 @@ pub(crate) enum Command {
     },
     /// Ask a running server how it is.
     Status(Status),
+    /// Check or repair the journal while no server uses it.
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
+    /// Copy everything durable into a folder, while the server runs or not.
+    Backup(Backup),
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,6 +94,37 @@ pub(crate) struct Status {
     /// An HTTP listener of the server.
     #[arg(long, default_value = "http://127.0.0.1:8080")]
     pub(crate) url: String,
+    /// Answer in JSON, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreCommand {
+    /// Read every byte and say what is wrong; changes nothing. Exit status 0: sound, 1: damaged, 2: could not look.
+    Check(StoreOptions),
+    /// Keep everything sound, and a copy of what is damaged. Exit status 0: sound now, 1: damaged, 2: could not look.
+    Repair(StoreOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StoreOptions {
+    /// The journal's folder, or a data directory with one; when not given, the one of the configuration.
+    pub(crate) dir: Option<PathBuf>,
+    /// Answer in JSON, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// A new folder, or an empty one; motet --data-dir DIR then starts on the copy.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// An HTTP listener of the running server, when the one it has written down in its data directory is not the one
+    /// to ask. Our token goes there in clear text.
+    #[arg(long)]
+    pub(crate) url: Option<String>,
     /// Answer in JSON, for programs.
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,5 +1,6 @@
 //! The one place that writes to standard output and standard error: everything else of this program is told here.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::io::Write as _;
 
@@ -11,4 +12,15 @@ pub(crate) fn answer(text: impl Display) {
 /// Why it could not be done.
 pub(crate) fn complaint(failure: &dyn Display) {
     let _ = writeln!(std::io::stderr().lock(), "motet: {failure}");
+}
+
+/// An error and what caused it, in one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }

@@ -1,10 +1,12 @@
-//! The little of HTTP that a status needs: one GET over plain TCP, bounded in time and size.
+//! The little of HTTP that our commands need: one request over plain TCP, bounded in time and size.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// For work, such as a copy of many gigabytes; a server that ends in the meantime ends the connection.
+const WORK_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Aggregated metrics are some kilobytes; more than this is not our server.
 const RESPONSE_BYTES_MAX: u64 = 4 << 20;
 
@@ -26,9 +28,24 @@ pub(crate) fn authority(url: &str) -> Option<String> {
 
 /// Asks for `path`.
 pub(crate) fn get(authority: &str, path: &str) -> io::Result<Response> {
-    let mut stream = connect(authority)?;
-    // HTTP/1.0 spares us the chunks: the body ends with the connection [RFC 9112 §6.3].
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {authority}\r\nConnection: close\r\n\r\n")?;
+    exchange(connect(authority)?, &format!("GET {path} HTTP/1.0\r\nHost: {authority}\r\nConnection: close\r\n\r\n"))
+}
+
+/// Asks for work, as the one whom `token` names, and waits until it is done.
+pub(crate) fn post(authority: &str, path: &str, token: &str, json: &str) -> io::Result<Response> {
+    let stream = connect(authority)?;
+    stream.set_read_timeout(Some(WORK_TIMEOUT))?;
+    let length = json.len();
+    let request = format!(
+        "POST {path} HTTP/1.0\r\nHost: {authority}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
+    );
+    exchange(stream, &request)
+}
+
+/// HTTP/1.0 spares us the chunks: the body ends with the connection [RFC 9112 §6.3].
+fn exchange(mut stream: TcpStream, request: &str) -> io::Result<Response> {
+    stream.write_all(request.as_bytes())?;
     let mut response = Vec::new();
     stream.take(RESPONSE_BYTES_MAX).read_to_end(&mut response)?;
     parse(&String::from_utf8_lossy(&response)).ok_or_else(|| io::Error::other("the answer is not HTTP"))

@@ -1,9 +1,11 @@
 //! What can be asked of this program, a file each.
 
+mod backup;
 mod config;
 mod http;
 mod run;
 mod status;
+mod store;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -19,5 +21,7 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         None | Some(Command::Run) => run::run(&arguments.configuration),
         Some(Command::Config { command }) => config::config(&command, &arguments.configuration),
         Some(Command::Status(status)) => status::status(&status),
+        Some(Command::Store { command }) => Ok(store::store(&command, &arguments.configuration)),
+        Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),
     }
 }

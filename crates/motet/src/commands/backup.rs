@@ -1,0 +1,170 @@
+//! `motet backup --to DIR`: a running server is asked to copy its journal; when none runs, the copy is made here.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use motet_server::{BACKUP_PATH, BackedUp, BackupError, PORTS_FILE, TOKEN_FILE, copy_unused};
+use serde_json::{Value, json};
+
+use super::{Failure, http};
+use crate::cli::{Backup, Configuration};
+use crate::print;
+
+pub(crate) fn backup(options: &Backup, configuration: &Configuration) -> Result<ExitCode, Failure> {
+    let data_dir = configuration.load()?.config.data_dir;
+    // The server's working directory may be another one.
+    let target = std::path::absolute(&options.to)?;
+    let (made, how) = match copy_unused(&data_dir, &target) {
+        Ok(made) => (made, "offline"),
+        Err(BackupError::InUse(_)) => (ask(&data_dir, &target, options.url.as_deref())?, "online"),
+        Err(error @ BackupError::NoJournal(_)) => {
+            return Err(
+                format!("{error}\n  to do: name the server's data directory with --data-dir or --config").into()
+            );
+        }
+        Err(error) => return Err(error.into()),
+    };
+    print::answer(if options.json { as_json(&target, made, how) } else { as_text(&target, made, how) });
+    Ok(ExitCode::SUCCESS)
+}
+
+fn as_text(target: &Path, BackedUp { bytes, position }: BackedUp, how: &str) -> String {
+    let up_to = match position {
+        Some(position) => format!("the running server's messages up to position {position}"),
+        None => "everything; no server is running".into(),
+    };
+    let place = target.display();
+    format!(
+        "{place}: {bytes} bytes, {how}: {up_to}\nto check it: motet store check {place}\nto start on it: motet --data-dir {place}\n"
+    )
+}
+
+fn as_json(target: &Path, BackedUp { bytes, position }: BackedUp, how: &str) -> String {
+    format!("{}\n", json!({ "target": target, "bytes": bytes, "position": position, "how": how }))
+}
+
+/// Asks the server that uses `data_dir`.
+fn ask(data_dir: &Path, target: &Path, url: Option<&str>) -> Result<BackedUp, Failure> {
+    let authority = match url {
+        Some(url) => {
+            http::authority(url).ok_or_else(|| format!("--url {url}: expected http://host:port of an HTTP listener"))?
+        }
+        None => http_listener(data_dir)?,
+    };
+    let token = read(data_dir.join(TOKEN_FILE), "to do: run this as the user of the server")?;
+    let Some(path) = target.to_str() else {
+        return Err(format!("{}: a running server takes a name in UTF-8 only", target.display()).into());
+    };
+    let body = json!({ "target": path }).to_string();
+    let response = http::post(&authority, BACKUP_PATH, token.trim(), &body).map_err(|error| {
+        format!(
+            "the journal in {} is in use, but its server did not answer on http://{authority}{BACKUP_PATH}: {error}\n  \
+             to do: if the server has just ended, see whether {} is there; else stop the server and try again, the copy is then made without it",
+            data_dir.display(),
+            target.join(motet_server::JOURNAL_DIR).display()
+        )
+    })?;
+    if response.status != 200 {
+        let said = response.body.trim();
+        return Err(format!("the server on http://{authority} made no backup ({}): {said}", response.status).into());
+    }
+    let answer: Value = serde_json::from_str(&response.body)?;
+    let bytes = answer["bytes"].as_u64().ok_or("the server's answer does not tell the size of the backup")?;
+    Ok(BackedUp { bytes, position: answer["position"].as_u64() })
+}
+
+/// The address of a running server's HTTP listener, from where it writes them down.
+fn http_listener(data_dir: &Path) -> Result<String, Failure> {
+    let file = data_dir.join(PORTS_FILE);
+    let hint = "to do: wait until the server is ready, or stop it and try again: the copy is then made without it";
+    let ports: Value = serde_json::from_str(&read(file.clone(), hint)?)?;
+    let listeners = ports.as_array().map(Vec::as_slice).unwrap_or_default();
+    let http = listeners.iter().find(|listener| listener["protocol"] == "http");
+    let Some(address) = http.and_then(|listener| listener["address"].as_str()) else {
+        return Err(format!(
+            "{}: the server has no listener with protocol \"http\", and only there it can be asked\n  \
+             to do: add one on localhost, or stop the server and try again: the copy is then made without it",
+            file.display()
+        )
+        .into());
+    };
+    Ok(reachable(address))
+}
+
+/// An address on which all of the machine listens is none to connect to.
+fn reachable(address: &str) -> String {
+    match address.rsplit_once(':') {
+        Some(("0.0.0.0", port)) => format!("127.0.0.1:{port}"),
+        Some(("[::]", port)) => format!("[::1]:{port}"),
+        _ => address.into(),
+    }
+}
+
+fn read(file: PathBuf, hint: &str) -> Result<String, Failure> {
+    Ok(std::fs::read_to_string(&file)
+        .map_err(|error| format!("the server is running, but {}: {error}\n  {hint}", file.display()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use motet_server::Server;
+    use motet_server::config::{Loaded, Sources, load};
+
+    use super::*;
+
+    fn configuration(data_dir: &Path) -> (Configuration, Loaded) {
+        let data_dir = data_dir.to_str().unwrap();
+        let configuration = Configuration::in_data_dir(data_dir);
+        let mut sources = Sources::default();
+        for assignment in ["listener.0.address=localhost:0", "listener.0.protocol=http"] {
+            sources.set(assignment).unwrap();
+        }
+        sources.option("--data-dir", "data_dir", data_dir);
+        (configuration, load(&sources).unwrap())
+    }
+
+    fn to(target: &Path, url: Option<String>) -> Backup {
+        Backup { to: target.into(), url, json: true }
+    }
+
+    #[test]
+    fn without_a_server_the_copy_is_made_here_and_with_one_by_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        let (configuration, Loaded { config, .. }) = configuration(&data);
+        let nothing = backup(&to(&dir.path().join("none"), None), &configuration).unwrap_err().to_string();
+        assert!(nothing.contains("there is no journal here"), "{nothing}");
+
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let server = runtime.block_on(async { Server::start(&config) }).unwrap();
+        let address = server.addresses()[0].address;
+        let silent = backup(&to(&dir.path().join("silent"), None), &configuration).unwrap_err().to_string();
+        assert!(silent.contains("ports.json") && silent.contains("stop it"), "{silent}");
+        let ports = format!("[{{\"protocol\": \"http\", \"address\": \"{address}\"}}]");
+        std::fs::write(data.join(PORTS_FILE), ports).unwrap();
+        for (name, url) in [("by-file", None), ("by-url", Some(format!("http://{address}")))] {
+            let target = dir.path().join(name);
+            backup(&to(&target, url), &configuration).unwrap();
+            assert!(target.join("journal").is_dir());
+            let again = backup(&to(&target, None), &configuration).unwrap_err().to_string();
+            assert!(again.contains("is not empty"), "{again}");
+        }
+        std::fs::write(data.join(TOKEN_FILE), "guessed").unwrap();
+        let refused = backup(&to(&dir.path().join("refused"), None), &configuration).unwrap_err().to_string();
+        assert!(refused.contains("made no backup (401)"), "{refused}");
+
+        runtime.block_on(server.shutdown());
+        let target = dir.path().join("offline");
+        backup(&to(&target, None), &configuration).unwrap();
+        assert!(target.join("journal").is_dir());
+    }
+
+    #[test]
+    fn an_address_of_the_whole_machine_is_asked_on_loopback() {
+        for (bound, asked) in
+            [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("192.0.2.1:80", "192.0.2.1:80")]
+        {
+            assert_eq!(reachable(bound), asked);
+        }
+    }
+}
