@@ -8,6 +8,7 @@ use crate::house::Parts;
 use motet_auth::{Accounts, AuthConfig, Directory, StoredPassword};
 use motet_core::core::{Core, CoreLimits, Recovered};
 use motet_core::engine::Engine;
+use motet_mqtt::packet::QoS;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,8 +88,9 @@ fn core_limits(limits: &Limits) -> CoreLimits {
         session_queue_bytes: limits.session_queue_bytes.bytes(),
         session_expiry_max_secs: u32::try_from(limits.session_expiry_max.as_secs()).unwrap_or(u32::MAX),
         subscriptions_per_session: limits.subscriptions_per_session as usize,
+        sessions: limits.sessions,
         retained_messages: limits.retained_messages,
-        ..CoreLimits::default()
+        retained_bytes: limits.retained_bytes.bytes(),
     }
 }
 
@@ -100,6 +102,15 @@ fn mqtt_config(config: &Config) -> motet_mqtt::Config {
         receive_maximum: limits.receive_maximum,
         topic_alias_maximum: limits.topic_alias_maximum,
         keep_alive_max_secs: u16::try_from(keep_alive_max.as_secs()).unwrap_or(u16::MAX),
+        topic_levels_max: limits.topic_levels,
+        qos_max: match config.mqtt.qos_max {
+            0 => QoS::AtMostOnce,
+            1 => QoS::AtLeastOnce,
+            _ => QoS::ExactlyOnce,
+        },
+        retain_available: config.mqtt.retain_available,
+        // The store refuses at the whole of it; who is not read from in time is not refused.
+        pending_bytes_high: limits.pending_durable_bytes.bytes() / 2,
         connect_timeout: limits.connect_timeout,
         ..motet_mqtt::Config::default()
     }

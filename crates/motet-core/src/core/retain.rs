@@ -8,7 +8,7 @@ use crate::name::Name;
 use crate::queues::Queued;
 use crate::session::SessionHandle;
 use crate::time::Now;
-use crate::topics::{Retained, RetainedCursor};
+use crate::topics::{Retained, RetainedCursor, retained_bytes};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -24,6 +24,26 @@ pub struct RetainedPage {
 }
 
 impl<E: Engine> Core<E> {
+    /// Whether the value that the batch would leave behind is within the bounds. Asked while the stage is held, so
+    /// that nobody takes the room in between.
+    pub(super) fn has_room_to_retain(&self, batch: &Arc<Batch>) -> bool {
+        let Some(index) = batch.messages().iter().rposition(|m| m.retain) else { return true };
+        let message = MessageRef::new(batch.clone(), index);
+        if message.payload().is_empty() {
+            return true;
+        }
+        let topics = &self.vhost.topics;
+        let bytes = retained_bytes(&message);
+        match topics.with_retained(batch.address(), |old| old.map(Retained::bytes)) {
+            // What does not grow is let in even when the bounds were lowered since.
+            Some(before) => bytes <= before || topics.retained_bytes() - before + bytes <= self.limits.retained_bytes,
+            None => {
+                topics.retained_count() < self.limits.retained_messages
+                    && topics.retained_bytes() + bytes <= self.limits.retained_bytes
+            }
+        }
+    }
+
     /// Makes the last retained message of the batch the value of its address; an empty one clears it.
     pub(super) fn retain_batch(&self, batch: &Arc<Batch>, stage: &mut E::Stage<'_>) {
         // Within one batch only the last one can remain.
