@@ -153,3 +153,34 @@ fn with_sources(error: &dyn std::error::Error) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    fn configured(keys: &[&str]) -> Config {
+        let mut sources = Sources::default();
+        keys.iter().for_each(|key| sources.set(key).unwrap());
+        load(&sources).unwrap().config
+    }
+
+    #[test]
+    fn bounds_reach_those_who_keep_them() {
+        let config = configured(&[
+            "limits.topic_levels=9",
+            "limits.sessions=8",
+            "limits.retained_messages=7",
+            "limits.retained_bytes=6KiB",
+            "limits.pending_durable_bytes=2MiB",
+            "mqtt.qos_max=1",
+            "mqtt.retain_available=false",
+        ]);
+        let mqtt = mqtt_config(&config);
+        assert_eq!((mqtt.topic_levels_max, mqtt.qos_max, mqtt.retain_available), (9, QoS::AtLeastOnce, false));
+        assert_eq!(mqtt.pending_bytes_high, 1 << 20);
+        let core = core_limits(&config.limits);
+        assert_eq!((core.sessions, core.retained_messages, core.retained_bytes), (8, 7, 6 << 10));
+        assert_eq!(journal_config(&config).pending_bytes_max, 2 << 20);
+    }
+}
