@@ -33,6 +33,18 @@ pub(crate) struct Retained {
     pub(crate) locator: Option<Locator>,
 }
 
+impl Retained {
+    /// What it counts for: body, properties and address, as far as they grow with what a publisher says.
+    pub(crate) fn bytes(&self) -> u64 {
+        retained_bytes(&self.message)
+    }
+}
+
+/// What `message` would count for as a last value.
+pub(crate) fn retained_bytes(message: &MessageRef) -> u64 {
+    u64::from(message.size()) + message.address().as_flat().len() as u64
+}
+
 type Shard = RwLock<Tree<u64, Subscription, Retained>>;
 
 #[derive(Debug)]
@@ -43,6 +55,7 @@ pub(crate) struct Topics {
     wild_epoch: AtomicU64,
     hasher: FixedState,
     retained_count: AtomicU64,
+    retained_bytes: AtomicU64,
 }
 
 /// The state of the tree that a route was computed from.
@@ -62,6 +75,7 @@ impl Default for Topics {
             wild_epoch: AtomicU64::new(1),
             hasher: FixedState::default(),
             retained_count: AtomicU64::new(0),
+            retained_bytes: AtomicU64::new(0),
         }
     }
 }
@@ -132,18 +146,22 @@ impl Topics {
 
     /// Sets the last value and returns the one before.
     pub(crate) fn set_retained(&self, name: &Name, value: Retained) -> Option<Retained> {
+        let bytes = value.bytes();
         let before = self.shards[self.shard_of(name.first())].write().set_retained(name, value);
-        if before.is_none() {
-            self.retained_count.fetch_add(1, Ordering::Relaxed);
-        }
+        self.retained_bytes.fetch_add(bytes, Ordering::Relaxed);
+        match &before {
+            Some(before) => self.retained_bytes.fetch_sub(before.bytes(), Ordering::Relaxed),
+            None => self.retained_count.fetch_add(1, Ordering::Relaxed),
+        };
         before
     }
 
     /// Clears the last value and returns it.
     pub(crate) fn clear_retained(&self, name: &Name) -> Option<Retained> {
         let before = self.shards[self.shard_of(name.first())].write().remove_retained(name);
-        if before.is_some() {
+        if let Some(before) = &before {
             self.retained_count.fetch_sub(1, Ordering::Relaxed);
+            self.retained_bytes.fetch_sub(before.bytes(), Ordering::Relaxed);
         }
         before
     }
@@ -170,6 +188,11 @@ impl Topics {
     /// How many addresses have a last value.
     pub(crate) fn retained_count(&self) -> u64 {
         self.retained_count.load(Ordering::Relaxed)
+    }
+
+    /// What they count for, in bytes.
+    pub(crate) fn retained_bytes(&self) -> u64 {
+        self.retained_bytes.load(Ordering::Relaxed)
     }
 
     /// The next page of last values that match, in a stable order; moves `cursor` on. False when there are no more.

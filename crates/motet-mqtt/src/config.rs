@@ -1,5 +1,6 @@
 //! What an operator decides about MQTT. Bounds are checked where they are read; here they are facts.
 
+use crate::packet::QoS;
 use std::time::Duration;
 
 /// Settings shared by all MQTT connections.
@@ -15,10 +16,25 @@ pub struct Config {
     pub topic_alias_maximum: u16,
     /// Longest keep alive; a longer one or none is replaced, and MQTT 5 clients are told [3.2.2.3.14]. Zero: any.
     pub keep_alive_max_secs: u16,
+    /// Levels a topic or filter may have; a deeper one is refused.
+    pub topic_levels_max: u16,
+    /// Highest QoS a client may publish with and is granted; announced as Maximum QoS [3.2.2.3.4].
+    pub qos_max: QoS,
+    /// Messages may be retained; announced as Retain Available [3.2.2.3.5].
+    pub retain_available: bool,
+    /// Bytes not yet durable beyond which a publisher of durable messages pauses.
+    pub pending_bytes_high: u64,
     /// Time from the first byte to a complete CONNECT.
     pub connect_timeout: Duration,
     /// Time a closing connection has to take our last packet.
     pub close_timeout: Duration,
+}
+
+impl Config {
+    /// Whether a topic or filter has more levels than we take.
+    pub(crate) fn is_too_deep(&self, topic: &str) -> bool {
+        topic.bytes().filter(|&byte| byte == b'/').count() >= usize::from(self.topic_levels_max)
+    }
 }
 
 impl Default for Config {
@@ -29,6 +45,10 @@ impl Default for Config {
             in_flight_max: 1024,
             topic_alias_maximum: 64,
             keep_alive_max_secs: 0,
+            topic_levels_max: 128,
+            qos_max: QoS::ExactlyOnce,
+            retain_available: true,
+            pending_bytes_high: 32 << 20,
             connect_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(5),
         }

@@ -9,6 +9,7 @@ use crate::house::Parts;
 use motet_auth::{Accounts, AuthConfig, Directory, StoredPassword};
 use motet_core::core::{Core, CoreLimits, Recovered};
 use motet_core::engine::Engine;
+use motet_mqtt::packet::QoS;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,8 +96,9 @@ fn core_limits(limits: &Limits) -> CoreLimits {
         session_queue_bytes: limits.session_queue_bytes.bytes(),
         session_expiry_max_secs: u32::try_from(limits.session_expiry_max.as_secs()).unwrap_or(u32::MAX),
         subscriptions_per_session: limits.subscriptions_per_session as usize,
+        sessions: limits.sessions,
         retained_messages: limits.retained_messages,
-        ..CoreLimits::default()
+        retained_bytes: limits.retained_bytes.bytes(),
     }
 }
 
@@ -108,6 +110,15 @@ fn mqtt_config(config: &Config) -> motet_mqtt::Config {
         receive_maximum: limits.receive_maximum,
         topic_alias_maximum: limits.topic_alias_maximum,
         keep_alive_max_secs: u16::try_from(keep_alive_max.as_secs()).unwrap_or(u16::MAX),
+        topic_levels_max: limits.topic_levels,
+        qos_max: match config.mqtt.qos_max {
+            0 => QoS::AtMostOnce,
+            1 => QoS::AtLeastOnce,
+            _ => QoS::ExactlyOnce,
+        },
+        retain_available: config.mqtt.retain_available,
+        // The store refuses at the whole of it; who is not read from in time is not refused.
+        pending_bytes_high: limits.pending_durable_bytes.bytes() / 2,
         connect_timeout: limits.connect_timeout,
         ..motet_mqtt::Config::default()
     }
@@ -149,4 +160,35 @@ fn with_sources(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Sources, load};
+
+    fn configured(keys: &[&str]) -> Config {
+        let mut sources = Sources::default();
+        keys.iter().for_each(|key| sources.set(key).unwrap());
+        load(&sources).unwrap().config
+    }
+
+    #[test]
+    fn bounds_reach_those_who_keep_them() {
+        let config = configured(&[
+            "limits.topic_levels=9",
+            "limits.sessions=8",
+            "limits.retained_messages=7",
+            "limits.retained_bytes=6KiB",
+            "limits.pending_durable_bytes=2MiB",
+            "mqtt.qos_max=1",
+            "mqtt.retain_available=false",
+        ]);
+        let mqtt = mqtt_config(&config);
+        assert_eq!((mqtt.topic_levels_max, mqtt.qos_max, mqtt.retain_available), (9, QoS::AtLeastOnce, false));
+        assert_eq!(mqtt.pending_bytes_high, 1 << 20);
+        let core = core_limits(&config.limits);
+        assert_eq!((core.sessions, core.retained_messages, core.retained_bytes), (8, 7, 6 << 10));
+        assert_eq!(journal_config(&config).pending_bytes_max, 2 << 20);
+    }
 }

@@ -99,7 +99,12 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
         ("motet_server_messages_received_total", "Messages accepted from publishers.", &counters.published),
         ("motet_server_messages_sent_total", "Deliveries handed to connections.", &counters.delivered),
         ("motet_core_messages_unroutable_total", "Messages that reached nobody.", &counters.unroutable),
-        ("motet_core_messages_rejected_total", "Messages refused by a full queue or store.", &counters.rejected),
+        (
+            "motet_core_messages_rejected_total",
+            "Messages refused at a bound, for want of a right, or by a full store.",
+            &counters.rejected,
+        ),
+        ("motet_core_retain_refused_total", "Messages not retained at the bound.", &counters.retain_refused),
         ("motet_core_messages_dropped_total", "Deliveries dropped at a subscriber's bound.", &counters.dropped),
         ("motet_core_messages_expired_total", "Messages that expired before delivery.", &counters.expired),
         ("motet_core_messages_damaged_total", "Stored bodies that could not be read back.", &counters.damaged),
@@ -109,6 +114,7 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
     }
     page.one("motet_core_sessions", "gauge", "Sessions, connected or not.", house.core.session_count());
     page.one("motet_core_retained_messages", "gauge", "Addresses with a last value.", house.core.retained_count());
+    page.one("motet_core_retained_bytes", "gauge", "Bytes of last values.", house.core.retained_bytes());
 }
 
 /// Where the system tells it; Linux does.
@@ -122,6 +128,29 @@ fn resident_bytes() -> Option<u64> {
 mod tests {
     use super::*;
     use crate::config::Limits;
+
+    #[test]
+    fn what_the_core_counts_is_there_with_its_help_and_type() {
+        let text = render(&crate::testing::house(Limits::default()));
+        for (name, kind) in [
+            ("motet_server_messages_received_total", "counter"),
+            ("motet_server_messages_sent_total", "counter"),
+            ("motet_core_messages_unroutable_total", "counter"),
+            ("motet_core_messages_rejected_total", "counter"),
+            ("motet_core_messages_dropped_total", "counter"),
+            ("motet_core_messages_expired_total", "counter"),
+            ("motet_core_messages_damaged_total", "counter"),
+            ("motet_core_wills_total", "counter"),
+            ("motet_core_retain_refused_total", "counter"),
+            ("motet_core_sessions", "gauge"),
+            ("motet_core_retained_messages", "gauge"),
+            ("motet_core_retained_bytes", "gauge"),
+        ] {
+            let at = text.find(&format!("# HELP {name} ")).unwrap_or_else(|| panic!("{name} has no help"));
+            let lines: Vec<_> = text[at..].lines().take(3).collect();
+            assert_eq!(lines[1..], [format!("# TYPE {name} {kind}"), format!("{name} 0")]);
+        }
+    }
 
     #[test]
     fn every_line_is_a_comment_or_a_name_and_a_number() {

@@ -9,17 +9,19 @@ use crate::error::ServerError;
 use crate::house::{House, Parts, Reload};
 use crate::http::Web;
 use crate::listen;
+use crate::telemetry::{Event, NotRetained};
 use crate::tls::Certificates;
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// How often the core is asked whether something is due.
 const CORE_TICK: Duration = Duration::from_millis(100);
-/// How often the wall clock is compared with the system's.
+/// How often the wall clock is compared with the system's, and the core is asked what it refused to retain.
 const RESYNC_TICKS: u32 = 10;
 
 /// A socket that listens.
@@ -108,12 +110,17 @@ impl<E: Engine> Server<E> {
         self.tasks.push(tokio::spawn(async move { house.wheel.run(&house.clock).await }));
         let house = self.house.clone();
         self.tasks.push(tokio::spawn(async move {
-            let mut ticks = 0_u32;
+            let (mut ticks, mut not_retained) = (0_u32, 0);
             loop {
                 tokio::time::sleep(CORE_TICK).await;
                 ticks = ticks.wrapping_add(1);
                 if ticks.is_multiple_of(RESYNC_TICKS) {
                     house.clock.resync();
+                    let refused = house.core.counters().retain_refused.load(Ordering::Relaxed);
+                    if refused > not_retained {
+                        NotRetained { messages: refused - not_retained }.emit(&house.counters);
+                        not_retained = refused;
+                    }
                 }
                 let now = house.clock.now();
                 if house.core.next_deadline().is_some_and(|at| at <= now.wall) {

@@ -123,6 +123,25 @@ impl Event for Refused {
     }
 }
 
+/// Messages were not retained, because last values are at their bound. The core counts them.
+#[derive(Debug)]
+pub(crate) struct NotRetained {
+    pub(crate) messages: u64,
+}
+
+impl Event for NotRetained {
+    fn emit(&self, counters: &Counters) {
+        if let Some(passed_over) = counters.quiet.may_speak() {
+            tracing::warn!(
+                messages = self.messages,
+                bounds = "limits.retained_messages, limits.retained_bytes",
+                passed_over,
+                "messages were not retained at the bound"
+            );
+        }
+    }
+}
+
 /// The system gave us no connection.
 #[derive(Debug)]
 pub(crate) struct AcceptFailed<'a> {

@@ -57,8 +57,10 @@ pub struct CoreLimits {
     pub subscriptions_per_session: usize,
     /// Sessions of the vhost.
     pub sessions: u64,
-    /// Last values of the vhost.
+    /// Last values of the vhost; beyond it an address without one gets none.
     pub retained_messages: u64,
+    /// Bytes of last values: bodies, properties and addresses.
+    pub retained_bytes: u64,
 }
 
 impl Default for CoreLimits {
@@ -70,6 +72,7 @@ impl Default for CoreLimits {
             subscriptions_per_session: 10_000,
             sessions: 2_000_000,
             retained_messages: 1_000_000,
+            retained_bytes: 512 << 20,
         }
     }
 }
@@ -81,8 +84,11 @@ pub struct CoreCounters {
     pub published: AtomicU64,
     /// Messages that reached nobody.
     pub unroutable: AtomicU64,
-    /// Messages refused by a full queue or store.
+    /// Messages refused: at a bound, for want of a right, or by a store that takes nothing.
     pub rejected: AtomicU64,
+    /// Messages that asked to become the last value of their address when last values were at their bound. Some were
+    /// refused (and are in `rejected`), some delivered without being kept.
+    pub retain_refused: AtomicU64,
     /// Deliveries dropped because a mailbox or a transient queue place was full.
     pub dropped: AtomicU64,
     /// Deliveries handed to connections.
@@ -201,6 +207,11 @@ impl<E: Engine> Core<E> {
     /// Addresses with a last value.
     pub fn retained_count(&self) -> u64 {
         self.vhost.topics.retained_count()
+    }
+
+    /// Bytes of last values, as [`CoreLimits::retained_bytes`] counts them.
+    pub fn retained_bytes(&self) -> u64 {
+        self.vhost.topics.retained_bytes()
     }
 
     /// A publisher identity for a new connection.

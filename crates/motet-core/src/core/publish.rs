@@ -23,6 +23,7 @@ pub struct Publisher {
     vhost: Arc<Vhost>,
     /// The session that "not my own" refers to; zero for a publisher without one.
     session: u64,
+    refusals: Refusals,
     cache: RouteCache,
 }
 
@@ -34,8 +35,17 @@ impl Publisher {
             principal,
             vhost: core.vhost().clone(),
             session: session.map_or(0, |s| s.session().id().0),
+            refusals: Refusals::Heard,
             cache: RouteCache::default(),
         }
+    }
+
+    /// A publisher that cannot be told why a message was refused. Its messages are delivered without becoming last
+    /// values when these are at their bound: refused, it would offer the same message again for ever.
+    #[must_use]
+    pub fn without_refusals(mut self) -> Self {
+        self.refusals = Refusals::Unheard;
+        self
     }
 
     /// Its identity, to be put into its batches.
@@ -57,6 +67,17 @@ impl Publisher {
     }
 }
 
+/// What the sender of a message can make of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusals {
+    /// It is told why.
+    Heard,
+    /// It can only be left without an answer, and then sends again.
+    Unheard,
+    /// There is nobody who could send it again: the store takes it even when it refuses others.
+    Impossible,
+}
+
 /// What became of a batch. Exactly one per publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -73,6 +94,8 @@ pub enum Outcome {
 pub enum RejectCause {
     /// A queue on the route is at its bound.
     QueueFull,
+    /// Last values are at their bound. Nothing of the batch was delivered to anybody.
+    RetainedFull,
     /// The store takes nothing for now. Nothing of the batch was delivered to anybody; it may be offered again.
     StoreFull,
 }
@@ -96,10 +119,10 @@ impl<E: Engine> Core<E> {
         batch: Arc<Batch>,
         session: Option<(&SessionHandle, &[Note<'_>])>,
     ) -> Receipt {
-        self.publish_along(now, publisher.session, &known.route, batch, session, false)
+        self.publish_along(now, publisher.session, &known.route, batch, session, publisher.refusals)
     }
 
-    /// With `must` the store takes it even when it refuses others: there is nobody who could send it again.
+    /// Publishes along a route that is known.
     pub(crate) fn publish_along(
         &self,
         now: Now,
@@ -107,7 +130,7 @@ impl<E: Engine> Core<E> {
         route: &Route,
         batch: Arc<Batch>,
         session: Option<(&SessionHandle, &[Note<'_>])>,
-        must: bool,
+        refusals: Refusals,
     ) -> Receipt {
         let count = batch.messages().len() as u64;
         let retain = batch.messages().iter().any(|m| m.retain);
@@ -115,7 +138,7 @@ impl<E: Engine> Core<E> {
         let notes = session.filter(|(s, notes)| s.session().is_durable() && !notes.is_empty());
         let persistent = route.durable_queues > 0 && transient < batch.messages().len();
         let mut stage = match persistent || retain || notes.is_some() {
-            true if must => Some(self.engine.stage_release()),
+            true if refusals == Refusals::Impossible => Some(self.engine.stage_release()),
             true => match self.engine.stage() {
                 Ok(stage) => Some(stage),
                 Err(Refused) => {
@@ -126,7 +149,17 @@ impl<E: Engine> Core<E> {
             false => None,
         };
         if retain && let Some(stage) = &mut stage {
-            self.retain_batch(&batch, stage);
+            if self.has_room_to_retain(&batch) {
+                self.retain_batch(&batch, stage);
+            } else {
+                let asked = batch.messages().iter().filter(|m| m.retain).count() as u64;
+                self.counters.retain_refused.fetch_add(asked, Ordering::Relaxed);
+                // A transient message has no answer that could say no.
+                if refusals == Refusals::Heard && transient < batch.messages().len() {
+                    self.counters.rejected.fetch_add(count, Ordering::Relaxed);
+                    return Receipt { outcome: Outcome::Rejected(RejectCause::RetainedFull), position: None };
+                }
+            }
         }
         let mut shared = SharedBodies::new(route.durable_queues);
         let mut refused = false;

@@ -8,7 +8,7 @@ use crate::name::Name;
 use crate::queues::Queued;
 use crate::session::SessionHandle;
 use crate::time::Now;
-use crate::topics::{Retained, RetainedCursor};
+use crate::topics::{Retained, RetainedCursor, retained_bytes};
 use bytes::Bytes;
 use std::sync::Arc;
 
@@ -24,6 +24,26 @@ pub struct RetainedPage {
 }
 
 impl<E: Engine> Core<E> {
+    /// Whether the value that the batch would leave behind is within the bounds. Asked while the stage is held, so
+    /// that nobody takes the room in between.
+    pub(super) fn has_room_to_retain(&self, batch: &Arc<Batch>) -> bool {
+        let Some(index) = batch.messages().iter().rposition(|m| m.retain) else { return true };
+        let message = MessageRef::new(batch.clone(), index);
+        if message.payload().is_empty() {
+            return true;
+        }
+        let topics = &self.vhost.topics;
+        let bytes = retained_bytes(&message);
+        match topics.with_retained(batch.address(), |old| old.map(Retained::bytes)) {
+            // What does not grow is let in even when the bounds were lowered since.
+            Some(before) => bytes <= before || topics.retained_bytes() - before + bytes <= self.limits.retained_bytes,
+            None => {
+                topics.retained_count() < self.limits.retained_messages
+                    && topics.retained_bytes() + bytes <= self.limits.retained_bytes
+            }
+        }
+    }
+
     /// Makes the last retained message of the batch the value of its address; an empty one clears it.
     pub(super) fn retain_batch(&self, batch: &Arc<Batch>, stage: &mut E::Stage<'_>) {
         // Within one batch only the last one can remain.
@@ -97,5 +117,83 @@ impl<E: Engine> Core<E> {
                 value.locator = Some(new);
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{CoreLimits, Outcome, Publisher, Receipt, RejectCause};
+    use crate::fake::FakeEngine;
+    use crate::message::{BatchBuilder, FaceId, MessageParts};
+    use crate::principal::Principal;
+    use std::convert::Infallible;
+    use std::sync::atomic::Ordering;
+
+    fn core(retained_messages: u64, retained_bytes: u64) -> Core<FakeEngine> {
+        Core::new(FakeEngine::default(), CoreLimits { retained_messages, retained_bytes, ..CoreLimits::default() })
+    }
+
+    fn publish(
+        core: &Core<FakeEngine>,
+        publisher: &mut Publisher,
+        to: &str,
+        level: Reliability,
+        body: &[u8],
+    ) -> Receipt {
+        let name = || Ok::<_, Infallible>(Name::from_segments([to.as_bytes()]).expect("short"));
+        let known = publisher.known(to.as_bytes(), name).expect("decodes").clone();
+        let mut builder = BatchBuilder::new();
+        builder.push(MessageParts { payload: body, reliability: level, retain: true, ..MessageParts::default() });
+        let batch = builder.finish(known.name.clone(), publisher.id(), FaceId::NONE);
+        core.publish(Now::default(), publisher, &known, batch, None)
+    }
+
+    fn refused(core: &Core<FakeEngine>) -> u64 {
+        core.counters().retain_refused.load(Ordering::Relaxed)
+    }
+
+    const FULL: Outcome = Outcome::Rejected(RejectCause::RetainedFull);
+    const ONCE: Reliability = Reliability::AtLeastOnce;
+
+    #[test]
+    fn at_the_bound_a_new_address_is_refused_and_a_known_one_is_replaced() {
+        let core = core(1, 1 << 20);
+        let mut ann = Publisher::new(&core, Principal::anonymous(), None);
+        assert_eq!(publish(&core, &mut ann, "a", ONCE, b"1").outcome, Outcome::Unroutable);
+        assert_eq!(publish(&core, &mut ann, "b", ONCE, b"1"), Receipt { outcome: FULL, position: None });
+        assert_eq!((core.retained_count(), refused(&core)), (1, 1));
+        assert_eq!(publish(&core, &mut ann, "a", ONCE, b"2").outcome, Outcome::Unroutable);
+        assert_eq!(publish(&core, &mut ann, "b", ONCE, b"").outcome, Outcome::Unroutable);
+        assert_eq!(publish(&core, &mut ann, "a", ONCE, b"").outcome, Outcome::Unroutable);
+        assert_eq!(publish(&core, &mut ann, "b", ONCE, b"1").outcome, Outcome::Unroutable);
+        assert_eq!((core.retained_count(), refused(&core)), (1, 1));
+    }
+
+    #[test]
+    fn bytes_count_what_is_kept_now() {
+        let core = core(1000, 1000);
+        let mut ann = Publisher::new(&core, Principal::anonymous(), None);
+        assert_eq!(publish(&core, &mut ann, "a", ONCE, &[1; 1000]).outcome, FULL);
+        assert_eq!(publish(&core, &mut ann, "a", ONCE, &[1; 600]).outcome, Outcome::Unroutable);
+        let before = core.retained_bytes();
+        assert!((600..1000).contains(&before), "{before}");
+        assert_eq!(publish(&core, &mut ann, "b", ONCE, &[1; 600]).outcome, FULL);
+        assert_eq!(publish(&core, &mut ann, "a", ONCE, &[1; 1000]).outcome, FULL);
+        assert_eq!(publish(&core, &mut ann, "a", ONCE, &[1; 500]).outcome, Outcome::Unroutable);
+        assert_eq!(core.retained_bytes(), before - 100);
+        assert_eq!(publish(&core, &mut ann, "a", ONCE, b"").outcome, Outcome::Unroutable);
+        assert_eq!(core.retained_bytes(), 0);
+    }
+
+    #[test]
+    fn who_cannot_hear_no_is_delivered_and_not_retained() {
+        let core = core(0, 0);
+        let mut ann = Publisher::new(&core, Principal::anonymous(), None);
+        assert_eq!(publish(&core, &mut ann, "a", Reliability::AtMostOnce, b"1").outcome, Outcome::Unroutable);
+        let mut old = Publisher::new(&core, Principal::anonymous(), None).without_refusals();
+        assert_eq!(publish(&core, &mut old, "a", ONCE, b"1").outcome, Outcome::Unroutable);
+        assert_eq!((core.retained_count(), refused(&core)), (0, 2));
+        assert_eq!(core.counters().rejected.load(Ordering::Relaxed), 0);
     }
 }

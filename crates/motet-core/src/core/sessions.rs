@@ -1,11 +1,11 @@
 //! Opening, subscribing, closing and ending sessions.
 
-use super::publish::announce;
+use super::publish::{Refusals, announce};
 use super::{Core, DIRECTORY};
 use crate::engine::{Engine, Locator, ObjectId, Position, Stage};
 use crate::mailbox::{KickReason, Notice};
-use crate::message::{MessageRef, Reliability};
 use crate::message::encode_stored_head;
+use crate::message::{MessageRef, Reliability};
 use crate::pattern::Pattern;
 use crate::queue::Leaving;
 use crate::queues::{Inner, QueueCell};
@@ -476,7 +476,7 @@ impl<E: Engine> Core<E> {
             }
             None => will.batch.clone(),
         };
-        self.publish_along(now, session.id().0, &route, batch, None, true);
+        self.publish_along(now, session.id().0, &route, batch, None, Refusals::Impossible);
         self.counters.wills.fetch_add(1, Ordering::Relaxed);
     }
 

@@ -4,9 +4,10 @@ use super::close::Farewell;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
 use super::{Connected, Connection, Flow, State};
+use crate::config::Config;
 use crate::mapping;
 use crate::packet::{
-    Connack, Connect, Encode, Frame, PacketKind, Place, PropertiesBuf, Property, ReasonCode, Version, Will,
+    Connack, Connect, Encode, Frame, PacketKind, Place, PropertiesBuf, Property, QoS, ReasonCode, Version, Will,
 };
 use crate::session::Resumed;
 use motet_core::access::Action as Wish;
@@ -103,7 +104,7 @@ impl Connection {
             },
             packet_bytes_max: p.maximum_packet_size().map_or(u32::MAX, NonZeroU32::get),
             problem_information: p.request_problem_information().unwrap_or(true),
-            will: connect.will.as_ref().map(core_will).transpose()?,
+            will: connect.will.as_ref().map(|will| core_will(&self.config, will)).transpose()?,
         })
     }
 
@@ -192,16 +193,17 @@ impl Connection {
         // Before MQTT 5 the client cannot be told, so it is held to what it said itself.
         let held_to = if pending.version == Version::V5 { keep_alive_secs } else { pending.keep_alive_secs };
         let resumed = Resumed::from_record(&opened.record);
+        let publisher = Publisher::new(cx.core, principal, Some(&opened.handle));
         self.state = State::Connected(Box::new(Connected {
             version: pending.version,
-            publisher: Publisher::new(cx.core, principal, Some(&opened.handle)),
+            publisher: if pending.version == Version::V5 { publisher } else { publisher.without_refusals() },
             handle: opened.handle,
             silence_max: (held_to > 0).then(|| Duration::from_millis(u64::from(held_to) * 1500)),
             last_input: cx.now.instant,
             packet_bytes_max: pending.packet_bytes_max,
             problem_information: pending.problem_information,
             session_expiry_secs: pending.session_expiry_secs,
-            inbound: Inbound::new(resumed.received),
+            inbound: Inbound::new(resumed.received, self.config.pending_bytes_high),
             outbound: Outbound::new(resumed.pubrec),
             pulled: Pulled::default(),
         }));
@@ -227,6 +229,14 @@ impl Connection {
             push(Property::MaximumPacketSize(maximum));
         }
         push(Property::TopicAliasMaximum(self.config.topic_alias_maximum));
+        match self.config.qos_max {
+            QoS::AtMostOnce => push(Property::MaximumQoS(QoS::AtMostOnce)),
+            QoS::AtLeastOnce => push(Property::MaximumQoS(QoS::AtLeastOnce)),
+            QoS::ExactlyOnce => {} // [MQTT-3.2.2-9] two is said by saying nothing.
+        }
+        if !self.config.retain_available {
+            push(Property::RetainAvailable(false));
+        }
         push(Property::SharedSubscriptionAvailable(false));
         if pending.assigned {
             push(Property::AssignedClientIdentifier(&pending.client));
@@ -242,7 +252,17 @@ fn refuse(version: Version, code: ReasonCode) -> Flow {
     Flow::Close(Farewell::Refused(version, code))
 }
 
-fn core_will(will: &Will<'_>) -> Result<CoreWill, ReasonCode> {
+fn core_will(config: &Config, will: &Will<'_>) -> Result<CoreWill, ReasonCode> {
+    // [MQTT-3.2.2-12], [MQTT-3.2.2-13] a will is refused for what a PUBLISH would be refused for.
+    if will.qos > config.qos_max {
+        return Err(ReasonCode::QoSNotSupported);
+    }
+    if will.retain && !config.retain_available {
+        return Err(ReasonCode::RetainNotSupported);
+    }
+    if config.is_too_deep(will.topic) {
+        return Err(ReasonCode::TopicNameInvalid);
+    }
     let address = mqtt::decode_name(will.topic).map_err(|_| ReasonCode::TopicNameInvalid)?;
     if super::inbound::is_ours(&address) {
         return Err(ReasonCode::TopicNameInvalid);

@@ -23,11 +23,10 @@ use motet_core::route::KnownName;
 use motet_core::spelling::mqtt;
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::Ordering;
 
 /// Answers that wait before we stop reading: the client publishes faster than the disk takes it.
 const WAITING_MAX: usize = 64 * 1024;
-/// Bytes not yet durable beyond which a publisher of durable messages pauses.
-const PENDING_BYTES_HIGH: u64 = 32 << 20;
 /// Messages of one run; bounds what a queue can pin by keeping the last message of a batch.
 const RUN_MESSAGES_MAX: usize = 1024;
 /// Bytes of one run; a larger message is a run of its own.
@@ -50,6 +49,8 @@ pub(super) struct Inbound {
     registered: Position,
     /// Nothing is read until this is durable.
     paused: Option<Position>,
+    /// Bytes not yet durable beyond which it comes to that.
+    pending_bytes_high: u64,
     /// Identifiers released by PUBREL during this turn.
     released: Vec<PacketIdentifier>,
     /// The store refused a message whose sender cannot be told: the connection must end without an answer.
@@ -71,19 +72,43 @@ pub(super) enum Reply {
     Unsuback { identifier: PacketIdentifier, codes: ReasonCodes },
 }
 
-/// Consecutive messages to one topic.
+/// Consecutive messages to one topic that are answered alike.
 #[derive(Debug)]
 struct Run {
     topic: Box<str>,
     known: KnownName,
+    answered: Answered,
     /// Why nothing of this run is published.
     refusal: Option<ReasonCode>,
     builder: BatchBuilder,
     ids: Vec<(QoS, PacketIdentifier)>,
+    /// Messages that were refused, of every QoS.
+    refused: u64,
+}
+
+/// What could be said about a message that is not kept as the last value: such a refusal must not reach other messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answered {
+    /// It does not ask to be retained.
+    Live,
+    /// It does, and there is no acknowledgement to refuse it with.
+    RetainedUntold,
+    /// It does, and waits for its acknowledgement.
+    RetainedTold,
+}
+
+impl Answered {
+    fn of(publish: &Publish<'_>) -> Self {
+        match (publish.retain, publish.qos) {
+            (false, _) => Answered::Live,
+            (true, QoS::AtMostOnce) => Answered::RetainedUntold,
+            (true, _) => Answered::RetainedTold,
+        }
+    }
 }
 
 impl Inbound {
-    pub(super) fn new(received: HashSet<u16>) -> Self {
+    pub(super) fn new(received: HashSet<u16>, pending_bytes_high: u64) -> Self {
         Inbound {
             unanswered: received.len(),
             received,
@@ -93,6 +118,7 @@ impl Inbound {
             waiting: 0,
             registered: Position::default(),
             paused: None,
+            pending_bytes_high,
             released: Vec::new(),
             refused: false,
         }
@@ -149,6 +175,13 @@ impl Connected {
         if publish.properties.has(PropertyIdentifier::SubscriptionIdentifier) {
             return Flow::Close(Farewell::Rules("a client's PUBLISH carries no subscription identifier"));
         }
+        // 3.2.2.3.4 and 3.2.2.3.5: a protocol error that has a reason of its own.
+        if publish.qos > config.qos_max {
+            return Flow::Close(Farewell::Reason(ReasonCode::QoSNotSupported, "QoS above the announced maximum"));
+        }
+        if publish.retain && !config.retain_available {
+            return Flow::Close(Farewell::Reason(ReasonCode::RetainNotSupported, "messages cannot be retained here"));
+        }
         let topic = match self.inbound.topic(config, &publish) {
             Ok(topic) => topic,
             Err(farewell) => return Flow::Close(farewell),
@@ -170,12 +203,16 @@ impl Connected {
                 return Flow::Close(Farewell::Reason(ReasonCode::ReceiveMaximumExceeded, "receive maximum exceeded"));
             }
         }
+        let answered = Answered::of(&publish);
         let fits = self.inbound.run.as_ref().is_some_and(|run| {
-            *run.topic == *topic && run.builder.len() < RUN_MESSAGES_MAX && run.builder.bytes() < RUN_BYTES_MAX
+            run.answered == answered
+                && *run.topic == *topic
+                && run.builder.len() < RUN_MESSAGES_MAX
+                && run.builder.bytes() < RUN_BYTES_MAX
         });
         if !fits {
             self.flush_run(cx);
-            match self.begin_run(&topic, behind) {
+            match self.begin_run(config, &topic, answered, behind) {
                 Ok(run) => self.inbound.run = Some(run),
                 Err(farewell) => return Flow::Close(farewell),
             }
@@ -185,20 +222,32 @@ impl Connected {
         Flow::Continue
     }
 
-    fn begin_run(&mut self, topic: &str, _behind: usize) -> Result<Box<Run>, Farewell> {
+    fn begin_run(
+        &mut self,
+        config: &Config,
+        topic: &str,
+        answered: Answered,
+        _behind: usize,
+    ) -> Result<Box<Run>, Farewell> {
+        let too_deep = config.is_too_deep(topic);
+        if too_deep && self.version != Version::V5 {
+            // An acknowledgement would say that it was taken.
+            return Err(Farewell::Reason(ReasonCode::TopicNameInvalid, "topic of too many levels"));
+        }
         let known = self
             .publisher
             .known(topic.as_bytes(), || mqtt::decode_name(topic))
             .map_err(|_| Farewell::Reason(ReasonCode::TopicNameInvalid, "not a topic name"))?
             .clone();
-        let refusal = if is_ours(&known.name) {
+        let refusal = if too_deep || is_ours(&known.name) {
             Some(ReasonCode::TopicNameInvalid)
         } else if !known.allowed {
             Some(ReasonCode::NotAuthorized)
         } else {
             None
         };
-        Ok(Box::new(Run { topic: topic.into(), known, refusal, builder: BatchBuilder::new(), ids: Vec::new() }))
+        let (topic, builder) = (topic.into(), BatchBuilder::new());
+        Ok(Box::new(Run { topic, known, answered, refusal, builder, ids: Vec::new(), refused: 0 }))
     }
 
     /// Publishes what has been collected.
@@ -210,6 +259,7 @@ impl Connected {
         }
         let ids = std::mem::take(&mut run.ids);
         if let Some(code) = run.refusal {
+            cx.core.counters().rejected.fetch_add(run.refused, Ordering::Relaxed);
             // [MQTT-3.3.5-2 of 3.1.1] a 3.x client cannot be told and gets a plain acknowledgement.
             return self.answer_refused(cx, ids, code);
         }
@@ -222,7 +272,7 @@ impl Connected {
         let notes: Vec<_> = keys.iter().map(|key| Note::Put { key, value: &[] }).collect();
         let receipt = cx.core.publish(cx.now, &self.publisher, &run.known, batch, Some((&self.handle, &notes)));
         if let Some(position) = receipt.position
-            && cx.core.engine().pending_bytes() > PENDING_BYTES_HIGH
+            && cx.core.engine().pending_bytes() > self.inbound.pending_bytes_high
         {
             self.inbound.paused = Some(position);
         }
@@ -387,6 +437,7 @@ impl Run {
             self.ids.push((publish.qos, identifier));
         }
         if self.refusal.is_some() {
+            self.refused += 1;
             return;
         }
         let mut parts = MessageParts {

@@ -159,7 +159,7 @@ impl Connected {
             PacketKind::Pubrec => self.pubrec(frame),
             PacketKind::Pubrel => self.pubrel(frame),
             PacketKind::Pubcomp => self.pubcomp(frame),
-            PacketKind::Subscribe => self.subscribe(cx, frame),
+            PacketKind::Subscribe => self.subscribe(config, cx, frame),
             PacketKind::Unsubscribe => self.unsubscribe(cx, frame),
             PacketKind::Pingreq => self.pingreq(cx, frame),
             PacketKind::Disconnect => self.disconnect(frame),

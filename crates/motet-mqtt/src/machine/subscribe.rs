@@ -2,6 +2,7 @@
 
 use super::inbound::Reply;
 use super::{Connected, Flow};
+use crate::config::Config;
 use crate::error::DecodeError;
 use crate::mapping;
 use crate::packet::{
@@ -27,13 +28,14 @@ pub(super) struct Replay {
 impl Connected {
     pub(super) fn subscribe<E: Engine>(
         &mut self,
+        config: &Config,
         cx: &mut Context<'_, E>,
         frame: Frame<'_>,
     ) -> Result<Flow, DecodeError> {
         let subscribe = Subscribe::decode(frame, self.version)?;
         let identifier = subscribe.properties.subscription_identifier().map(|id| id.get());
         let wanted: Vec<Result<(Pattern, SubscribeOptions), ReasonCode>> =
-            subscribe.subscriptions.iter().map(|s| wish(s, identifier)).collect();
+            subscribe.subscriptions.iter().map(|s| wish(config, s, identifier)).collect();
         let accepted: Vec<_> = wanted.iter().filter_map(|w| w.as_ref().ok().cloned()).collect();
         let (answers, position) = cx.core.subscribe(&self.handle, &accepted);
         let mut answers = answers.into_iter();
@@ -45,10 +47,10 @@ impl Connected {
                 Ok((pattern, options)) => match answers.next() {
                     Some(Subscribed::QuotaExceeded) | None => ReasonCode::QuotaExceeded,
                     Some(answer) => {
-                        if replays_now(subscription.options.retain_handling, answer) {
+                        if config.retain_available && replays_now(subscription.options.retain_handling, answer) {
                             replays.push(replay(pattern, options));
                         }
-                        granted(subscription.options.maximum_qos)
+                        granted(subscription.options.maximum_qos.min(config.qos_max))
                     }
                 },
             });
@@ -81,13 +83,21 @@ impl Connected {
     }
 }
 
-fn wish(subscription: &Subscription<'_>, identifier: Option<u32>) -> Result<(Pattern, SubscribeOptions), ReasonCode> {
+fn wish(
+    config: &Config,
+    subscription: &Subscription<'_>,
+    identifier: Option<u32>,
+) -> Result<(Pattern, SubscribeOptions), ReasonCode> {
     if SharedSubscription::parse(subscription.topic_filter).is_ok_and(|shared| shared.is_some()) {
         return Err(ReasonCode::SharedSubscriptionsNotSupported);
     }
+    if config.is_too_deep(subscription.topic_filter) {
+        return Err(ReasonCode::TopicFilterInvalid);
+    }
     let pattern = mqtt::decode_pattern(subscription.topic_filter).map_err(|_| ReasonCode::TopicFilterInvalid)?;
     let mut options = SubscribeOptions::default();
-    options.reliability = mapping::reliability(subscription.options.maximum_qos);
+    // [MQTT-3.2.2-10] any QoS may be asked for; what is granted keeps the maximum.
+    options.reliability = mapping::reliability(subscription.options.maximum_qos.min(config.qos_max));
     options.no_local = subscription.options.no_local;
     options.retain_as_published = subscription.options.retain_as_published;
     options.identifier = identifier;

@@ -12,6 +12,7 @@ use motet_core::mailbox::{Mailbox, Overflow};
 use motet_core::principal::{Denied, Principal};
 use motet_core::rope::Rope;
 use motet_core::time::{Instant, Now, WallMillis};
+use motet_mqtt::packet::QoS;
 use motet_mqtt::{Config, Connection};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -66,7 +67,7 @@ impl Bench {
     /// # Errors
     /// A setting that the machine does not have.
     pub fn new(durability: Durability, pace: Pace, settings: &[(String, u64)]) -> Result<Self, String> {
-        let mut config = Config::default();
+        let (mut config, mut limits) = (Config::default(), CoreLimits::default());
         for (name, value) in settings {
             let small = u16::try_from(*value).map_err(|_| format!("`{name}` is out of range"));
             match name.as_str() {
@@ -75,11 +76,18 @@ impl Bench {
                 "in_flight_max" => config.in_flight_max = small?,
                 "topic_alias_maximum" => config.topic_alias_maximum = small?,
                 "keep_alive_max" => config.keep_alive_max_secs = small?,
+                "topic_levels_max" => config.topic_levels_max = small?,
+                "qos_max" if *value == 0 => config.qos_max = QoS::AtMostOnce,
+                "qos_max" if *value == 1 => config.qos_max = QoS::AtLeastOnce,
+                "retain_available" => config.retain_available = *value != 0,
+                "retained_messages" => limits.retained_messages = *value,
+                "retained_bytes" => limits.retained_bytes = *value,
+                "sessions" => limits.sessions = *value,
                 other => return Err(format!("the machine has no setting `{other}`")),
             }
         }
         Ok(Bench {
-            core: Core::new(MemoryEngine::new(durability), CoreLimits::default()),
+            core: Core::new(MemoryEngine::new(durability), limits),
             config: Arc::new(config),
             pace,
             elapsed: Duration::ZERO,

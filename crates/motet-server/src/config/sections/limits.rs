@@ -45,12 +45,14 @@ section! {
         session_queue_messages: u64 = 1_000_000, within 1..=1_000_000_000;
         /// The same in bytes; the middle of a long queue is on disk only.
         session_queue_bytes: ByteSize = ByteSize::gib(1), within ByteSize::kib(64)..=ByteSize(16 << 40);
-        /// Sessions of one user; at the bound a new one is refused. Stops a client that makes up a new identifier
-        /// at each start, and lets a whole fleet share one account.
-        sessions_per_user: u32 = 100_000, within 1..=100_000_000;
+        /// Sessions, connected or not; at the bound a client that has none is refused, and an MQTT 5 client is told.
+        /// Stops a client that makes up a new identifier at each start before its forgotten sessions fill the memory.
+        sessions: u64 = 2_000_000, within 1..=100_000_000;
         /// Subscriptions of one session; one more is refused in SUBACK. Wildcards make long lists needless.
         subscriptions_per_session: u32 = 10_000, within 1..=1_000_000;
-        /// Levels in a topic; a deeper one is refused. Nobody has been seen to need more than a few dozen.
+        /// Levels in a topic or filter; a deeper one is refused: in PUBACK, PUBREC, SUBACK or CONNACK (a will), and a
+        /// client before MQTT 5 that publishes to one is closed, because it cannot be told. Nobody has been seen to need
+        /// more than a few dozen.
         topic_levels: u16 = 128, within 1..=1024;
         /// QoS 1 and 2 messages that one client may have sent without our acknowledgement (MQTT 5 Receive Maximum).
         /// Keeps a fast link busy while a commit takes some milliseconds.
@@ -60,12 +62,15 @@ section! {
         /// The longest a session outlives its connection; what a client asks beyond is cut to it, and an MQTT 5
         /// client is told. A week bridges holidays; without an end, forgotten sessions would fill the disk.
         session_expiry_max: Duration = 7 * DAY, within Duration::ZERO..=3650 * DAY;
-        /// Retained messages; at the bound a new topic is refused, known ones are still replaced.
+        /// Retained messages; known topics are still replaced at the bound. For a new one an MQTT 5 client is told
+        /// "quota exceeded" in PUBACK or PUBREC. Where there is no such word (QoS 0, older clients, wills) the message is
+        /// delivered but not retained, counted in `motet_core_retain_refused_total`, and a warning is logged.
         retained_messages: u64 = 1_000_000, within 0..=1_000_000_000;
-        /// The same in bytes. Retained messages are kept in memory, so that a wildcard finds them at once.
+        /// The same in bytes of body, properties and topic. Retained messages are kept in memory, so that a wildcard finds them at once.
         retained_bytes: ByteSize = ByteSize::mib(512), within ByteSize(0)..=ByteSize(1 << 40);
-        /// Bytes accepted but not yet on disk; above it the publishers of durable messages are not read from until
-        /// the disk has caught up. About what a good disk writes in a tenth of a second.
+        /// Bytes accepted but not yet on disk. Above half of it the publishers of durable messages are not read from
+        /// until the disk has caught up; at all of it durable messages are refused. About what a good disk writes in a
+        /// tenth of a second.
         pending_durable_bytes: ByteSize = ByteSize::mib(64), within ByteSize::mib(1)..=ByteSize::gib(16);
         /// How long a stop waits for clients and disk; then it exits all the same. Shorter than the patience of
         /// service managers, which is often 30 seconds or more.

@@ -16,8 +16,5 @@ section! {
         /// How long a commit waits for company. 0 commits at once: while the disk is busy the next batch gathers by
         /// itself. A longer wait saves disk operations where few publishers send, and delays each confirm as much.
         commit_delay: Duration = Duration::ZERO, within Duration::ZERO..=Duration::from_millis(2);
-        /// Free disk space below which durable writes are refused, with the protocol's own error, until there is
-        /// room again. Leaves enough for consuming, which frees space, and for whoever shares the disk.
-        disk_reserve_bytes: ByteSize = ByteSize::mib(512), within ByteSize(0)..=ByteSize(1 << 40);
     }
 }
