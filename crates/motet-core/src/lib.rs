@@ -39,6 +39,7 @@ pub mod route;
 pub mod session;
 pub mod spelling;
 pub mod stream;
+mod subscriptions;
 pub mod time;
 mod topics;
 pub mod transaction;

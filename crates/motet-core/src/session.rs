@@ -6,14 +6,13 @@
 use crate::engine::{Locator, ObjectId};
 use crate::mailbox::Mailbox;
 use crate::message::{Batch, Reliability};
-use crate::pattern::Pattern;
 use crate::queue::ConsumerId;
 use crate::queues::QueueCell;
+use crate::subscriptions::Subscriptions;
 use crate::time::WallMillis;
 use bytes::Bytes;
-use foldhash::quality::RandomState;
 use parking_lot::Mutex;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 /// How one subscription wants its messages.
@@ -115,7 +114,7 @@ pub(crate) struct State {
     pub(crate) mailbox: Option<Arc<Mailbox>>,
     /// Unacknowledged deliveries that connection takes at a time.
     pub(crate) credit: u32,
-    pub(crate) subscriptions: HashMap<Pattern, (SubscribeOptions, Option<Locator>), RandomState>,
+    pub(crate) subscriptions: Subscriptions,
     pub(crate) subscriptions_made: u32,
     /// The protocol's own records, durable sessions only; the core keeps them and never reads them.
     pub(crate) record: BTreeMap<Bytes, (Bytes, Option<Locator>)>,
@@ -141,7 +140,7 @@ impl Session {
                 generation: 0,
                 mailbox: None,
                 credit: 0,
-                subscriptions: HashMap::default(),
+                subscriptions: Subscriptions::default(),
                 subscriptions_made: 0,
                 record: BTreeMap::new(),
                 expiry,

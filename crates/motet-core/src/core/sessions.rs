@@ -206,7 +206,7 @@ impl<E: Engine> Core<E> {
         let record = state.record.iter().map(|(k, (v, _))| (k.slice(1..), v.clone())).collect();
         let handle = SessionHandle { session: session.clone(), generation: state.generation };
         // Routes name the mailbox of direct subscribers, so a new mailbox makes them stale.
-        for pattern in state.subscriptions.keys() {
+        for pattern in state.subscriptions.patterns() {
             self.vhost.topics.touch(pattern);
         }
         drop(state);
@@ -375,7 +375,7 @@ impl<E: Engine> Core<E> {
             Self::stage_will(session, &mut state, &mut stage);
             stage.finish();
             self.arm(session, &state);
-            for pattern in state.subscriptions.keys() {
+            for pattern in state.subscriptions.patterns() {
                 self.vhost.topics.touch(pattern);
             }
         }
@@ -448,8 +448,8 @@ impl<E: Engine> Core<E> {
         let mut state = session.state.lock();
         state.ended = true;
         state.generation += 1;
-        for (pattern, _) in std::mem::take(&mut state.subscriptions) {
-            self.vhost.topics.unsubscribe(&pattern, session.id().0);
+        for pattern in std::mem::take(&mut state.subscriptions).patterns() {
+            self.vhost.topics.unsubscribe(pattern, session.id().0);
         }
         state.record.clear();
         state.will = None;
