@@ -132,11 +132,6 @@ impl Mailbox {
         self.bytes.load(Ordering::Relaxed)
     }
 
-    /// More than half of the bound is used: a publisher who can wait should.
-    pub fn is_pressed(&self) -> bool {
-        self.bytes() > self.bytes_max / 2
-    }
-
     /// Hands over a batch; acts by the overflow policy when the mailbox is full.
     /// Returns how many messages were dropped because of it.
     pub fn push(&self, delivery: Direct) -> usize {

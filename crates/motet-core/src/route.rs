@@ -24,6 +24,18 @@ pub(crate) enum ToSelf {
     Skip,
 }
 
+impl ToSelf {
+    /// The grant that holds: `usual` for everybody else's messages, what is left of it for the subscriber's own.
+    /// `None` when it wants none of them.
+    pub(crate) fn grant<'a>(&'a self, is_own: bool, usual: &'a Arc<Grant>) -> Option<&'a Arc<Grant>> {
+        match self {
+            ToSelf::Skip if is_own => None,
+            ToSelf::Reduced(grant) if is_own => Some(grant),
+            _ => Some(usual),
+        }
+    }
+}
+
 /// A subscriber without acknowledgements.
 #[derive(Debug)]
 pub(crate) struct DirectTarget {
@@ -161,10 +173,5 @@ impl RouteCache {
             self.known.insert(spelled.into(), KnownName { name, allowed, epoch, route });
         }
         Ok(self.known.get(spelled).expect("was there or has just been inserted"))
-    }
-
-    /// Forgets everything, when what this publisher may do has changed.
-    pub fn clear(&mut self) {
-        self.known.clear();
     }
 }

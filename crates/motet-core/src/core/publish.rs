@@ -8,7 +8,7 @@ use crate::name::Name;
 use crate::principal::Principal;
 use crate::queue::{NewEntry, Verdict};
 use crate::queues::{Inner, QueueCell, Queued, encode_head};
-use crate::route::{KnownName, QueueTarget, Route, RouteCache, ToSelf};
+use crate::route::{KnownName, QueueTarget, Route, RouteCache};
 use crate::session::SessionHandle;
 use crate::time::Now;
 use smallvec::SmallVec;
@@ -164,15 +164,10 @@ impl<E: Engine> Core<E> {
         let mut shared = SharedBodies::new(route.durable_queues);
         let mut refused = false;
         let mut wakes = Vec::new();
-        for target in &route.queues {
-            let grant = match (&target.to_self, target.session == own_session) {
-                (ToSelf::Skip, true) => continue,
-                (ToSelf::Reduced(grant), true) => grant,
-                _ => &target.grant,
-            };
-            if transient == batch.messages().len() {
-                continue;
-            }
+        // What is transient passes the queues; a batch of nothing else has no business with them.
+        let queues = if transient < batch.messages().len() { &route.queues[..] } else { &[] };
+        for target in queues {
+            let Some(grant) = target.to_self.grant(target.session == own_session, &target.grant) else { continue };
             refused |= self.enqueue_batch(now, target, grant, &batch, stage.as_mut(), &mut shared, &mut wakes);
         }
         // A refused message will come again, or be given up by its sender: it leaves no note.
@@ -205,11 +200,7 @@ impl<E: Engine> Core<E> {
         let shared = route.direct.len() > 1;
         let mut dropped = 0;
         for target in &route.direct {
-            let grant = match (&target.to_self, target.session == own_session) {
-                (ToSelf::Skip, true) => continue,
-                (ToSelf::Reduced(grant), true) => grant,
-                _ => &target.grant,
-            };
+            let Some(grant) = target.to_self.grant(target.session == own_session, &target.grant) else { continue };
             dropped += target.mailbox.push(direct(batch, grant, shared, false));
         }
         self.count_direct(route.direct.len() * batch.messages().len(), dropped);
@@ -228,11 +219,7 @@ impl<E: Engine> Core<E> {
         let shared = route.queues.len() > 1;
         let (mut handed, mut dropped) = (0, 0);
         for target in &route.queues {
-            let grant = match (&target.to_self, target.session == own_session) {
-                (ToSelf::Skip, true) => continue,
-                (ToSelf::Reduced(grant), true) => grant,
-                _ => &target.grant,
-            };
+            let Some(grant) = target.to_self.grant(target.session == own_session, &target.grant) else { continue };
             if let Some(mailbox) = &target.mailbox {
                 handed += transient;
                 dropped += mailbox.push(direct(batch, grant, shared && !mixed, mixed));

@@ -169,7 +169,6 @@ impl Connected {
         config: &Config,
         cx: &mut Context<'_, E>,
         publish: Publish<'_>,
-        behind: usize,
     ) -> Flow {
         // [MQTT-3.3.4-6] subscription identifiers are the server's to send.
         if publish.properties.has(PropertyIdentifier::SubscriptionIdentifier) {
@@ -212,7 +211,7 @@ impl Connected {
         });
         if !fits {
             self.flush_run(cx);
-            match self.begin_run(config, &topic, answered, behind) {
+            match self.begin_run(config, &topic, answered) {
                 Ok(run) => self.inbound.run = Some(run),
                 Err(farewell) => return Flow::Close(farewell),
             }
@@ -222,13 +221,7 @@ impl Connected {
         Flow::Continue
     }
 
-    fn begin_run(
-        &mut self,
-        config: &Config,
-        topic: &str,
-        answered: Answered,
-        _behind: usize,
-    ) -> Result<Box<Run>, Farewell> {
+    fn begin_run(&mut self, config: &Config, topic: &str, answered: Answered) -> Result<Box<Run>, Farewell> {
         let too_deep = config.is_too_deep(topic);
         if too_deep && self.version != Version::V5 {
             // An acknowledgement would say that it was taken.

@@ -115,7 +115,7 @@ impl Connection {
                 }
             };
             let len = frame.bytes.len();
-            match self.packet(cx, frame, rest.len() - len) {
+            match self.packet(cx, frame) {
                 Flow::Continue => at += len,
                 Flow::Close(farewell) => {
                     self.close(cx, farewell);
@@ -134,9 +134,9 @@ impl Connection {
         }
     }
 
-    fn packet<E: Engine>(&mut self, cx: &mut Context<'_, E>, frame: Frame<'_>, behind: usize) -> Flow {
+    fn packet<E: Engine>(&mut self, cx: &mut Context<'_, E>, frame: Frame<'_>) -> Flow {
         match &mut self.state {
-            State::Connected(connected) => connected.packet(&self.config, cx, frame, behind),
+            State::Connected(connected) => connected.packet(&self.config, cx, frame),
             State::AwaitConnect { .. } => self.first_packet(cx, frame),
             State::AwaitAuthentication(_) | State::Closing => Flow::Continue,
         }
@@ -144,11 +144,11 @@ impl Connection {
 }
 
 impl Connected {
-    fn packet<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, frame: Frame<'_>, behind: usize) -> Flow {
+    fn packet<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, frame: Frame<'_>) -> Flow {
         let version = self.version;
         if frame.kind == PacketKind::Publish {
             return match Publish::decode(frame, version) {
-                Ok(publish) => self.publish(config, cx, publish, behind),
+                Ok(publish) => self.publish(config, cx, publish),
                 Err(error) => error.into(),
             };
         }
