@@ -3,7 +3,7 @@
 mod client;
 
 use client::{Deflater, Reply, echo, fragments, frame, replies, stream};
-use motet_web::{Accepts, Config, Deflate, UpgradeRequest, WebSocket, accept};
+use motet_web::{Accepts, Config, Deflate, Progress, UpgradeRequest, WebSocket, WsError, accept};
 use proptest::prelude::*;
 
 const BOUND: usize = 4096;
@@ -104,7 +104,10 @@ proptest! {
         if whole.1.is_ok() {
             prop_assert_eq!(&whole, &pieces);
         } else {
-            prop_assert_eq!(&whole.1, &pieces.1);
+            // A payload with two faults is refused for the one that is met first, which depends on what has arrived
+            // when the text is judged. The peer sees the same code either way.
+            let close_code = |end: &Result<Progress, WsError>| end.as_ref().err().map(WsError::close_code);
+            prop_assert_eq!(close_code(&whole.1), close_code(&pieces.1));
         }
         echo(&mut WebSocket::new(config(), deflate), &sent, size);
     }
