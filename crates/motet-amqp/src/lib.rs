@@ -11,3 +11,5 @@
 //! What is spoken and what differs is in `docs/protocols/amqp.md`.
 
 pub mod v091;
+
+pub use v091::{Config, Connection};

@@ -13,12 +13,12 @@
 //! | cluster_id | – | kept in the origin only |
 //! | deaths | headers `x-death`, `x-first-death-…`, `x-last-death-…` | written as RabbitMQ does |
 
-use super::packet::{
-    ArrayBuf, FieldTable, FieldValue, Properties as Wire, SHORT_STRING_MAX, TableBuf,
-};
+use super::packet::{ArrayBuf, FieldTable, FieldValue, Properties as Wire, SHORT_STRING_MAX, TableBuf};
 use bytes::{Bytes, BytesMut};
 use motet_core::message::{FaceId, Message, Properties, Reliability, ReplyAddress, Value};
 use motet_core::name::Name;
+use motet_core::queue::DeadReason;
+use motet_core::queue::dead_letter::Deaths;
 use motet_core::spelling::amqp;
 use motet_core::time::{Now, WallMillis};
 use std::time::Duration;
@@ -184,7 +184,9 @@ pub fn from_canonical(now: Now, message: &Message, added: Added<'_>, out: &mut B
     if let Some(long) = correlation.filter(|bytes| bytes.len() > SHORT_STRING_MAX) {
         headers.push(LONG_CORRELATION, FieldValue::Bytes(long));
     }
-    push_deaths(&mut headers, p);
+    if let Some(deaths) = p.deaths.as_deref() {
+        push_deaths(&mut headers, deaths, None);
+    }
     added.push(&mut headers);
     let reply_to = p.reply_to.as_ref().and_then(reply_to);
     let expiration = message.expires_at.map(|at| at.0.saturating_sub(now.wall.0).to_string());
@@ -214,14 +216,18 @@ pub fn from_origin(origin: &[u8], message: &Message, added: Added<'_>, out: &mut
         return out.extend_from_slice(origin);
     };
     let mut headers = TableBuf::new();
-    let deaths = message.properties.as_deref().filter(|p| has_died(p));
+    let properties = message.properties.as_deref();
+    let deaths = properties.and_then(|p| p.deaths.as_deref());
+    // A queue that sends its dead letters under another key takes the sender's further keys off them.
+    let keeps_copies =
+        deaths.is_none() || properties.is_some_and(|p| p.headers.iter().any(|(name, _)| &**name == "CC"));
     for (name, value) in wire.headers.into_iter().flat_map(FieldTable::iter) {
-        if deaths.is_none() || !is_death_header(name) {
+        if deaths.is_none() || !(is_death_header(name) || (name == b"CC" && !keeps_copies)) {
             headers.push(&String::from_utf8_lossy(name), value);
         }
     }
-    if let Some(properties) = deaths {
-        push_deaths(&mut headers, properties);
+    if let Some(deaths) = deaths {
+        push_deaths(&mut headers, deaths, wire.expiration);
     }
     added.push(&mut headers);
     // What died of its expiry would die of it again.
@@ -241,15 +247,51 @@ pub fn without_bcc(wire: &Wire<'_>, out: &mut BytesMut) {
     Wire { headers: Some(headers.as_table()), ..*wire }.encode(out);
 }
 
-fn has_died(_properties: &Properties) -> bool {
-    false
+/// It was dead-lettered on its way.
+pub fn has_died(message: &Message) -> bool {
+    message.properties.as_deref().is_some_and(|properties| properties.deaths.is_some())
 }
 
 fn is_death_header(name: &[u8]) -> bool {
     name == b"x-death" || name.starts_with(b"x-first-death-") || name.starts_with(b"x-last-death-")
 }
 
-fn push_deaths(_headers: &mut TableBuf, _properties: &Properties) {}
+fn reason_word(reason: DeadReason) -> &'static str {
+    match reason {
+        DeadReason::Expired => "expired",
+        DeadReason::Rejected => "rejected",
+        DeadReason::MaxLen => "maxlen",
+        DeadReason::DeliveryLimit => "delivery_limit",
+    }
+}
+
+/// The headers that tell how a message died, as RabbitMQ writes them. `expiration` is what the publisher said.
+fn push_deaths(headers: &mut TableBuf, deaths: &Deaths, expiration: Option<&[u8]>) {
+    let mut list = ArrayBuf::new();
+    for death in deaths.records() {
+        let mut keys = ArrayBuf::new();
+        death.routing_keys.iter().for_each(|key| keys.push(FieldValue::Text(key)));
+        let mut entry = TableBuf::new();
+        entry.push("count", FieldValue::I64(i64::try_from(death.count).unwrap_or(i64::MAX)));
+        entry.push("reason", FieldValue::Text(reason_word(death.reason).as_bytes()));
+        entry.push("queue", FieldValue::Text(&death.queue));
+        entry.push("time", FieldValue::Timestamp(death.first_time_ms / 1_000));
+        entry.push("exchange", FieldValue::Text(&death.exchange));
+        entry.push("routing-keys", FieldValue::Array(keys.as_array()));
+        if let Some(expiration) = expiration.filter(|_| death.original_expiration_ms.is_some()) {
+            entry.push("original-expiration", FieldValue::Text(expiration));
+        }
+        list.push(FieldValue::Table(entry.as_table()));
+    }
+    headers.push("x-death", FieldValue::Array(list.as_array()));
+    for (which, death) in [("first", deaths.first()), ("last", deaths.last())] {
+        let Some((queue, reason, exchange)) = death else { continue };
+        let fields = [("exchange", &exchange[..]), ("queue", &queue[..]), ("reason", reason_word(reason).as_bytes())];
+        for (field, value) in fields {
+            headers.push(&format!("x-{which}-death-{field}"), FieldValue::Text(value));
+        }
+    }
+}
 
 fn push_header<'a>(headers: &mut TableBuf, name: &str, values: impl Iterator<Item = &'a Value> + Clone) {
     if values.clone().nth(1).is_none() {

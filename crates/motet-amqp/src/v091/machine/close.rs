@@ -117,6 +117,7 @@ impl Running {
         };
         put_method(cx.out.tail(), number, &close);
         if let Some(channel) = self.channels.get_mut(&number) {
+            self.partial_bytes -= channel.content.announced();
             channel.release_all(cx, Leaving::Orderly);
             channel.is_closing = true;
         }

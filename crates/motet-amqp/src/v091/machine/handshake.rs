@@ -289,20 +289,13 @@ impl Handshake {
         let frame_max = config.frame_bytes_max;
         negotiated("frame_max", tune_ok.frame_max, FRAME_MIN_SIZE, frame_max)?;
         negotiated("channel_max", tune_ok.channel_max.into(), 1, config.channels_max.into())?;
-        self.terms = Terms {
-            frame_max: tune_ok.frame_max,
-            channel_max: tune_ok.channel_max,
-            heartbeat_secs: tune_ok.heartbeat,
-        };
+        self.terms =
+            Terms { frame_max: tune_ok.frame_max, channel_max: tune_ok.channel_max, heartbeat_secs: tune_ok.heartbeat };
         self.await_ = Await::Open;
         Ok(Flow::Continue)
     }
 
-    fn open_vhost<E: Engine>(
-        &mut self,
-        cx: &mut Context<'_, E>,
-        open: connection::Open<'_>,
-    ) -> Result<Flow, Failure> {
+    fn open_vhost<E: Engine>(&mut self, cx: &mut Context<'_, E>, open: connection::Open<'_>) -> Result<Flow, Failure> {
         let name = open.virtual_host;
         let Some(vhost) = cx.core.find_vhost(name) else {
             return Err(Failure::new(ReplyCode::NotAllowed, format!("vhost {name} not found")));
@@ -334,12 +327,12 @@ impl Handshake {
     }
 
     /// The connection that this was the beginning of.
-    pub(super) fn open<E: Engine>(self, cx: &Context<'_, E>) -> Running {
+    pub(super) fn open<E: Engine>(self, config: &Config, cx: &Context<'_, E>) -> Running {
         let principal = self.principal.expect("a vhost is opened by whom was accepted");
         let vhost = self.vhost.expect("the handshake ends when its vhost is open");
         let core: &Core<E> = cx.core;
         let publisher = Publisher::new(core, principal, None).in_vhost(&vhost);
-        Running::new(self.terms, self.capabilities, vhost, publisher, cx.now.instant)
+        Running::new(config.pending_bytes_high, self.terms, self.capabilities, vhost, publisher, cx.now.instant)
     }
 }
 

@@ -143,7 +143,7 @@ impl Connection {
         match flow {
             Flow::Continue => {}
             Flow::Opened => match std::mem::replace(&mut self.state, State::Done) {
-                State::Handshake(handshake) => self.state = State::Running(Box::new(handshake.open(cx))),
+                State::Handshake(handshake) => self.state = State::Running(Box::new(handshake.open(&self.config, cx))),
                 other => self.state = other,
             },
             Flow::Ended => self.done(cx),

@@ -66,6 +66,8 @@ pub(super) struct Running {
     pub(super) last_consumer: u64,
     /// Bytes of bodies that have been announced and not arrived.
     pub(super) partial_bytes: u64,
+    /// Bytes not yet durable beyond which a publisher of durable messages pauses.
+    pub(super) pending_bytes_high: u64,
     /// A new secret is being checked.
     updating: bool,
     pub(super) last_input: Instant,
@@ -76,6 +78,7 @@ pub(super) struct Running {
 
 impl Running {
     pub(super) fn new(
+        pending_bytes_high: u64,
         terms: Terms,
         capabilities: Capabilities,
         vhost: Arc<Vhost>,
@@ -102,6 +105,7 @@ impl Running {
             spelled: Spelled::default(),
             last_consumer: 0,
             partial_bytes: 0,
+            pending_bytes_high,
             updating: false,
             last_input: now,
             last_output: now,

@@ -70,6 +70,7 @@ macro_rules! classes {
             pub mod $class {
                 #[allow(unused_imports, reason = "not every class has every kind of field")]
                 use super::super::{FieldTable, LongString, PacketError, Reserved};
+                #[allow(unused_imports, reason = "a class may have no fields at all")]
                 use super::super::wire::{Field, Reader, Writer};
 
                 /// The class number.
