@@ -46,6 +46,8 @@ pub enum Notice {
     Kicked(KickReason),
     /// The answer to a credential check.
     Authenticated(u64, Result<crate::principal::Principal, crate::principal::Denied>),
+    /// The answer to a step of an authentication.
+    Stepped(u64, crate::authentication::Step),
     /// The consumer with this tag is now the one that receives, in a queue with a single active consumer.
     ConsumerActivated(u64),
     /// The queue of the consumer with this tag is gone, and the consumer with it.
