@@ -77,7 +77,9 @@ pub(super) fn queue(
         }
         QueueError::Reserved => reserved("queue", name),
         QueueError::NameTooLong => failed(ReplyCode::PreconditionFailed, error.to_string()),
-        QueueError::NotDeleted(DeleteRefused::InUse(_)) => failed(ReplyCode::PreconditionFailed, format!("{what} in use")),
+        QueueError::NotDeleted(DeleteRefused::InUse(_)) => {
+            failed(ReplyCode::PreconditionFailed, format!("{what} in use"))
+        }
         QueueError::NotDeleted(DeleteRefused::NotEmpty(_)) => {
             failed(ReplyCode::PreconditionFailed, format!("{what} not empty"))
         }
