@@ -10,17 +10,21 @@
 //! compares it with [`Core::durable`] and asks to be woken with [`Core::wake_when_durable`].
 
 mod consume;
+mod ending;
 mod publish;
+mod records;
 mod recover;
 mod retain;
 mod sessions;
+mod subscribing;
 mod timers;
 
 pub use consume::{Delivery, Took};
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use retain::RetainedPage;
-pub use sessions::{Note, SessionSummary, Subscribed};
+pub use sessions::SessionSummary;
+pub use subscribing::{Note, Subscribed};
 
 use crate::access::AccessRules;
 use crate::engine::{Completion, Engine, ObjectId, Position};

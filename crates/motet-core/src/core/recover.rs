@@ -1,6 +1,6 @@
 //! A start: from what the engine found to sessions, queues and last values.
 
-use super::sessions::{decode_directory, key};
+use super::records::{DirectoryEntry, decode_directory, key};
 use super::{Core, DIRECTORY, RETAINED};
 use crate::engine::{Engine, Found, Locator, ObjectId};
 use crate::message::decode_stored;
@@ -100,11 +100,16 @@ impl<E: Engine> Core<E> {
             }
         }
         for (client, value, at) in std::mem::take(&mut recovery.sessions) {
-            let Some((id, expiry, disconnected_at)) = decode_directory(&value) else {
+            let Some(entry) = decode_directory(&value) else {
                 report.damaged += 1;
                 continue;
             };
-            let object = recovery.objects.remove(&id.0).unwrap_or_default();
+            let DirectoryEntry { id, expiry, disconnected_at, sent } = entry;
+            let mut object = recovery.objects.remove(&id.0).unwrap_or_default();
+            // Nobody had the session when it stopped: what was sent is known.
+            if let Some(sent) = sent {
+                object.entries.iter_mut().for_each(|entry| entry.may_have_been_sent = sent.was_sent(entry.seq));
+            }
             report.sessions += 1;
             report.messages += object.entries.len() as u64;
             let session = self.recover_session(now, &client, id, expiry, object, &mut report.damaged);
