@@ -14,6 +14,7 @@ mod ending;
 mod publish;
 mod records;
 mod recover;
+mod registry;
 mod retain;
 mod sessions;
 mod subscribing;
@@ -22,6 +23,7 @@ mod timers;
 pub use consume::{Delivery, Took};
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
+pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
 pub use sessions::SessionSummary;
 pub use subscribing::{Note, Subscribed};
@@ -153,6 +155,7 @@ pub struct Core<E> {
     objects: RwLock<HashMap<u64, Arc<Session>, RandomState>>,
     waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
     timers: Timers,
+    registry: registry::Registry,
     next_publisher: AtomicU64,
     next_volatile: AtomicU64,
     counters: CoreCounters,
@@ -172,6 +175,7 @@ impl<E: Engine> Core<E> {
             objects: RwLock::default(),
             waiting: Mutex::default(),
             timers: Timers::default(),
+            registry: registry::Registry::default(),
             next_publisher: AtomicU64::new(1),
             next_volatile: AtomicU64::new(VOLATILE),
             counters: CoreCounters::default(),

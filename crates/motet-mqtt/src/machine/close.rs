@@ -30,6 +30,8 @@ pub(super) enum Farewell {
         /// A new session expiry, if the client gave one.
         expiry_secs: Option<u32>,
     },
+    /// CONNECT was taken, and the store does not say that it is.
+    Unavailable,
     /// Another connection has the session now.
     TakenOver,
     /// We end it.
@@ -66,7 +68,10 @@ impl Connection {
                 connected.flush_run(cx);
                 connected.settle(cx);
                 connected.release_replies(cx);
-                connected.say(cx, &farewell);
+                match connected.opening.is_some() {
+                    true => say_no(cx, &Farewell::Refused(connected.version, ReasonCode::ServerUnavailable)),
+                    false => connected.say(cx, &farewell),
+                }
                 connected.release_session(cx, &farewell);
             }
             State::AwaitConnect { .. } | State::AwaitAuthentication(_) => say_no(cx, &farewell),
@@ -145,6 +150,7 @@ impl Connected {
     }
 
     fn release_session<E: Engine>(&mut self, cx: &mut Context<'_, E>, farewell: &Farewell) {
+        self.give_back(cx);
         let (publish_will, expiry) = match farewell {
             Farewell::Goodbye { with_will, expiry_secs } => (*with_will, expiry_secs.map(Expiry::from_secs)),
             _ => (true, None),

@@ -10,9 +10,10 @@ use crate::packet::{
     Connack, Connect, Encode, Frame, PacketKind, Place, PropertiesBuf, Property, QoS, ReasonCode, Version, Will,
 };
 use crate::session::Resumed;
+use bytes::BytesMut;
 use motet_core::access::Action as Wish;
 use motet_core::core::Publisher;
-use motet_core::engine::Engine;
+use motet_core::engine::{Engine, Position};
 use motet_core::machine::{Attempt, Context};
 use motet_core::mailbox::{Notice, Pulled};
 use motet_core::message::{BatchBuilder, MessageParts, PublisherId};
@@ -39,6 +40,35 @@ pub(super) struct PendingConnect {
     will: Option<CoreWill>,
 }
 
+/// A CONNACK that waits: a session that is said to be there, or to be gone, must be so after a power cut too.
+#[derive(Debug)]
+pub(super) struct Opening {
+    position: Position,
+    connack: BytesMut,
+    /// When the client is told that the store takes nothing.
+    pub(super) deadline: Instant,
+}
+
+impl Connected {
+    /// CONNACK has been said. Says it when it is time; asks to be woken when it is not.
+    pub(super) fn has_opened<E: Engine>(&mut self, cx: &mut Context<'_, E>) -> bool {
+        let Some(opening) = &self.opening else { return true };
+        if opening.position > cx.core.durable() {
+            cx.core.wake_when_durable(opening.position, cx.mailbox);
+            return false;
+        }
+        cx.out.tail().extend_from_slice(&opening.connack);
+        self.opening = None;
+        self.last_input = cx.now.instant;
+        true
+    }
+
+    /// The next packet may be read.
+    pub(super) fn takes_more(&self) -> bool {
+        self.opening.is_none() && self.inbound.takes_more()
+    }
+}
+
 /// Tickets of credential checks; a connection asks once.
 const TICKET: u64 = 1;
 
@@ -56,8 +86,13 @@ impl Connection {
             Ok(pending) => pending,
             Err(code) => return refuse(connect.version, code),
         };
-        let attempt =
-            Attempt { user: connect.user_name, password: connect.password, peer: cx.peer, loopback: cx.loopback };
+        let attempt = Attempt {
+            user: connect.user_name,
+            password: connect.password,
+            peer: cx.peer,
+            loopback: cx.loopback,
+            secure: cx.secure,
+        };
         match cx.auth.check(attempt, TICKET, cx.mailbox) {
             Some(answer) => self.admit(cx, pending, answer),
             None => {
@@ -121,7 +156,7 @@ impl Connection {
                         Flow::Continue
                     }
                 },
-                Notice::Authenticated(..) => Flow::Continue,
+                Notice::Authenticated(..) | Notice::Stepped(..) => Flow::Continue,
                 Notice::TakenOver => Flow::Close(Farewell::Silent),
                 Notice::Kicked(_) => match &self.state {
                     State::AwaitAuthentication(pending) => refuse(pending.version, ReasonCode::ServerUnavailable),
@@ -144,7 +179,8 @@ impl Connection {
         let principal = match answer {
             Ok(principal) => principal,
             Err(Denied::BadCredentials) => return refuse(version, ReasonCode::BadUserNameOrPassword),
-            Err(Denied::AnonymousForbidden) => return refuse(version, ReasonCode::NotAuthorized),
+            Err(Denied::UnknownMethod) => return refuse(version, ReasonCode::BadAuthenticationMethod),
+            Err(Denied::AnonymousForbidden | Denied::Malformed) => return refuse(version, ReasonCode::NotAuthorized),
             Err(Denied::Busy) => return refuse(version, ReasonCode::ServerBusy),
         };
         if let Some(will) = &pending.will
@@ -186,10 +222,25 @@ impl Connection {
             reason_code: ReasonCode::Success,
             properties: terms.as_properties(),
         };
+        let mut bytes = BytesMut::new();
         // Our own terms are small; a client whose maximum they exceed cannot be spoken to.
-        if connack.encode_within(pending.version, pending.packet_bytes_max, cx.out.tail()).is_err() {
+        if connack.encode_within(pending.version, pending.packet_bytes_max, &mut bytes).is_err() {
             cx.close();
         }
+        let opening = match opened.position.filter(|position| *position > cx.core.durable()) {
+            Some(position) => {
+                cx.core.wake_when_durable(position, cx.mailbox);
+                Some(Box::new(Opening {
+                    position,
+                    connack: bytes,
+                    deadline: cx.now.instant + self.config.connect_timeout,
+                }))
+            }
+            None => {
+                cx.out.tail().extend_from_slice(&bytes);
+                None
+            }
+        };
         // Before MQTT 5 the client cannot be told, so it is held to what it said itself.
         let held_to = if pending.version == Version::V5 { keep_alive_secs } else { pending.keep_alive_secs };
         let resumed = Resumed::from_record(&opened.record);
@@ -203,6 +254,7 @@ impl Connection {
             packet_bytes_max: pending.packet_bytes_max,
             problem_information: pending.problem_information,
             session_expiry_secs: pending.session_expiry_secs,
+            opening,
             inbound: Inbound::new(resumed.received, self.config.pending_bytes_high),
             outbound: Outbound::new(resumed.pubrec),
             pulled: Pulled::default(),

@@ -14,7 +14,7 @@ use crate::packet::{
     ReasonCode, ReasonCodes, Suback, Unsuback, Version,
 };
 use crate::session::received_key;
-use motet_core::core::{Note, Outcome};
+use motet_core::core::{Note, Outcome, RejectCause};
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
 use motet_core::message::{BatchBuilder, MessageParts};
@@ -272,6 +272,7 @@ impl Connected {
         let code = match receipt.outcome {
             Outcome::Accepted => ReasonCode::Success,
             Outcome::Unroutable => ReasonCode::NoMatchingSubscribers,
+            Outcome::Rejected(RejectCause::TakenOver) => return,
             Outcome::Rejected(_) if ids.is_empty() => return,
             Outcome::Rejected(_) if self.version == Version::V5 => {
                 return self.answer_refused(cx, ids, ReasonCode::QuotaExceeded);

@@ -24,7 +24,7 @@ use crate::config::Config;
 use crate::error::DecodeError;
 use crate::packet::{Encode as _, Frame, PacketKind, Pingreq, Pingresp, Publish, Version, frame, frame_len};
 use bytes::{Buf, BytesMut};
-use connect::PendingConnect;
+use connect::{Opening, PendingConnect};
 use inbound::Inbound;
 use motet_core::core::Publisher;
 use motet_core::engine::Engine;
@@ -72,6 +72,8 @@ struct Connected {
     problem_information: bool,
     /// The session expiry the client has, for the rule about DISCONNECT [MQTT-3.14.2-2].
     session_expiry_secs: u32,
+    /// CONNACK, until what it promises is durable; nothing is taken or sent before it.
+    opening: Option<Box<Opening>>,
     inbound: Inbound,
     outbound: Outbound,
     pulled: Pulled,
@@ -129,7 +131,7 @@ impl Connection {
     fn takes_input<E: Engine>(&self, cx: &Context<'_, E>) -> bool {
         match &self.state {
             State::AwaitConnect { .. } => true,
-            State::Connected(connected) => !cx.out_is_full() && connected.inbound.takes_more(),
+            State::Connected(connected) => !cx.out_is_full() && connected.takes_more(),
             State::AwaitAuthentication(_) | State::Closing => false,
         }
     }
@@ -190,8 +192,11 @@ impl Connected {
                 Notice::TakenOver => return Flow::Close(close::Farewell::TakenOver),
                 Notice::Kicked(reason) => return Flow::Close(close::Farewell::Kicked(reason)),
                 // An answer to a check of a connection that had this mailbox's place before.
-                Notice::Authenticated(..) => {}
+                Notice::Authenticated(..) | Notice::Stepped(..) => {}
             }
+        }
+        if !self.has_opened(cx) {
+            return Flow::Continue;
         }
         self.release_replies(cx);
         if !self.pulled.ready.is_empty() {
@@ -244,8 +249,13 @@ impl<E: Engine> Machine<E> for Connection {
             State::AwaitConnect { deadline: deadline @ None } => *deadline = Some(now + self.config.connect_timeout),
             State::AwaitConnect { deadline: Some(at) } if now >= *at => self.close(cx, close::Farewell::Silent),
             State::AwaitAuthentication(pending) if now >= pending.deadline => self.close(cx, close::Farewell::Silent),
+            State::Connected(c) if c.opening.as_ref().is_some_and(|opening| now >= opening.deadline) => {
+                self.close(cx, close::Farewell::Unavailable);
+            }
             // [MQTT-3.1.2-22] nothing for one and a half times the keep alive.
-            State::Connected(c) if c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) => {
+            State::Connected(c)
+                if c.opening.is_none() && c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) =>
+            {
                 self.close(cx, close::Farewell::KeepAlive);
             }
             _ => {}
@@ -256,7 +266,10 @@ impl<E: Engine> Machine<E> for Connection {
         match &self.state {
             State::AwaitConnect { deadline } => Some(deadline.unwrap_or(Instant::START)),
             State::AwaitAuthentication(pending) => Some(pending.deadline),
-            State::Connected(connected) => connected.silence_max.map(|max| connected.last_input + max),
+            State::Connected(connected) => match &connected.opening {
+                Some(opening) => Some(opening.deadline),
+                None => connected.silence_max.map(|max| connected.last_input + max),
+            },
             State::Closing => None,
         }
     }
@@ -264,7 +277,7 @@ impl<E: Engine> Machine<E> for Connection {
     fn wants_input(&self) -> bool {
         match &self.state {
             State::AwaitConnect { .. } => true,
-            State::Connected(connected) => connected.inbound.takes_more(),
+            State::Connected(connected) => connected.takes_more(),
             State::AwaitAuthentication(_) | State::Closing => false,
         }
     }
