@@ -3,7 +3,7 @@
 //! A session belongs to at most one connection at a time. Every takeover bumps its generation; whoever still holds an
 //! older [`SessionHandle`] is ignored.
 
-use crate::engine::{Locator, ObjectId};
+use crate::engine::{Locator, ObjectId, Position};
 use crate::mailbox::Mailbox;
 use crate::message::{Batch, Reliability};
 use crate::queue::ConsumerId;
@@ -233,6 +233,9 @@ pub struct Opened {
     pub present: bool,
     /// The protocol's own records of a session that existed.
     pub record: Vec<(Bytes, Bytes)>,
+    /// Say that the session is open, and deliver from it, only when this is durable; `None` when nothing of it is
+    /// kept. Then a former session is gone for good, and what is sent from now on is known not to be unsent.
+    pub position: Option<Position>,
 }
 
 /// How a connection lets go of its session.

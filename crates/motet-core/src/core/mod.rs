@@ -10,17 +10,23 @@
 //! compares it with [`Core::durable`] and asks to be woken with [`Core::wake_when_durable`].
 
 mod consume;
+mod ending;
 mod publish;
+mod records;
 mod recover;
+mod registry;
 mod retain;
 mod sessions;
+mod subscribing;
 mod timers;
 
 pub use consume::{Delivery, Took};
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
+pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
-pub use sessions::{Note, SessionSummary, Subscribed};
+pub use sessions::SessionSummary;
+pub use subscribing::{Note, Subscribed};
 
 use crate::access::AccessRules;
 use crate::engine::{Completion, Engine, ObjectId, Position};
@@ -149,6 +155,7 @@ pub struct Core<E> {
     objects: RwLock<HashMap<u64, Arc<Session>, RandomState>>,
     waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
     timers: Timers,
+    registry: registry::Registry,
     next_publisher: AtomicU64,
     next_volatile: AtomicU64,
     counters: CoreCounters,
@@ -168,6 +175,7 @@ impl<E: Engine> Core<E> {
             objects: RwLock::default(),
             waiting: Mutex::default(),
             timers: Timers::default(),
+            registry: registry::Registry::default(),
             next_publisher: AtomicU64::new(1),
             next_volatile: AtomicU64::new(VOLATILE),
             counters: CoreCounters::default(),

@@ -1,6 +1,7 @@
 //! A start: from what the engine found to sessions, queues and last values.
 
-use super::sessions::{decode_directory, key};
+use super::records::{DirectoryEntry, decode_directory, key};
+use super::registry::REGISTRY;
 use super::{Core, DIRECTORY, RETAINED};
 use crate::engine::{Engine, Found, Locator, ObjectId};
 use crate::message::decode_stored;
@@ -21,6 +22,7 @@ pub struct Recovery {
     objects: HashMap<u64, Object, foldhash::fast::RandomState>,
     sessions: Vec<(Box<str>, Bytes, Locator)>,
     retained: Vec<(Bytes, Locator)>,
+    registry: Vec<(Bytes, Bytes, Locator)>,
     damaged: u64,
 }
 
@@ -73,6 +75,9 @@ impl Recovery {
                 Err(_) => self.damaged += 1,
             },
             Found::Keyed { object: RETAINED, value, at, .. } => self.retained.push((Bytes::copy_from_slice(value), at)),
+            Found::Keyed { object: REGISTRY, key, value, at } => {
+                self.registry.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value), at));
+            }
             Found::Keyed { object, key, value, at } => {
                 let object = self.objects.entry(object.0).or_default();
                 object.keyed.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value), at));
@@ -99,12 +104,20 @@ impl<E: Engine> Core<E> {
                 Err(_) => report.damaged += 1,
             }
         }
+        for (key, value, at) in std::mem::take(&mut recovery.registry) {
+            self.registry.recovered(key, value, at);
+        }
         for (client, value, at) in std::mem::take(&mut recovery.sessions) {
-            let Some((id, expiry, disconnected_at)) = decode_directory(&value) else {
+            let Some(entry) = decode_directory(&value) else {
                 report.damaged += 1;
                 continue;
             };
-            let object = recovery.objects.remove(&id.0).unwrap_or_default();
+            let DirectoryEntry { id, expiry, disconnected_at, sent } = entry;
+            let mut object = recovery.objects.remove(&id.0).unwrap_or_default();
+            // Nobody had the session when it stopped: what was sent is known.
+            if let Some(sent) = sent {
+                object.entries.iter_mut().for_each(|entry| entry.may_have_been_sent = sent.was_sent(entry.seq));
+            }
             report.sessions += 1;
             report.messages += object.entries.len() as u64;
             let session = self.recover_session(now, &client, id, expiry, object, &mut report.damaged);

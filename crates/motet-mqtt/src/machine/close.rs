@@ -30,6 +30,8 @@ pub(super) enum Farewell {
         /// A new session expiry, if the client gave one.
         expiry_secs: Option<u32>,
     },
+    /// CONNECT was taken, and the store does not say that it is.
+    Unavailable,
     /// Another connection has the session now.
     TakenOver,
     /// We end it.
@@ -66,7 +68,13 @@ impl Connection {
                 connected.flush_run(cx);
                 connected.settle(cx);
                 connected.release_replies(cx);
-                connected.say(&self.config, cx, &farewell);
+                match connected.opening.is_some() {
+                    true => {
+                        let refusal = connected.terms().refuse(ReasonCode::ServerUnavailable, "");
+                        self.say_no(cx, &refusal);
+                    }
+                    false => connected.say(&self.config, cx, &farewell),
+                }
                 connected.release_session(cx, &farewell);
             }
             State::AwaitConnect { .. } | State::AwaitAuthentication(_) => self.say_no(cx, &farewell),
@@ -170,6 +178,7 @@ impl Connected {
     }
 
     fn release_session<E: Engine>(&mut self, cx: &mut Context<'_, E>, farewell: &Farewell) {
+        self.give_back(cx);
         let (publish_will, expiry) = match farewell {
             Farewell::Goodbye { with_will, expiry_secs } => (*with_will, expiry_secs.map(Expiry::from_secs)),
             _ => (true, None),

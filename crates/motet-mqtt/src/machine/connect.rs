@@ -11,9 +11,10 @@ use crate::packet::{
     Connack, Connect, Encode, Frame, PacketKind, Place, PropertiesBuf, Property, QoS, ReasonCode, Version, Will,
 };
 use crate::session::Resumed;
+use bytes::BytesMut;
 use motet_core::access::Action as Wish;
 use motet_core::core::Publisher;
-use motet_core::engine::Engine;
+use motet_core::engine::{Engine, Position};
 use motet_core::machine::{Attempt, Context};
 use motet_core::mailbox::{Notice, Pulled};
 use motet_core::message::{BatchBuilder, MessageParts, PublisherId};
@@ -91,6 +92,43 @@ pub(super) fn refusal_of(denied: Denied) -> (ReasonCode, &'static str) {
         Denied::AnonymousForbidden => (ReasonCode::NotAuthorized, "anonymous access is not allowed here"),
         Denied::Malformed => (ReasonCode::NotAuthorized, "the authentication broke the rules of its method"),
         Denied::Busy => (ReasonCode::ServerBusy, "too many credential checks or failures: later"),
+    }
+}
+
+/// A CONNACK that waits: a session that is said to be there, or to be gone, must be so after a power cut too.
+#[derive(Debug)]
+pub(super) struct Opening {
+    position: Position,
+    connack: BytesMut,
+    /// When the client is told that the store takes nothing.
+    pub(super) deadline: Instant,
+}
+
+impl Connected {
+    /// CONNACK has been said. Says it when it is time; asks to be woken when it is not.
+    pub(super) fn has_opened<E: Engine>(&mut self, cx: &mut Context<'_, E>) -> bool {
+        let Some(opening) = &self.opening else { return true };
+        if opening.position > cx.core.durable() {
+            cx.core.wake_when_durable(opening.position, cx.mailbox);
+            return false;
+        }
+        cx.out.tail().extend_from_slice(&opening.connack);
+        self.opening = None;
+        self.last_input = cx.now.instant;
+        true
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            version: self.version,
+            packet_bytes_max: self.packet_bytes_max,
+            problem_information: self.problem_information,
+        }
+    }
+
+    /// The next packet may be read.
+    pub(super) fn takes_more(&self) -> bool {
+        self.opening.is_none() && self.inbound.takes_more()
     }
 }
 
@@ -269,10 +307,25 @@ impl Connection {
             reason_code: ReasonCode::Success,
             properties: terms.as_properties(),
         };
+        let mut bytes = BytesMut::new();
         // Our own terms are small; a client whose maximum they exceed cannot be spoken to.
-        if connack.encode_within(pending.terms.version, pending.terms.packet_bytes_max, cx.out.tail()).is_err() {
+        if connack.encode_within(pending.terms.version, pending.terms.packet_bytes_max, &mut bytes).is_err() {
             cx.close();
         }
+        let opening = match opened.position.filter(|position| *position > cx.core.durable()) {
+            Some(position) => {
+                cx.core.wake_when_durable(position, cx.mailbox);
+                Some(Box::new(Opening {
+                    position,
+                    connack: bytes,
+                    deadline: cx.now.instant + self.config.connect_timeout,
+                }))
+            }
+            None => {
+                cx.out.tail().extend_from_slice(&bytes);
+                None
+            }
+        };
         // Before MQTT 5 the client cannot be told, so it is held to what it said itself.
         let held_to = if pending.terms.version == Version::V5 { keep_alive_secs } else { pending.keep_alive_secs };
         let resumed = Resumed::from_record(&opened.record);
@@ -286,6 +339,7 @@ impl Connection {
             packet_bytes_max: pending.terms.packet_bytes_max,
             problem_information: pending.terms.problem_information,
             session_expiry_secs: pending.session_expiry_secs,
+            opening,
             inbound: Inbound::new(resumed.received, self.config.pending_bytes_high),
             outbound: Outbound::new(resumed.pubrec, pending.topic_alias_maximum.min(self.config.outbound_aliases_max)),
             method: pending.exchange.as_ref().map(|exchange| exchange.method().into()),

@@ -292,12 +292,13 @@ impl Connected {
         let code = match receipt.outcome {
             Outcome::Accepted => ReasonCode::Success,
             Outcome::Unroutable => ReasonCode::NoMatchingSubscribers,
+            Outcome::Rejected(RejectCause::TakenOver) => return,
             Outcome::Rejected(_) if ids.is_empty() => return,
             Outcome::Rejected(cause) if self.version == Version::V5 => {
                 let why = match cause {
                     RejectCause::QueueFull => "a subscriber's queue is full",
                     RejectCause::RetainedFull => "no further message is retained",
-                    RejectCause::StoreFull => "the store takes nothing for now",
+                    RejectCause::StoreFull | RejectCause::TakenOver => "the store takes nothing for now",
                 };
                 return self.answer_refused(cx, ids, ReasonCode::QuotaExceeded, why);
             }

@@ -29,7 +29,7 @@ use crate::packet::{
 };
 use authenticate::Again;
 use bytes::{Buf, BytesMut};
-use connect::PendingConnect;
+use connect::{Opening, PendingConnect};
 use inbound::Inbound;
 use motet_core::core::Publisher;
 use motet_core::engine::Engine;
@@ -85,6 +85,8 @@ struct Connected {
     tickets: u64,
     /// How long an authentication may take.
     auth_timeout: Duration,
+    /// CONNACK, until what it promises is durable; nothing is taken or sent before it.
+    opening: Option<Box<Opening>>,
     inbound: Inbound,
     outbound: Outbound,
     pulled: Pulled,
@@ -142,7 +144,7 @@ impl Connection {
     fn takes_input<E: Engine>(&self, cx: &Context<'_, E>) -> bool {
         match &self.state {
             State::AwaitConnect { .. } => true,
-            State::Connected(connected) => !cx.out_is_full() && connected.inbound.takes_more(),
+            State::Connected(connected) => !cx.out_is_full() && connected.takes_more(),
             State::AwaitAuthentication(pending) => pending.awaits_client(),
             State::Closing => false,
         }
@@ -160,6 +162,9 @@ impl Connection {
 
 impl Connected {
     fn deadline(&self) -> Option<Instant> {
+        if let Some(opening) = &self.opening {
+            return Some(opening.deadline);
+        }
         let silence = self.silence_max.map(|max| self.last_input + max);
         let again = self.again.as_ref().map(|again| again.deadline);
         silence.into_iter().chain(again).min()
@@ -219,6 +224,9 @@ impl Connected {
                 }
             }
         }
+        if !self.has_opened(cx) {
+            return Flow::Continue;
+        }
         self.release_replies(cx);
         if !self.pulled.ready.is_empty() {
             self.pulled.ready.clear();
@@ -273,8 +281,13 @@ impl<E: Engine> Machine<E> for Connection {
             State::Connected(c) if c.again.as_ref().is_some_and(|again| now >= again.deadline) => {
                 self.close(cx, close::Farewell::Reason(ReasonCode::NotAuthorized, "the authentication took too long"));
             }
+            State::Connected(c) if c.opening.as_ref().is_some_and(|opening| now >= opening.deadline) => {
+                self.close(cx, close::Farewell::Unavailable);
+            }
             // [MQTT-3.1.2-22] nothing for one and a half times the keep alive.
-            State::Connected(c) if c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) => {
+            State::Connected(c)
+                if c.opening.is_none() && c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) =>
+            {
                 self.close(cx, close::Farewell::KeepAlive);
             }
             _ => {}
@@ -293,7 +306,7 @@ impl<E: Engine> Machine<E> for Connection {
     fn wants_input(&self) -> bool {
         match &self.state {
             State::AwaitConnect { .. } => true,
-            State::Connected(connected) => connected.inbound.takes_more(),
+            State::Connected(connected) => connected.takes_more(),
             State::AwaitAuthentication(pending) => pending.awaits_client(),
             State::Closing => false,
         }

@@ -216,6 +216,14 @@ impl Connected {
         }
     }
 
+    /// What was taken and not written has not been sent.
+    pub(super) fn give_back<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
+        if !self.outbound.taken.is_empty() {
+            let unsent: Vec<u64> = self.outbound.taken.drain(..).map(|(delivery, _)| delivery.seq).collect();
+            cx.core.give_back(cx.now, &self.handle, &unsent);
+        }
+    }
+
     pub(super) fn puback(&mut self, frame: Frame<'_>) -> Result<Flow, DecodeError> {
         let puback = Puback::decode(frame, self.version)?;
         self.finish(puback.packet_identifier, Awaits::Puback);
