@@ -101,6 +101,7 @@ pub(crate) const SESSION_CONSUMER: ConsumerId = ConsumerId(1);
 pub struct Session {
     id: ObjectId,
     client: Box<str>,
+    owner: Arc<str>,
     durable: bool,
     /// Made when the first subscription asks for acknowledgements: most idle sessions need none.
     queue: OnceLock<Arc<QueueCell>>,
@@ -130,10 +131,11 @@ pub(crate) struct State {
 }
 
 impl Session {
-    pub(crate) fn new(id: ObjectId, client: &str, durable: bool, expiry: Expiry) -> Self {
+    pub(crate) fn new(id: ObjectId, client: &str, owner: Arc<str>, durable: bool, expiry: Expiry) -> Self {
         Session {
             id,
             client: client.into(),
+            owner,
             durable,
             queue: OnceLock::new(),
             state: Mutex::new(State {
@@ -161,6 +163,11 @@ impl Session {
     /// The name the client gave or was given.
     pub fn client(&self) -> &str {
         &self.client
+    }
+
+    /// Who made it; empty where nobody said a name.
+    pub fn owner(&self) -> &Arc<str> {
+        &self.owner
     }
 
     /// It survives its connection and a restart.
@@ -212,6 +219,8 @@ impl SessionHandle {
 pub struct OpenSession<'a> {
     /// The client's name; unique per vhost.
     pub client: &'a str,
+    /// Who asks: another user's session is not resumed.
+    pub owner: &'a Arc<str>,
     /// Forget what was before.
     pub clean_start: bool,
     /// How long it shall live after this connection.

@@ -98,6 +98,7 @@ impl<E: Engine> Core<E> {
     fn forget(&self, shard: &mut super::SessionMap, session: &Arc<Session>, stage: Option<&mut E::Stage<'_>>) {
         shard.remove(session.client());
         self.vhost.session_count.fetch_sub(1, Ordering::Relaxed);
+        self.vhost.owners.leave(session.owner());
         self.end(session, stage);
     }
 

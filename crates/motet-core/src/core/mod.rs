@@ -11,6 +11,7 @@
 
 mod consume;
 mod ending;
+mod owners;
 mod publish;
 mod records;
 mod recover;
@@ -25,7 +26,7 @@ pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
-pub use sessions::SessionSummary;
+pub use sessions::{OpenRefused, SessionSummary};
 pub use subscribing::{Note, Subscribed};
 
 use crate::access::AccessRules;
@@ -63,6 +64,8 @@ pub struct CoreLimits {
     pub subscriptions_per_session: usize,
     /// Sessions of the vhost.
     pub sessions: u64,
+    /// Sessions of one user; all who give no name are one.
+    pub sessions_per_user: u64,
     /// Last values of the vhost; beyond it an address without one gets none.
     pub retained_messages: u64,
     /// Bytes of last values: bodies, properties and addresses.
@@ -77,6 +80,7 @@ impl Default for CoreLimits {
             session_expiry_max_secs: u32::MAX,
             subscriptions_per_session: 10_000,
             sessions: 2_000_000,
+            sessions_per_user: 1_000_000,
             retained_messages: 1_000_000,
             retained_bytes: 512 << 20,
         }
@@ -116,6 +120,7 @@ pub struct Vhost {
     pub(crate) topics: Topics,
     sessions: Box<[Mutex<SessionMap>]>,
     session_count: AtomicU64,
+    owners: owners::Owners,
     hasher: foldhash::quality::FixedState,
     access: RwLock<Arc<AccessRules>>,
 }
@@ -128,6 +133,7 @@ impl Vhost {
             topics: Topics::default(),
             sessions: (0..SESSION_SHARDS).map(|_| Mutex::default()).collect(),
             session_count: AtomicU64::new(0),
+            owners: owners::Owners::default(),
             hasher: foldhash::quality::FixedState::default(),
             access: RwLock::default(),
         }

@@ -2,7 +2,8 @@
 
 use super::Core;
 use super::publish::announce;
-use crate::engine::{Engine, Position};
+use super::records::key;
+use crate::engine::{Engine, Position, Stage};
 use crate::mailbox::{Mailbox, Notice};
 use crate::queue::{Leaving, SentMarks};
 use crate::queues::Inner;
@@ -11,11 +12,24 @@ use crate::time::Now;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// Why there is no session for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenRefused {
+    /// The vhost has as many as it may.
+    #[error("no further session is taken")]
+    Sessions,
+    /// The user has as many as one may have.
+    #[error("no further session of this user is taken")]
+    SessionsOfUser,
+}
+
 /// One session, for operators.
 #[derive(Debug, Clone)]
 pub struct SessionSummary {
     /// The client's name.
     pub client: String,
+    /// Who made it; empty where nobody said a name.
+    pub owner: String,
     /// A connection has it.
     pub connected: bool,
     /// It survives its connection.
@@ -46,43 +60,56 @@ impl<E: Engine> Core<E> {
     /// Gives a connection its session: a new one, or the one that was there, taken over from whoever has it.
     ///
     /// # Errors
-    /// `None` when the vhost has as many sessions as it may.
-    pub fn open_session(&self, now: Now, open: OpenSession<'_>) -> Option<Opened> {
+    /// [`OpenRefused`] when there is no room for another one.
+    pub fn open_session(&self, now: Now, open: OpenSession<'_>) -> Result<Opened, OpenRefused> {
         let expiry = self.bounded(open.expiry);
         let mut shard = self.vhost.session_shard(open.client).lock();
         let known = shard.get(open.client).cloned();
         // A session that would have ended with its connection ends with the takeover too.
-        if let Some(session) = known.as_ref().filter(|s| s.is_durable() && !open.clean_start) {
+        let may_resume = |s: &&Arc<Session>| s.owner().is_empty() || s.owner() == open.owner;
+        if let Some(session) = known.as_ref().filter(|s| s.is_durable() && !open.clean_start).filter(may_resume) {
             let opened = self.take_over(now, session, expiry, open);
             drop(shard);
-            return Some(opened);
+            return Ok(opened);
+        }
+        if known.is_none() && self.session_count() >= self.limits.sessions {
+            return Err(OpenRefused::Sessions);
+        }
+        if known.as_ref().is_none_or(|session| session.owner() != open.owner) {
+            if !self.vhost.owners.enter(open.owner, self.limits.sessions_per_user) {
+                return Err(OpenRefused::SessionsOfUser);
+            }
+            if let Some(session) = &known {
+                self.vhost.owners.leave(session.owner());
+            }
         }
         let ended = known.as_ref().and_then(|session| self.replace(now, session));
         let durable = expiry != Expiry::WithConnection;
         if known.is_none() {
-            if self.session_count() >= self.limits.sessions {
-                return None;
-            }
             self.vhost.session_count.fetch_add(1, Ordering::Relaxed);
         }
-        let session = Arc::new(self.new_session(open.client, durable, expiry));
+        let session = Arc::new(self.new_session(open.client, open.owner, durable, expiry));
         if durable {
             self.objects.write().insert(session.id().0, session.clone());
         }
         shard.insert(open.client.into(), session.clone());
-        let stage = durable.then(|| self.engine.stage_release());
+        let mut stage = durable.then(|| self.engine.stage_release());
+        if let Some(stage) = stage.as_mut().filter(|_| !open.owner.is_empty()) {
+            // Never changed, and dropped with the session: nobody needs to know where it is.
+            stage.put(session.id(), &[key::OWNER], open.owner.as_bytes(), None);
+        }
         let opened = self.attach(now, &session, expiry, open, None, stage);
         drop(shard);
-        Some(Opened { position: opened.position.max(ended), ..opened })
+        Ok(Opened { position: opened.position.max(ended), ..opened })
     }
 
     pub(super) fn bounded(&self, expiry: Expiry) -> Expiry {
         Expiry::from_secs(expiry.to_secs().min(self.limits.session_expiry_max_secs))
     }
 
-    fn new_session(&self, client: &str, durable: bool, expiry: Expiry) -> Session {
+    fn new_session(&self, client: &str, owner: &Arc<str>, durable: bool, expiry: Expiry) -> Session {
         let id = if durable { self.engine.allot_object() } else { self.volatile_object() };
-        Session::new(id, client, durable, expiry)
+        Session::new(id, client, owner.clone(), durable, expiry)
     }
 
     /// Ends the session that was there, whose name another one is about to get.
@@ -201,6 +228,7 @@ impl<E: Engine> Core<E> {
                 let state = session.state.lock();
                 visit(SessionSummary {
                     client: session.client().to_owned(),
+                    owner: session.owner().as_ref().to_owned(),
                     connected: state.mailbox.is_some(),
                     durable: session.is_durable(),
                     subscriptions: state.subscriptions.len(),

@@ -13,7 +13,7 @@ use crate::packet::{
 use crate::session::Resumed;
 use bytes::BytesMut;
 use motet_core::access::Action as Wish;
-use motet_core::core::Publisher;
+use motet_core::core::{OpenRefused, Publisher};
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::{Attempt, Context};
 use motet_core::mailbox::{Notice, Pulled};
@@ -270,6 +270,7 @@ impl Connection {
             cx.now,
             OpenSession {
                 client: &pending.client,
+                owner: &principal.name,
                 clean_start: pending.clean_start,
                 expiry: Expiry::from_secs(pending.session_expiry_secs),
                 credit: pending.receive_maximum.into(),
@@ -277,8 +278,16 @@ impl Connection {
                 mailbox: cx.mailbox,
             },
         );
-        let Some(opened) = opened else {
-            return Flow::Close(self.elsewhere(terms, ReasonCode::QuotaExceeded, "no further session is taken"));
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(OpenRefused::Sessions) => {
+                return Flow::Close(self.elsewhere(terms, ReasonCode::QuotaExceeded, "no further session is taken"));
+            }
+            Err(OpenRefused::SessionsOfUser) => {
+                return Flow::Close(
+                    terms.refuse(ReasonCode::QuotaExceeded, "no further session of this user is taken"),
+                );
+            }
         };
         self.connected(cx, &pending, principal, opened, data);
         Flow::Continue

@@ -85,6 +85,7 @@ impl Bench {
                 "retained_messages" => limits.retained_messages = *value,
                 "retained_bytes" => limits.retained_bytes = *value,
                 "sessions" => limits.sessions = *value,
+                "sessions_per_user" => limits.sessions_per_user = *value,
                 "outbound_aliases_max" => config.outbound_aliases_max = small?,
                 "payload_format_checked" => config.payload_format_checked = *value != 0,
                 "server_reference" => config.server_reference = (*value != 0).then(|| "other.example:1883".into()),
