@@ -11,6 +11,7 @@
 //! | `session` | what of it survives |
 //! | [`mapping`] | MQTT messages and Motet messages: kept, translated, lost |
 //! | `frames`, `aliases` | PUBLISH bytes, shared where they are the same; topics by number where they are not |
+//! | [`sys`] | the server's figures as topics |
 //! | [`config`], [`error`] | what an operator decides; what a peer is told |
 //!
 //! Spoken: MQTT 3.1 (MQIsdp), 3.1.1 (OASIS 2014) and 5.0 (OASIS 2019). What 5.0 still lacks is in
@@ -24,6 +25,7 @@ pub mod machine;
 pub mod mapping;
 pub mod packet;
 mod session;
+pub mod sys;
 
 pub use config::Config;
 pub use machine::Connection;

@@ -12,6 +12,7 @@
 mod consume;
 mod ending;
 mod owners;
+mod proclaim;
 mod publish;
 mod records;
 mod recover;
