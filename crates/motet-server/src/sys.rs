@@ -111,6 +111,7 @@ mod tests {
         assert_eq!(house.core.retained_count(), 0, "nobody asks");
         let mailbox = Mailbox::new(1 << 20, Overflow::DropNewest);
         let open = OpenSession {
+            vhost: house.core.vhost(),
             client: "dashboard",
             owner: &Arc::from(""),
             clean_start: true,

@@ -27,7 +27,7 @@ impl<E: Engine> Core<E> {
         self.vhost.topics.set_retained(name, Retained { message, locator: None });
         let route = Route::compute(&self.vhost, name);
         if !route.is_empty() {
-            self.publish_along(now, 0, &route, batch(), None, Refusals::Impossible);
+            self.publish_along(now, &self.vhost, 0, &route, batch(), None, Refusals::Impossible);
         }
     }
 

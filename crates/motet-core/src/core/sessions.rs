@@ -1,7 +1,8 @@
 //! Opening sessions and taking them over. How they end is in `ending.rs`, what they subscribe to in `subscribing.rs`.
 
 use super::Core;
-use super::publish::announce;
+use super::after::announce;
+use super::objects::Object;
 use super::records::key;
 use crate::engine::{Engine, Position, Stage};
 use crate::mailbox::{Mailbox, Notice};
@@ -63,7 +64,7 @@ impl<E: Engine> Core<E> {
     /// [`OpenRefused`] when there is no room for another one.
     pub fn open_session(&self, now: Now, open: OpenSession<'_>) -> Result<Opened, OpenRefused> {
         let expiry = self.bounded(open.expiry);
-        let mut shard = self.vhost.session_shard(open.client).lock();
+        let mut shard = open.vhost.session_shard(open.client).lock();
         let known = shard.get(open.client).cloned();
         // A session that would have ended with its connection ends with the takeover too.
         let may_resume = |s: &&Arc<Session>| s.owner().is_empty() || s.owner() == open.owner;
@@ -72,25 +73,26 @@ impl<E: Engine> Core<E> {
             drop(shard);
             return Ok(opened);
         }
-        if known.is_none() && self.session_count() >= self.limits.sessions {
+        let full = || open.vhost.is_deleted() || open.vhost.session_count() >= self.limits.sessions;
+        if known.is_none() && full() {
             return Err(OpenRefused::Sessions);
         }
         if known.as_ref().is_none_or(|session| session.owner() != open.owner) {
-            if !self.vhost.owners.enter(open.owner, self.limits.sessions_per_user) {
+            if !self.owners.enter(open.owner, self.limits.sessions_per_user) {
                 return Err(OpenRefused::SessionsOfUser);
             }
             if let Some(session) = &known {
-                self.vhost.owners.leave(session.owner());
+                self.owners.leave(session.owner());
             }
         }
         let ended = known.as_ref().and_then(|session| self.replace(now, session));
         let durable = expiry != Expiry::WithConnection;
         if known.is_none() {
-            self.vhost.session_count.fetch_add(1, Ordering::Relaxed);
+            open.vhost.session_count.fetch_add(1, Ordering::Relaxed);
         }
-        let session = Arc::new(self.new_session(open.client, open.owner, durable, expiry));
+        let session = Arc::new(self.new_session(&open, durable, expiry));
         if durable {
-            self.objects.write().insert(session.id().0, session.clone());
+            self.objects.insert(session.id(), Object::Session(session.clone()));
         }
         shard.insert(open.client.into(), session.clone());
         let mut stage = durable.then(|| self.engine.stage_release());
@@ -107,9 +109,9 @@ impl<E: Engine> Core<E> {
         Expiry::from_secs(expiry.to_secs().min(self.limits.session_expiry_max_secs))
     }
 
-    fn new_session(&self, client: &str, owner: &Arc<str>, durable: bool, expiry: Expiry) -> Session {
+    fn new_session(&self, open: &OpenSession<'_>, durable: bool, expiry: Expiry) -> Session {
         let id = if durable { self.engine.allot_object() } else { self.volatile_object() };
-        Session::new(id, client, owner.clone(), durable, expiry)
+        Session::new(open.vhost.clone(), id, open.client, open.owner.clone(), durable, expiry)
     }
 
     /// Ends the session that was there, whose name another one is about to get.
@@ -199,7 +201,7 @@ impl<E: Engine> Core<E> {
         let handle = SessionHandle { session: session.clone(), generation: state.generation };
         // Routes name the mailbox of direct subscribers, so a new mailbox makes them stale.
         for pattern in state.subscriptions.patterns() {
-            self.vhost.topics.touch(pattern);
+            session.vhost().topics.touch(pattern);
         }
         drop(state);
         let position = self.conclude(now, session, will, stage);
@@ -222,7 +224,8 @@ impl<E: Engine> Core<E> {
 
     /// Visits every session. For operators: takes each shard's lock in turn.
     pub fn for_each_session(&self, mut visit: impl FnMut(SessionSummary)) {
-        for shard in &self.vhost.sessions {
+        let vhosts = self.vhosts();
+        for shard in vhosts.iter().flat_map(|vhost| &vhost.sessions) {
             let sessions: Vec<_> = shard.lock().values().cloned().collect();
             for session in sessions {
                 let state = session.state.lock();

@@ -231,7 +231,9 @@ impl Connection {
                     }
                 },
                 Notice::Stepped(ticket, step) => self.heard_step(cx, ticket, step),
-                Notice::Authenticated(..) => Flow::Continue,
+                Notice::Authenticated(..) | Notice::ConsumerActivated(_) | Notice::ConsumerCancelled(_) => {
+                    Flow::Continue
+                }
                 Notice::TakenOver => Flow::Close(Farewell::Silent),
                 Notice::Kicked(_) => match &self.state {
                     State::AwaitAuthentication(pending) => Flow::Close(self.elsewhere(
@@ -269,6 +271,7 @@ impl Connection {
         let opened = cx.core.open_session(
             cx.now,
             OpenSession {
+                vhost: cx.core.vhost(),
                 client: &pending.client,
                 owner: &principal.name,
                 clean_start: pending.clean_start,

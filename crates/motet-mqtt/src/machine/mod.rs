@@ -222,6 +222,8 @@ impl Connected {
                         return Flow::Close(farewell);
                     }
                 }
+                // A session's queue has one consumer and ends with it.
+                Notice::ConsumerActivated(_) | Notice::ConsumerCancelled(_) => {}
             }
         }
         if !self.has_opened(cx) {
