@@ -10,6 +10,7 @@
 //! compares it with [`Core::durable`] and asks to be woken with [`Core::wake_when_durable`].
 
 mod consume;
+mod inspect;
 mod publish;
 mod recover;
 mod registry;
@@ -18,11 +19,12 @@ mod sessions;
 mod timers;
 
 pub use consume::{Delivery, Took};
+pub use inspect::SessionSummary;
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
-pub use sessions::{Note, SessionSummary, Subscribed};
+pub use sessions::{Note, Subscribed};
 
 use crate::access::AccessRules;
 use crate::engine::{Completion, Engine, ObjectId, Position};

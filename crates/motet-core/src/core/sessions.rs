@@ -48,21 +48,6 @@ pub enum Subscribed {
     QuotaExceeded,
 }
 
-/// One session, for operators.
-#[derive(Debug, Clone)]
-pub struct SessionSummary {
-    /// The client's name.
-    pub client: String,
-    /// A connection has it.
-    pub connected: bool,
-    /// It survives its connection.
-    pub durable: bool,
-    /// How many patterns it subscribes to.
-    pub subscriptions: usize,
-    /// Messages that wait in its queue.
-    pub queued: u64,
-}
-
 /// Keys inside a session's object, by first byte: what the core writes for itself and what the protocol writes.
 pub(super) mod key {
     pub(in crate::core) const SUBSCRIPTION: u8 = b's';
@@ -134,6 +119,7 @@ impl<E: Engine> Core<E> {
             }
         };
         let opened = self.attach(&session, expiry, open, present);
+        session.state.lock().connected_at = Some(now.wall);
         drop(shard);
         for will in wills {
             self.publish_will(now, &session, &will);
@@ -494,23 +480,6 @@ impl<E: Engine> Core<E> {
             self.publish_will(now, &session, &will);
         }
         true
-    }
-
-    /// Visits every session. For operators: takes each shard's lock in turn.
-    pub fn for_each_session(&self, mut visit: impl FnMut(SessionSummary)) {
-        for shard in &self.vhost.sessions {
-            let sessions: Vec<_> = shard.lock().values().cloned().collect();
-            for session in sessions {
-                let state = session.state.lock();
-                visit(SessionSummary {
-                    client: session.client().to_owned(),
-                    connected: state.mailbox.is_some(),
-                    durable: session.is_durable(),
-                    subscriptions: state.subscriptions.len(),
-                    queued: session.queued(),
-                });
-            }
-        }
     }
 
     pub(super) fn key_moved(&self, object: ObjectId, key: &Bytes, old: Locator, new: Locator) {
