@@ -37,7 +37,7 @@ mod tls;
 mod wheel;
 mod worker;
 
-pub use admin::{BACKUP_PATH, TOKEN_FILE};
+pub use admin::{BACKUP_PATH, CONNECTIONS_PATH, SESSIONS_PATH, TOKEN_FILE};
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
 pub use client_tls::ClientTls;

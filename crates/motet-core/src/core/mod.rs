@@ -14,6 +14,7 @@ pub mod broker;
 mod consume;
 mod ending;
 mod fanout;
+mod inspect;
 mod objects;
 mod owners;
 mod proclaim;
@@ -28,11 +29,12 @@ mod timers;
 mod vhost;
 
 pub use consume::{Delivery, Took};
+pub use inspect::SessionSummary;
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
-pub use sessions::{OpenRefused, SessionSummary};
+pub use sessions::OpenRefused;
 pub use subscribing::{Note, Subscribed};
 pub use vhost::{ROOT_VHOST, Vhost};
 
