@@ -116,8 +116,7 @@ mod tests {
         for end in 0..table.len() {
             assert_eq!(amqplain(&table[..end]), Err(Malformed("AMQPLAIN")), "{end}");
         }
-        for wrong in
-            [&b"\x05LOGINI\0\0\0\x05\x08PASSWORDS\0\0\0\x01a"[..], b"\x05LOGINS\xff\xff\xff\xffguest", b"\xff"]
+        for wrong in [&b"\x05LOGINI\0\0\0\x05\x08PASSWORDS\0\0\0\x01a"[..], b"\x05LOGINS\xff\xff\xff\xffguest", b"\xff"]
         {
             assert_eq!(amqplain(wrong), Err(Malformed("AMQPLAIN")), "{wrong:?}");
         }

@@ -22,7 +22,7 @@ mod exchange;
 mod hash;
 mod keys;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use error::ScramError;
 pub use exchange::{Binding, ClientFirst, Exchange, Mechanism};
