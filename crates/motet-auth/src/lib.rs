@@ -14,6 +14,7 @@
 //! | [`Directory`] | the [`Authenticator`](motet_core::machine::Authenticator) that machines ask |
 //! | [`AuthConfig`] | what an operator can decide, and every bound |
 //! | [`sasl`] | SCRAM and its simpler siblings as values; [`Directory`] speaks them as dialogues |
+//! | [`x509`] | who a certificate says its holder is |
 //! | [`record`] | an account as bytes, for a store |
 //! | `cache` | logins whose answer is known |
 //! | `guard` | back-off and ban |
@@ -52,6 +53,7 @@ mod present;
 pub mod record;
 pub mod sasl;
 mod tags;
+pub mod x509;
 
 pub use accounts::{AccountError, Accounts, Listed, Origin, USER_BYTES_MAX};
 pub use config::{Anonymous, AuthConfig, SaltKey};
