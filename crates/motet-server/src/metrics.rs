@@ -139,7 +139,7 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
 }
 
 /// Where the system tells it; Linux does.
-fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)

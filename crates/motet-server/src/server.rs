@@ -9,6 +9,7 @@ use crate::error::ServerError;
 use crate::house::{House, Parts, Reload};
 use crate::http::Web;
 use crate::listen;
+use crate::sys::SysTree;
 use crate::telemetry::{CertificatesRead, Event, NotRetained};
 use crate::tls::Certificates;
 use motet_core::engine::Engine;
@@ -100,7 +101,7 @@ impl<E: Engine> Server<E> {
                 .await;
             }));
         }
-        server.keep_time();
+        server.keep_time(SysTree::new(config.mqtt.sys_interval));
         server.watch_certificates();
         Ok(server)
     }
@@ -125,7 +126,7 @@ impl<E: Engine> Server<E> {
     }
 
     /// The two tasks that let time pass: the wheel for connections, a coarse tick for the core.
-    fn keep_time(&mut self) {
+    fn keep_time(&mut self, mut sys: SysTree) {
         let house = self.house.clone();
         self.tasks.push(tokio::spawn(async move { house.wheel.run(&house.clock).await }));
         let house = self.house.clone();
@@ -143,6 +144,7 @@ impl<E: Engine> Server<E> {
                     }
                 }
                 let now = house.clock.now();
+                sys.tick(&house, now);
                 if house.core.next_deadline().is_some_and(|at| at <= now.wall) {
                     house.core.on_time(now);
                 }
