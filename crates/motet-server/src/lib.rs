@@ -27,6 +27,7 @@ mod registry;
 mod run;
 mod server;
 mod sniff;
+mod sys;
 mod telemetry;
 #[cfg(test)]
 mod testing;
@@ -36,7 +37,7 @@ mod tls;
 mod wheel;
 mod worker;
 
-pub use admin::{BACKUP_PATH, TOKEN_FILE};
+pub use admin::{BACKUP_PATH, CONNECTIONS_PATH, SESSIONS_PATH, TOKEN_FILE};
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
 pub use client_tls::ClientTls;
