@@ -34,10 +34,11 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod users;
 mod wheel;
 mod worker;
 
-pub use admin::{BACKUP_PATH, TOKEN_FILE};
+pub use admin::{BACKUP_PATH, TOKEN_FILE, USERS_PATH};
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
 pub use client_tls::ClientTls;
@@ -45,3 +46,4 @@ pub use error::ServerError;
 pub use house::{MachineMaker, Parts, Reload};
 pub use run::{PORTS_FILE, run};
 pub use server::{Bound, Server};
+pub use users::{AccountControl, Change, OfflineUsers, UserError, hash_password};
