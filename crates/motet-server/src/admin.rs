@@ -3,7 +3,7 @@
 //! Who may: whoever can read the data directory. The server writes a new random token there at each start, for its
 //! own user only, and a request carries it as `Authorization: Bearer`. [RFC6750-2.1]
 
-mod users;
+pub(crate) mod users;
 
 use crate::backup::{self, BackedUp, BackupError, JOURNAL_DIR};
 use crate::endpoint::Endpoint;

@@ -38,6 +38,7 @@ mod users;
 mod wheel;
 mod worker;
 
+pub use admin::users::{as_json as users_as_json, read_change};
 pub use admin::{BACKUP_PATH, TOKEN_FILE, USERS_PATH};
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};

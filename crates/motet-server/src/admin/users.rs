@@ -30,12 +30,17 @@ struct Asked {
 }
 
 pub(super) fn list(accounts: &dyn AccountControl) -> Answer {
+    with_type(StatusCode::OK, "application/json", format!("{}\n", as_json(accounts)))
+}
+
+/// All accounts as the answer to `GET` has them.
+pub fn as_json(accounts: &dyn AccountControl) -> String {
     let listed = |user: Listed| {
         let configured = user.origin == Origin::Configured;
         serde_json::json!({ "name": *user.name, "kind": user.kind, "tags": user.tags.to_string(), "configured": configured })
     };
     let all: Vec<_> = accounts.list().into_iter().map(listed).collect();
-    with_type(StatusCode::OK, "application/json", format!("{}\n", serde_json::Value::from(all)))
+    serde_json::Value::from(all).to_string()
 }
 
 pub(super) async fn change(accounts: Arc<dyn AccountControl>, body: &[u8]) -> Answer {
@@ -72,6 +77,14 @@ fn read(body: &[u8]) -> Result<(Change, &'static str), String> {
         "remove" => (Change::Remove { name }, "remove"),
         other => return Err(format!("{other:?} is nothing to do; expected add, passwd, tags or remove")),
     })
+}
+
+/// What a body of `POST` asks for.
+///
+/// # Errors
+/// A sentence for whoever wrote it.
+pub fn read_change(body: &[u8]) -> Result<Change, String> {
+    read(body).map(|(change, _)| change)
 }
 
 fn kinds(words: &[String]) -> Result<Vec<KeyKind>, String> {

@@ -5,8 +5,10 @@ mod bench;
 mod config;
 mod http;
 mod run;
+mod running;
 mod status;
 mod store;
+mod user;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -24,6 +26,7 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Status(status)) => status::status(&status),
         Some(Command::Store { command }) => Ok(store::store(&command, &arguments.configuration)),
         Some(Command::Bench { command }) => bench::bench(&command),
+        Some(Command::User { command }) => user::user(&command, &arguments.configuration),
         Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),
     }
 }
