@@ -27,10 +27,17 @@ def users(kind, tmp_path):
     server.close()
 
 
+def run(arguments, password, **options):
+    """Runs `motet user`; what a developer has set for himself must not leak into it."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MOTET_")}
+    command = [os.path.abspath(os.environ["MOTET_BIN"]), "user", *arguments]
+    return subprocess.run(command, input=f"{password or ''}\n", capture_output=True, text=True, timeout=30,
+                          env=environment, **options)
+
+
 def motet_user(server, *arguments, password=None, fails=None):
-    """Runs `motet user` and returns what it says."""
-    command = [os.path.abspath(os.environ["MOTET_BIN"]), "user", *arguments, "--config", str(server.directory / "motet.toml")]
-    ran = subprocess.run(command, input=f"{password or ''}\n", capture_output=True, text=True, timeout=30)
+    """Runs `motet user` on this server and returns what it says."""
+    ran = run([*arguments, "--config", str(server.directory / "motet.toml")], password)
     if fails is None:
         assert ran.returncode == 0, ran.stderr
         return ran.stdout
@@ -97,8 +104,7 @@ def test_users_live_in_the_store_and_can_be_changed_while_no_server_runs(users):
 
 
 def test_the_configuration_wins_and_says_so(kind, tmp_path):
-    made = subprocess.run([os.environ["MOTET_BIN"], "user", "hash"], input="swordfish\n", capture_output=True, text=True,
-                          timeout=30, cwd=tmp_path)
+    made = run(["hash"], "swordfish", cwd=tmp_path)
     assert made.returncode == 0 and made.stdout.startswith("SCRAM-SHA-256$"), made.stderr
     settings = SETTINGS + f'[[user]]\nname = "carl"\npassword_hash = "{made.stdout.strip()}"\n'
     server = kind(tmp_path / "server", settings=settings).start()

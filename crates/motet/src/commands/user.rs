@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _, Write as _};
 use std::process::ExitCode;
 
 use motet_server::config::{Config, key_kinds};
-use motet_server::{AccountControl as _, Change, OfflineUsers, ServerError, USERS_PATH, hash_password};
+use motet_server::{Change, OfflineUsers, ServerError, USERS_PATH, hash_password};
 use rustix::termios::{self, LocalModes, OptionalActions};
 use serde_json::{Value, json};
 
