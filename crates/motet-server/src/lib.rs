@@ -13,6 +13,7 @@ mod admin;
 mod admission;
 mod assemble;
 mod backup;
+mod client_tls;
 mod clock;
 mod driver;
 mod endpoint;
@@ -26,6 +27,7 @@ mod registry;
 mod run;
 mod server;
 mod sniff;
+mod sys;
 mod telemetry;
 #[cfg(test)]
 mod testing;
@@ -35,9 +37,10 @@ mod tls;
 mod wheel;
 mod worker;
 
-pub use admin::{BACKUP_PATH, TOKEN_FILE};
+pub use admin::{BACKUP_PATH, CONNECTIONS_PATH, SESSIONS_PATH, TOKEN_FILE};
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
+pub use client_tls::ClientTls;
 pub use error::ServerError;
 pub use house::{MachineMaker, Parts, Reload};
 pub use run::{PORTS_FILE, run};
