@@ -259,8 +259,8 @@ pub(crate) struct Head<'a> {
 pub(crate) fn decode_head(head: &[u8]) -> Option<Head<'_>> {
     let [version @ 1..=2, flags, priority, rest @ ..] = head else { return None };
     let (expires, mut rest) = rest.split_first_chunk::<8>()?;
-    let mut extras = HeadExtras::default();
-    extras.expires_at_ms = Some(u64::from_le_bytes(*expires)).filter(|&at| at != 0);
+    let expires_at_ms = Some(u64::from_le_bytes(*expires)).filter(|&at| at != 0);
+    let mut extras = HeadExtras { expires_at_ms, ..HeadExtras::default() };
     if *version == 2 && flags & flag::DELAYED != 0 {
         let (at, after) = rest.split_first_chunk::<8>()?;
         extras.deliver_at_ms = Some(u64::from_le_bytes(*at));

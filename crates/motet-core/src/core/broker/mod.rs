@@ -98,7 +98,7 @@ pub use commit::{Committed, TxMessage, TxQueue};
 pub use consumers::{Got, Settle, Settled};
 pub use error::{ArgumentError, PublishError, QueueError, VhostError};
 pub use named::{NamedQueue, QueueDeclaration};
-pub use queues::Declared;
+pub use queues::{Declared, QueueTotals};
 
 pub(crate) use address::{canonical, names_keys, without_bcc};
 pub(super) use dead::Letter;

@@ -32,6 +32,17 @@ pub struct Declared {
     pub position: Option<Position>,
 }
 
+/// What all queues with a name hold together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueTotals {
+    /// How many there are.
+    pub queues: u64,
+    /// Messages that wait, ready or delayed.
+    pub waiting: u64,
+    /// Messages with a consumer.
+    pub unacked: u64,
+}
+
 fn text(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
@@ -281,12 +292,14 @@ impl<E: Engine> Core<E> {
         Ok(())
     }
 
-    /// Messages in all queues with a name: ready and unacknowledged.
-    pub fn queue_totals(&self) -> (u64, u64) {
-        let mut totals = (0, 0);
+    /// Sums over all queues with a name. Takes the lock of each in turn.
+    pub fn queue_totals(&self) -> QueueTotals {
+        let mut totals = QueueTotals::default();
         for queue in self.vhosts().iter().flat_map(|vhost| self.queues(vhost)) {
             let stats = queue.stats();
-            totals = (totals.0 + stats.waiting(), totals.1 + stats.unacked);
+            totals.queues += 1;
+            totals.waiting += stats.waiting();
+            totals.unacked += stats.unacked;
         }
         totals
     }
