@@ -3,7 +3,8 @@
 //! A session belongs to at most one connection at a time. Every takeover bumps its generation; whoever still holds an
 //! older [`SessionHandle`] is ignored.
 
-use crate::engine::{Locator, ObjectId};
+use crate::core::Vhost;
+use crate::engine::{Locator, ObjectId, Position};
 use crate::mailbox::Mailbox;
 use crate::message::{Batch, Reliability};
 use crate::queue::ConsumerId;
@@ -99,8 +100,10 @@ pub(crate) const SESSION_CONSUMER: ConsumerId = ConsumerId(1);
 /// A session. Cheap while idle: a queue only where something may have to be acknowledged.
 #[derive(Debug)]
 pub struct Session {
+    vhost: Arc<Vhost>,
     id: ObjectId,
     client: Box<str>,
+    owner: Arc<str>,
     durable: bool,
     /// Made when the first subscription asks for acknowledgements: most idle sessions need none.
     queue: OnceLock<Arc<QueueCell>>,
@@ -132,10 +135,19 @@ pub(crate) struct State {
 }
 
 impl Session {
-    pub(crate) fn new(id: ObjectId, client: &str, durable: bool, expiry: Expiry) -> Self {
+    pub(crate) fn new(
+        vhost: Arc<Vhost>,
+        id: ObjectId,
+        client: &str,
+        owner: Arc<str>,
+        durable: bool,
+        expiry: Expiry,
+    ) -> Self {
         Session {
+            vhost,
             id,
             client: client.into(),
+            owner,
             durable,
             queue: OnceLock::new(),
             state: Mutex::new(State {
@@ -156,6 +168,11 @@ impl Session {
         }
     }
 
+    /// The space it lives in.
+    pub fn vhost(&self) -> &Arc<Vhost> {
+        &self.vhost
+    }
+
     /// Its object in the journal, and its key among the subscribers of a name.
     pub fn id(&self) -> ObjectId {
         self.id
@@ -164,6 +181,11 @@ impl Session {
     /// The name the client gave or was given.
     pub fn client(&self) -> &str {
         &self.client
+    }
+
+    /// Who made it; empty where nobody said a name.
+    pub fn owner(&self) -> &Arc<str> {
+        &self.owner
     }
 
     /// It survives its connection and a restart.
@@ -213,8 +235,12 @@ impl SessionHandle {
 /// What a connection says when it asks for its session.
 #[derive(Debug)]
 pub struct OpenSession<'a> {
+    /// The space it is to live in.
+    pub vhost: &'a Arc<Vhost>,
     /// The client's name; unique per vhost.
     pub client: &'a str,
+    /// Who asks: another user's session is not resumed.
+    pub owner: &'a Arc<str>,
     /// Forget what was before.
     pub clean_start: bool,
     /// How long it shall live after this connection.
@@ -236,6 +262,9 @@ pub struct Opened {
     pub present: bool,
     /// The protocol's own records of a session that existed.
     pub record: Vec<(Bytes, Bytes)>,
+    /// Say that the session is open, and deliver from it, only when this is durable; `None` when nothing of it is
+    /// kept. Then a former session is gone for good, and what is sent from now on is known not to be unsent.
+    pub position: Option<Position>,
 }
 
 /// How a connection lets go of its session.

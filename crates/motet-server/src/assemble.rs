@@ -97,8 +97,11 @@ fn core_limits(limits: &Limits) -> CoreLimits {
         session_expiry_max_secs: u32::try_from(limits.session_expiry_max.as_secs()).unwrap_or(u32::MAX),
         subscriptions_per_session: limits.subscriptions_per_session as usize,
         sessions: limits.sessions,
+        sessions_per_user: limits.sessions_per_user,
         retained_messages: limits.retained_messages,
         retained_bytes: limits.retained_bytes.bytes(),
+        queues: limits.queues,
+        vhosts: limits.vhosts as usize,
     }
 }
 
@@ -117,6 +120,11 @@ fn mqtt_config(config: &Config) -> motet_mqtt::Config {
             _ => QoS::ExactlyOnce,
         },
         retain_available: config.mqtt.retain_available,
+        outbound_aliases_max: limits.topic_aliases_sent,
+        payload_format_checked: config.mqtt.payload_format_checked,
+        response_prefix: Some(config.mqtt.response_prefix.as_str()).filter(|p| !p.is_empty()).map(Into::into),
+        server_reference: config.mqtt.server_reference.as_deref().map(Into::into),
+        server_moved: config.mqtt.server_moved,
         // The store refuses at the whole of it; who is not read from in time is not refused.
         pending_bytes_high: limits.pending_durable_bytes.bytes() / 2,
         connect_timeout: limits.connect_timeout,

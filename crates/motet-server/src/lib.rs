@@ -28,6 +28,7 @@ mod registry;
 mod run;
 mod server;
 mod sniff;
+mod sys;
 mod telemetry;
 #[cfg(test)]
 mod testing;

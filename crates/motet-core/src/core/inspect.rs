@@ -14,6 +14,8 @@ use std::sync::Arc;
 pub struct SessionSummary {
     /// The client's name.
     pub client: String,
+    /// Who made it; empty where nobody said a name.
+    pub owner: String,
     /// The connection that has it, by its mailbox; `None` while the client is away.
     pub connection: Option<Arc<Mailbox>>,
     /// When that connection took it.
@@ -34,6 +36,7 @@ impl SessionSummary {
     fn new(session: &Session, state: &State) -> Self {
         SessionSummary {
             client: session.client().to_owned(),
+            owner: session.owner().as_ref().to_owned(),
             connection: state.mailbox.clone(),
             connected_at: state.mailbox.as_ref().and(state.connected_at),
             disconnected_at: state.disconnected_at,
@@ -48,7 +51,8 @@ impl SessionSummary {
 impl<E: Engine> Core<E> {
     /// Visits every session. For operators: takes each shard's lock in turn.
     pub fn for_each_session(&self, mut visit: impl FnMut(SessionSummary)) {
-        for shard in &self.vhost.sessions {
+        let vhosts = self.vhosts();
+        for shard in vhosts.iter().flat_map(|vhost| &vhost.sessions) {
             let sessions: Vec<_> = shard.lock().values().cloned().collect();
             for session in sessions {
                 let summary = SessionSummary::new(&session, &session.state.lock());

@@ -53,6 +53,10 @@ impl<M: Clone> Queue<M> {
         for entry in entries {
             debug_assert!(entry.seq >= queue.entries.next_seq(), "recovered in sequence order");
             if entry.seq >= queue.entries.next_seq() {
+                // Usually all or none: then nothing stands apart.
+                if entry.may_have_been_sent && queue.sent_through == queue.last_recovered() {
+                    queue.sent_through = entry.seq;
+                }
                 queue.recover_one(entry, now_ms);
             }
         }
@@ -80,10 +84,18 @@ impl<M: Clone> Queue<M> {
                 self.stats.delayed += 1;
             }
             None => {
-                self.levels.push_fresh(priority, seq);
+                match slot.redelivered() && seq > self.sent_through {
+                    true => self.levels.push_returned(priority, seq),
+                    false => self.levels.push_fresh(priority, seq),
+                }
                 self.stats.ready += 1;
             }
         }
+    }
+
+    /// The last sequence that was recovered; zero before the first.
+    fn last_recovered(&self) -> u64 {
+        if self.stats.ready + self.stats.delayed == 0 { 0 } else { self.last_seq() }
     }
 
     /// Settles everything that waits, ready or delayed; what consumers hold stays theirs. Returns how many went.
@@ -118,6 +130,31 @@ impl<M: Clone> Queue<M> {
         self.expiry_told = true;
         debug_assert_eq!(self.consumers.count(), 0, "a deleted queue has nobody");
         Ok(ready)
+    }
+
+    /// The message is still here, whatever its state.
+    pub fn holds(&self, seq: u64) -> bool {
+        self.entries.slot(seq).is_some_and(|slot| slot.state() != State::Gone)
+    }
+
+    /// Where the record of a message is, if it has one.
+    pub fn locator_of(&self, seq: u64) -> Option<u64> {
+        self.entries.slot(seq)?.locator()
+    }
+
+    /// When a message goes stale, the queue's TTL included.
+    pub fn expires_at(&self, seq: u64) -> Option<u64> {
+        self.entries.slot(seq)?;
+        self.entries.expires_at(seq)
+    }
+
+    /// Remembers an identifier that was accepted before a restart, unless its window is over.
+    pub fn remember(&mut self, at_ms: u64, now_ms: u64, id: &[u8]) {
+        if let Some(dedup) = &mut self.dedup
+            && !dedup.knows(now_ms, id)
+        {
+            dedup.remember(at_ms, id);
+        }
     }
 
     /// A policy changed. Limits hold from the next message on, TTL for the messages that come; priorities, the single active consumer,
