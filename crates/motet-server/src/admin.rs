@@ -1,9 +1,13 @@
-//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `GET` and `POST /api/motet/users`.
+//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `GET` and `POST /api/motet/users`, and
+//! what is in [`inspect`].
 //!
 //! Who may: whoever can read the data directory. The server writes a new random token there at each start, for its
 //! own user only, and a request carries it as `Authorization: Bearer`. [RFC6750-2.1]
 
+mod inspect;
 pub(crate) mod users;
+
+pub use inspect::{CONNECTIONS_PATH, SESSIONS_PATH};
 
 use crate::backup::{self, BackedUp, BackupError, JOURNAL_DIR};
 use crate::endpoint::Endpoint;
@@ -85,6 +89,7 @@ fn write_token(data_dir: &Path, file: &Path, token: &str) -> std::io::Result<()>
 pub(crate) enum Wish {
     Backup,
     Users,
+    Inspect,
 }
 
 impl Wish {
@@ -93,25 +98,28 @@ impl Wish {
         match path {
             BACKUP_PATH => Some(Wish::Backup),
             USERS_PATH => Some(Wish::Users),
-            _ => None,
+            _ => inspect::is_ours(path).then_some(Wish::Inspect),
         }
     }
 
-    fn methods(self) -> (&'static [Method], &'static str) {
+    /// None where it is the part's own business.
+    fn methods(self) -> Option<(&'static [Method], &'static str)> {
         match self {
-            Wish::Backup => (&[Method::POST], "POST"),
-            Wish::Users => (&[Method::GET, Method::POST], "GET, POST"),
+            Wish::Backup => Some((&[Method::POST], "POST")),
+            Wish::Users => Some((&[Method::GET, Method::POST], "GET, POST")),
+            Wish::Inspect => None,
         }
     }
 }
 
-/// Answers an operator.
+/// Answers an operator, after a look at who it is.
 pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, request: Request<Incoming>) -> Answer {
     let Some(admin) = &endpoint.admin else {
         return text(StatusCode::NOT_FOUND, "there is no such page; see /\n");
     };
-    let (methods, named) = wish.methods();
-    if !methods.contains(request.method()) {
+    if let Some((methods, named)) = wish.methods()
+        && !methods.contains(request.method())
+    {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {named} is answered here\n"));
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(named));
         return answer;
@@ -123,6 +131,9 @@ pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, reques
         return answer;
     }
     let house = &endpoint.house;
+    if matches!(wish, Wish::Inspect) {
+        return inspect::answer(house, request.method(), request.uri());
+    }
     if house.is_draining() {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     }

@@ -213,6 +213,7 @@ pub(crate) fn parts(seen: &Arc<Mutex<Seen>>) -> Parts<Instantly> {
         core: Arc::new(Core::new(Instantly::default(), CoreLimits::default())),
         auth: Arc::new(OpenDoor),
         accounts: Arc::new(NoAccounts::default()),
+        amqp: Arc::new(|| Box::new(Echo::new(&Arc::default()))),
         mqtt: Arc::new(move || Box::new(Echo::new(&seen))),
         store: Box::new(NoStore),
         reload: Box::new(|_| Ok(())),

@@ -14,6 +14,7 @@ pub mod broker;
 mod consume;
 mod ending;
 mod fanout;
+mod inspect;
 mod objects;
 mod owners;
 mod proclaim;
@@ -28,11 +29,12 @@ mod timers;
 mod vhost;
 
 pub use consume::{Delivery, Took};
+pub use inspect::SessionSummary;
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
-pub use sessions::{OpenRefused, SessionSummary};
+pub use sessions::OpenRefused;
 pub use subscribing::{Note, Subscribed};
 pub use vhost::{ROOT_VHOST, Vhost};
 
@@ -140,6 +142,8 @@ pub struct Core<E> {
     /// Under which promise queues with a name receive: whoever takes from them has a promise of its own.
     named_grant: Arc<Grant>,
     waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
+    /// Streams that show more once a position is durable.
+    unshown: Mutex<Vec<(Position, Arc<broker::NamedQueue>)>>,
     timers: Timers,
     registry: registry::Registry,
     next_publisher: AtomicU64,
@@ -168,6 +172,7 @@ impl<E: Engine> Core<E> {
             vhost,
             named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),
             waiting: Mutex::default(),
+            unshown: Mutex::default(),
             timers: Timers::default(),
             registry: registry::Registry::default(),
             next_publisher: AtomicU64::new(1),
@@ -267,6 +272,7 @@ impl<E: Engine> Core<E> {
     }
 
     fn on_durable(&self, position: Position) {
+        self.show_streams(position);
         let due: Vec<_> = {
             let mut waiting = self.waiting.lock();
             let end = waiting.partition_point(|(p, _)| *p <= position);

@@ -40,8 +40,8 @@ pub use load::{Loaded, Sources, load};
 pub use section::{Key, Shape};
 pub(crate) use sections::make;
 pub use sections::{
-    Access, AlsoCertificate, Anonymous, ClientCertificate, Config, Host, KeyKind, Limits, ListenAddress, Listener, Log,
-    LogFormat, LogLevel, Login, Metrics, Mqtt, Protocol, Store, Tls, TlsVersion, User, Web, key_kinds,
+    Access, AlsoCertificate, Amqp, Anonymous, ClientCertificate, Config, Host, KeyKind, Limits, ListenAddress,
+    Listener, Log, LogFormat, LogLevel, Login, Metrics, Mqtt, Protocol, Store, Tls, TlsVersion, User, Web, key_kinds,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

@@ -16,7 +16,7 @@ mod tests;
 
 use crate::admission::Admission;
 use crate::house::House;
-use crate::registry::Handle;
+use crate::registry::{About, Handle};
 use crate::telemetry::{CarrierFailed, Event, Panicked, PerProtocol, TimedOut};
 use crate::worker::Worker;
 use bytes::BytesMut;
@@ -125,7 +125,8 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         already: &[u8],
     ) -> Self {
         let mailbox = Mailbox::new(house.limits.mailbox_bytes.len(), Overflow::DropNewest);
-        let handle = house.registry.enter(mailbox);
+        let about = About { protocol: arrival.protocol, peer: arrival.peer, since: house.clock.now().wall };
+        let handle = house.registry.enter(mailbox, about);
         if house.is_draining() {
             // The round of goodbyes may have passed us while a handshake went on.
             handle.mailbox.notify(Notice::Kicked(KickReason::ServerShuttingDown));

@@ -77,7 +77,7 @@ fn list(config: &Config, url: Option<&str>) -> Result<Value, Failure> {
         return Ok(serde_json::from_str(&motet_server::users_as_json(offline.users()))?);
     }
     let (authority, token) = running::find(&config.data_dir, url)?;
-    let response = http::get_as(&authority, USERS_PATH, &token)?;
+    let response = http::ask(&authority, "GET", USERS_PATH, &token)?;
     if response.status != 200 {
         return Err(refused(&authority, &response).into());
     }

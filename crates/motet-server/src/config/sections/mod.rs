@@ -1,6 +1,7 @@
 //! The keys an operator sees. Each file is one table of `motet.toml`; the doc comments are the reference page.
 
 mod access;
+mod amqp;
 mod limits;
 mod listener;
 mod log;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 pub(crate) use access::make;
 pub use access::{Access, Anonymous, KeyKind, User, key_kinds};
+pub use amqp::Amqp;
 pub use limits::Limits;
 pub use listener::{Host, ListenAddress, Listener, Protocol};
 pub use log::{Log, LogFormat, LogLevel};
@@ -46,6 +48,8 @@ section! {
         limits: Limits = Limits::default();
         /// What MQTT clients are offered.
         mqtt: Mqtt = Mqtt::default();
+        /// What AMQP clients are offered.
+        amqp: Amqp = Amqp::default();
         /// The durable store.
         store: Store = Store::default();
         /// HTTP and WebSocket.
