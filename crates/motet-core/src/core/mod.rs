@@ -23,16 +23,20 @@ mod recover;
 mod registry;
 mod retain;
 mod sessions;
+mod shares;
 mod subscribing;
 mod timers;
 mod vhost;
 
+pub(crate) use broker::NamedQueue;
 pub use consume::{Delivery, Took};
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
 pub use sessions::{OpenRefused, SessionSummary};
+pub(crate) use shares::Membership;
+pub use shares::{JoinRefused, Joined, Source};
 pub use subscribing::{Note, Subscribed};
 pub use vhost::{ROOT_VHOST, Vhost};
 
@@ -131,6 +135,7 @@ pub struct Core<E> {
     engine: E,
     vhost: Arc<Vhost>,
     owners: owners::Owners,
+    shares: shares::Shares,
     /// All of them by name, [`ROOT_VHOST`] too.
     vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
@@ -165,6 +170,7 @@ impl<E: Engine> Core<E> {
             limits,
             objects: Objects::with_vhost(&vhost),
             owners: owners::Owners::default(),
+            shares: shares::Shares::default(),
             vhost,
             named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),
             waiting: Mutex::default(),
