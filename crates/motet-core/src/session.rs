@@ -135,6 +135,8 @@ pub(crate) struct State {
     pub(crate) directory: Option<Locator>,
     /// When the last connection ended; `None` while there is one.
     pub(crate) disconnected_at: Option<WallMillis>,
+    /// When the connection of now took it; `None` when that was before a restart.
+    pub(crate) connected_at: Option<WallMillis>,
     /// It has ended and is no longer found by its name.
     pub(crate) ended: bool,
 }
@@ -169,6 +171,7 @@ impl Session {
                 will_locator: None,
                 directory: None,
                 disconnected_at: None,
+                connected_at: None,
                 ended: false,
             }),
         }

@@ -24,23 +24,6 @@ pub enum OpenRefused {
     SessionsOfUser,
 }
 
-/// One session, for operators.
-#[derive(Debug, Clone)]
-pub struct SessionSummary {
-    /// The client's name.
-    pub client: String,
-    /// Who made it; empty where nobody said a name.
-    pub owner: String,
-    /// A connection has it.
-    pub connected: bool,
-    /// It survives its connection.
-    pub durable: bool,
-    /// How many patterns it subscribes to.
-    pub subscriptions: usize,
-    /// Messages that wait in its queue.
-    pub queued: u64,
-}
-
 /// What is left of a connection that has lost its session.
 pub(super) struct Evicted {
     /// To be told, once nobody waits for the journal's buffer.
@@ -197,6 +180,7 @@ impl<E: Engine> Core<E> {
         // A durable session that is resumed without an expiry ends with this connection, and is durable until then.
         state.expiry = if session.is_durable() { expiry } else { Expiry::WithConnection };
         state.disconnected_at = None;
+        state.connected_at = Some(now.wall);
         state.will = open.will;
         if let Some(stage) = &mut stage {
             Self::stage_directory(session, &mut state, None, stage);
@@ -225,24 +209,5 @@ impl<E: Engine> Core<E> {
     /// The handle still speaks for its session.
     pub fn is_current(&self, handle: &SessionHandle) -> bool {
         handle.session.state.lock().generation == handle.generation
-    }
-
-    /// Visits every session. For operators: takes each shard's lock in turn.
-    pub fn for_each_session(&self, mut visit: impl FnMut(SessionSummary)) {
-        let vhosts = self.vhosts();
-        for shard in vhosts.iter().flat_map(|vhost| &vhost.sessions) {
-            let sessions: Vec<_> = shard.lock().values().cloned().collect();
-            for session in sessions {
-                let state = session.state.lock();
-                visit(SessionSummary {
-                    client: session.client().to_owned(),
-                    owner: session.owner().as_ref().to_owned(),
-                    connected: state.mailbox.is_some(),
-                    durable: session.is_durable(),
-                    subscriptions: state.subscriptions.len(),
-                    queued: session.queued(),
-                });
-            }
-        }
     }
 }
