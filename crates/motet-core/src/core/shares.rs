@@ -52,7 +52,7 @@ pub enum Source {
 
 impl Source {
     /// The queue's name in its vhost.
-    fn queue_name(&self) -> Bytes {
+    pub fn queue_name(&self) -> Bytes {
         match self {
             Source::Group { name, .. } => [GROUPS, name].concat().into(),
             Source::Queue(name) => name.clone(),
