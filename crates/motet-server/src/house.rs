@@ -6,6 +6,7 @@ use crate::config::{Config, Limits};
 use crate::error::ServerError;
 use crate::registry::{Handle, Registry};
 use crate::telemetry::Counters;
+use crate::users::AccountControl;
 use crate::wheel::Wheel;
 use motet_core::core::Core;
 use motet_core::engine::Engine;
@@ -31,6 +32,8 @@ pub struct Parts<E: Engine> {
     pub amqp: MachineMaker<E>,
     /// How the store is, and its end.
     pub store: Box<dyn StoreControl>,
+    /// The accounts, for operators.
+    pub accounts: Arc<dyn AccountControl>,
     /// Takes the users of a reloaded configuration.
     pub reload: Reload,
 }
@@ -45,6 +48,7 @@ impl<E: Engine> std::fmt::Debug for Parts<E> {
 pub(crate) struct House<E: Engine> {
     pub(crate) core: Arc<Core<E>>,
     pub(crate) auth: Arc<dyn Authenticator>,
+    pub(crate) accounts: Arc<dyn AccountControl>,
     pub(crate) clock: Clock,
     pub(crate) wheel: Wheel<Handle>,
     pub(crate) registry: Registry,
@@ -60,12 +64,14 @@ impl<E: Engine> House<E> {
     pub(crate) fn new(
         core: Arc<Core<E>>,
         auth: Arc<dyn Authenticator>,
+        accounts: Arc<dyn AccountControl>,
         store: Box<dyn StoreControl>,
         limits: Limits,
     ) -> Self {
         House {
             core,
             auth,
+            accounts,
             store,
             clock: Clock::new(),
             wheel: Wheel::new(),

@@ -23,6 +23,7 @@ mod http;
 mod listen;
 mod metrics;
 mod page;
+mod passwords;
 mod registry;
 mod run;
 mod server;
@@ -34,14 +35,18 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod users;
 mod wheel;
 mod worker;
 
-pub use admin::{BACKUP_PATH, CONNECTIONS_PATH, SESSIONS_PATH, TOKEN_FILE};
+pub use admin::users::{as_json as users_as_json, read_change};
+pub use admin::{BACKUP_PATH, CONNECTIONS_PATH, SESSIONS_PATH, TOKEN_FILE, USERS_PATH};
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
 pub use client_tls::ClientTls;
 pub use error::ServerError;
 pub use house::{MachineMaker, Parts, Reload};
+pub use passwords::accepts_password_hash;
 pub use run::{PORTS_FILE, run};
 pub use server::{Bound, Server};
+pub use users::{AccountControl, Change, OfflineUsers, UserError, hash_password};

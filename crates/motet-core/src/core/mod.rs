@@ -24,10 +24,12 @@ mod recover;
 mod registry;
 mod retain;
 mod sessions;
+mod shares;
 mod subscribing;
 mod timers;
 mod vhost;
 
+pub(crate) use broker::NamedQueue;
 pub use consume::{Delivery, Took};
 pub use inspect::SessionSummary;
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
@@ -35,6 +37,8 @@ pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
 pub use sessions::OpenRefused;
+pub(crate) use shares::Membership;
+pub use shares::{JoinRefused, Joined, Source};
 pub use subscribing::{Note, Subscribed};
 pub use vhost::{ROOT_VHOST, Vhost};
 
@@ -133,6 +137,7 @@ pub struct Core<E> {
     engine: E,
     vhost: Arc<Vhost>,
     owners: owners::Owners,
+    shares: shares::Shares,
     /// All of them by name, [`ROOT_VHOST`] too.
     vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
@@ -142,6 +147,8 @@ pub struct Core<E> {
     /// Under which promise queues with a name receive: whoever takes from them has a promise of its own.
     named_grant: Arc<Grant>,
     waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
+    /// Streams that show more once a position is durable.
+    unshown: Mutex<Vec<(Position, Arc<broker::NamedQueue>)>>,
     timers: Timers,
     registry: registry::Registry,
     next_publisher: AtomicU64,
@@ -167,9 +174,11 @@ impl<E: Engine> Core<E> {
             limits,
             objects: Objects::with_vhost(&vhost),
             owners: owners::Owners::default(),
+            shares: shares::Shares::default(),
             vhost,
             named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),
             waiting: Mutex::default(),
+            unshown: Mutex::default(),
             timers: Timers::default(),
             registry: registry::Registry::default(),
             next_publisher: AtomicU64::new(1),
@@ -269,6 +278,7 @@ impl<E: Engine> Core<E> {
     }
 
     fn on_durable(&self, position: Position) {
+        self.show_streams(position);
         let due: Vec<_> = {
             let mut waiting = self.waiting.lock();
             let end = waiting.partition_point(|(p, _)| *p <= position);

@@ -163,9 +163,15 @@ impl Inbound {
     }
 }
 
-/// Trees that only the server fills.
+/// Trees that only the server fills. Queues and exchanges take messages, but not those that are the server's own.
 pub(super) fn is_ours(name: &Name) -> bool {
-    matches!(name.first(), b"$SYS" | b"$share" | b"$queue" | b"$exchange" | b"$stream" | b"$delayed" | b"$room")
+    let second = name.segments().nth(1).unwrap_or_default();
+    match name.first() {
+        b"$SYS" | b"$share" | b"$stream" | b"$delayed" | b"$room" => true,
+        b"$queue" => second.is_empty() || second.starts_with(b"$") || name.segment_count() > 2,
+        b"$exchange" => second.is_empty(),
+        _ => false,
+    }
 }
 
 impl Connected {
