@@ -1,5 +1,6 @@
 //! A queue with its lock, its consumers' mailboxes and its way to the journal.
 
+use crate::core::Crowd;
 use crate::engine::{Locator, ObjectId};
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{MessageRef, Reliability};
@@ -39,6 +40,7 @@ impl Queued {
 pub struct QueueCell {
     id: ObjectId,
     durable: bool,
+    pub(crate) crowd: Crowd,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -46,6 +48,8 @@ pub(crate) struct Inner {
     pub(crate) queue: Queue<Queued>,
     pub(crate) consumers: Vec<(ConsumerId, Arc<Mailbox>)>,
     pub(crate) fx: Effects<Queued>,
+    /// How many of the queue's expired messages the core has counted.
+    pub(crate) expired: u64,
 }
 
 impl Inner {
@@ -71,7 +75,8 @@ impl QueueCell {
     }
 
     pub(crate) fn with_queue(id: ObjectId, durable: bool, queue: Queue<Queued>) -> Self {
-        QueueCell { id, durable, inner: Mutex::new(Inner { queue, consumers: Vec::new(), fx: Effects::new() }) }
+        let inner = Inner { queue, consumers: Vec::new(), fx: Effects::new(), expired: 0 };
+        QueueCell { id, durable, crowd: Crowd::default(), inner: Mutex::new(inner) }
     }
 
     /// Its object in the journal.

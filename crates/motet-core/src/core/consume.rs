@@ -135,10 +135,16 @@ impl<E: Engine> Core<E> {
         mut stage: Option<&mut S>,
     ) -> SmallVec<[Arc<Mailbox>; 1]> {
         let mut wakes = SmallVec::new();
+        self.weigh(cell, inner);
+        let expired = inner.queue.expired_total();
+        if expired > inner.expired {
+            self.counters.expired.fetch_add(expired - inner.expired, Ordering::Relaxed);
+            inner.expired = expired;
+        }
         if inner.fx.is_empty() {
             return wakes;
         }
-        let Inner { fx, consumers, queue } = inner;
+        let Inner { fx, consumers, queue, .. } = inner;
         for effect in fx.drain() {
             match effect {
                 Effect::Wake(id) => wakes.extend(consumers.iter().find(|(c, _)| *c == id).map(|(_, m)| m.clone())),
@@ -150,11 +156,8 @@ impl<E: Engine> Core<E> {
                 Effect::NeedRead { entries } => {
                     self.engine.read(cell.id(), entries.into_iter().map(|(seq, at)| (seq, locator(at))).collect());
                 }
-                // Sessions' queues have no dead-letter address and no expiry of their own: what leaves, leaves counted.
-                Effect::DeadLetter(letter) => {
-                    debug_assert!(false, "a session's queue dead-letters nothing");
-                    self.counters.expired.fetch_add(u64::from(letter.seq.is_some()), Ordering::Relaxed);
-                }
+                // Sessions' queues have no dead-letter address and no expiry of their own.
+                Effect::DeadLetter(_) => debug_assert!(false, "a session's queue dead-letters nothing"),
                 Effect::Activated(_) | Effect::Cancelled(_) | Effect::PageOut { .. } | Effect::QueueExpired => {}
             }
         }

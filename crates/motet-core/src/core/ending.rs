@@ -123,6 +123,8 @@ impl<E: Engine> Core<E> {
             let mut inner = cell.inner.lock();
             inner.consumers.clear();
             inner.queue = crate::queue::Queue::new(self.session_queue_config(false), 0);
+            inner.expired = 0;
+            self.weigh(cell, &inner);
         }
     }
 

@@ -53,6 +53,11 @@ impl Publisher {
         self.id
     }
 
+    /// The session that it publishes for; zero without one.
+    pub(super) fn session(&self) -> u64 {
+        self.session
+    }
+
     /// Whose messages these are.
     pub fn principal(&self) -> &Principal {
         &self.principal

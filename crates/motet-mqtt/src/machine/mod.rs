@@ -258,6 +258,10 @@ impl<E: Engine> Machine<E> for Connection {
             {
                 self.close(cx, close::Farewell::KeepAlive);
             }
+            State::Connected(c) => {
+                c.release_replies(cx);
+                c.wake_for_replies(cx);
+            }
             _ => {}
         }
     }
@@ -268,7 +272,10 @@ impl<E: Engine> Machine<E> for Connection {
             State::AwaitAuthentication(pending) => Some(pending.deadline),
             State::Connected(connected) => match &connected.opening {
                 Some(opening) => Some(opening.deadline),
-                None => connected.silence_max.map(|max| connected.last_input + max),
+                None => {
+                    let silence = connected.silence_max.map(|max| connected.last_input + max);
+                    silence.into_iter().chain(connected.inbound.held_until()).min()
+                }
             },
             State::Closing => None,
         }
