@@ -25,6 +25,7 @@ mod page;
 mod registry;
 mod run;
 mod server;
+mod slow;
 mod sniff;
 mod telemetry;
 #[cfg(test)]

@@ -159,6 +159,7 @@ impl<E: Engine> Core<E> {
         let mut state = session.state.lock();
         state.generation += 1;
         state.mailbox = Some(open.mailbox.clone());
+        open.mailbox.belongs_to(session);
         state.credit = open.credit;
         // A durable session that is resumed without an expiry ends with this connection, and is durable until then.
         state.expiry = if session.is_durable() { expiry } else { Expiry::WithConnection };

@@ -186,6 +186,9 @@ impl Connected {
     fn pump<E: Engine>(&mut self, cx: &mut Context<'_, E>) -> Flow {
         if self.pulled.direct.is_empty() && self.pulled.ready.is_empty() && self.pulled.notices.is_empty() {
             cx.mailbox.pull(&mut self.pulled);
+        } else {
+            // Orders do not wait until the client takes what it was sent.
+            cx.mailbox.take_notices(&mut self.pulled.notices);
         }
         for notice in self.pulled.notices.drain(..) {
             match notice {

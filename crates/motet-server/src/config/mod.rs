@@ -40,7 +40,7 @@ pub use load::{Loaded, Sources, load};
 pub use section::{Key, Shape};
 pub use sections::{
     Access, Anonymous, ClientCertificate, Config, Host, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel,
-    Metrics, Mqtt, Protocol, Store, Tls, User, Web,
+    Metrics, Mqtt, Protocol, SlowSubscriber, Store, Tls, User, Web,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

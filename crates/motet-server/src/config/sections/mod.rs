@@ -12,7 +12,7 @@ mod web;
 use std::path::PathBuf;
 
 pub use access::{Access, Anonymous, User};
-pub use limits::Limits;
+pub use limits::{Limits, SlowSubscriber};
 pub use listener::{Host, ListenAddress, Listener, Protocol};
 pub use log::{Log, LogFormat, LogLevel};
 pub use mqtt::Mqtt;
