@@ -53,6 +53,13 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Nobody takes: a session whose client is away costs as little as can be.
+    pub(crate) fn rest(&mut self) {
+        self.queue.rest();
+        self.consumers = Vec::new();
+        self.fx = Effects::new();
+    }
+
     /// The one consumer of a session's queue.
     pub(crate) fn attach(&mut self, mailbox: Arc<Mailbox>, credit: u32) {
         self.consumers.push((SESSION_CONSUMER, mailbox));

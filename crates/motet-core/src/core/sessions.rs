@@ -143,6 +143,7 @@ impl<E: Engine> Core<E> {
         let sent = queue.sent_marks();
         // Nobody is left to be woken.
         self.carry_out(cell, &mut inner, stage);
+        inner.rest();
         sent
     }
 
