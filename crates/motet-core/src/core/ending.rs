@@ -1,7 +1,8 @@
 //! How sessions end: their connection goes, their time is over, somebody removes them; and what becomes of their wills.
 
 use super::publish::Refusals;
-use super::{Core, DIRECTORY};
+use super::vhost::SessionMap;
+use super::{Core, Vhost};
 use crate::engine::{Engine, Position, Stage};
 use crate::mailbox::{KickReason, Notice};
 use crate::message::MessageRef;
@@ -16,7 +17,7 @@ impl<E: Engine> Core<E> {
     /// The connection is gone, or lets go of its session. Ignored when the session has been taken over.
     pub fn close_session(&self, now: Now, handle: &SessionHandle, close: CloseSession) {
         let session = &handle.session;
-        let mut shard = self.vhost.session_shard(session.client()).lock();
+        let mut shard = session.vhost().session_shard(session.client()).lock();
         let mut stage = session.is_durable().then(|| self.engine.stage_release());
         let mut state = session.state.lock();
         if state.generation != handle.generation || state.mailbox.is_none() {
@@ -46,7 +47,7 @@ impl<E: Engine> Core<E> {
             Self::stage_will(session, &mut state, stage);
             self.arm(session, &state);
             for pattern in state.subscriptions.patterns() {
-                self.vhost.topics.touch(pattern);
+                session.vhost().topics.touch(pattern);
             }
         }
         drop(state);
@@ -69,7 +70,7 @@ impl<E: Engine> Core<E> {
 
     /// A timer of a session has come: publishes its will, ends it, or finds that it is connected again.
     pub(super) fn session_due(&self, now: Now, session: &Arc<Session>) {
-        let mut shard = self.vhost.session_shard(session.client()).lock();
+        let mut shard = session.vhost().session_shard(session.client()).lock();
         let mut stage = self.engine.stage_release();
         let mut state = session.state.lock();
         let Some(since) = state.disconnected_at else { return };
@@ -95,9 +96,9 @@ impl<E: Engine> Core<E> {
     }
 
     /// Ends a session and takes its name out of the registry.
-    fn forget(&self, shard: &mut super::SessionMap, session: &Arc<Session>, stage: Option<&mut E::Stage<'_>>) {
+    fn forget(&self, shard: &mut SessionMap, session: &Arc<Session>, stage: Option<&mut E::Stage<'_>>) {
         shard.remove(session.client());
-        self.vhost.session_count.fetch_sub(1, Ordering::Relaxed);
+        session.vhost().session_count.fetch_sub(1, Ordering::Relaxed);
         self.end(session, stage);
     }
 
@@ -107,23 +108,23 @@ impl<E: Engine> Core<E> {
         state.ended = true;
         state.generation += 1;
         for pattern in std::mem::take(&mut state.subscriptions).patterns() {
-            self.vhost.topics.unsubscribe(pattern, session.id().0);
+            session.vhost().topics.unsubscribe(pattern, session.id().0);
         }
         state.record.clear();
         state.will = None;
         if let Some(stage) = stage.filter(|_| session.is_durable()) {
             if let Some(at) = state.directory.take() {
-                stage.delete(DIRECTORY, session.client().as_bytes(), at);
+                stage.delete(session.vhost().objects.directory, session.client().as_bytes(), at);
             }
             stage.drop_object(session.id());
-            self.objects.write().remove(&session.id().0);
+            self.objects.remove(session.id());
         }
         drop(state);
         if let Some(cell) = session.queue() {
             let mut inner = cell.inner.lock();
             inner.consumers.clear();
             inner.queue = crate::queue::Queue::new(self.session_queue_config(false), 0);
-            inner.expired = 0;
+            inner.expired_counted = 0;
             self.weigh(cell, &inner);
         }
     }
@@ -139,7 +140,7 @@ impl<E: Engine> Core<E> {
     ) -> Option<Position> {
         let Some(will) = will else { return stage.map(Stage::finish) };
         let stage = stage.unwrap_or_else(|| self.engine.stage_release());
-        let route = Route::compute(&self.vhost, will.batch.address());
+        let route = Route::compute(session.vhost(), will.batch.address());
         let batch = match will.expiry_secs {
             Some(secs) => {
                 MessageRef::new(will.batch.clone(), 0).expiring(now.wall.after(Duration::from_secs(secs.into())))
@@ -148,12 +149,17 @@ impl<E: Engine> Core<E> {
         };
         self.counters.wills.fetch_add(1, Ordering::Relaxed);
         let own = session.id().0;
-        self.publish_staged(now, own, &route, batch, None, Refusals::Impossible, Some(stage)).position
+        self.publish_staged(now, session.vhost(), own, &route, batch, None, Refusals::Impossible, Some(stage)).position
     }
 
     /// Removes a session by name, whether connected or not. False when there is none.
     pub fn remove_session(&self, now: Now, client: &str) -> bool {
-        let mut shard = self.vhost.session_shard(client).lock();
+        self.remove_session_of(now, &self.vhost, client)
+    }
+
+    /// Removes a session of `vhost` by name, whether connected or not. False when there is none.
+    pub fn remove_session_of(&self, now: Now, vhost: &Vhost, client: &str) -> bool {
+        let mut shard = vhost.session_shard(client).lock();
         let Some(session) = shard.get(client).cloned() else { return false };
         let mut stage = session.is_durable().then(|| self.engine.stage_release());
         let evicted = self.evict(now, &session, true, stage.as_mut());

@@ -127,6 +127,10 @@ impl<E: Engine> Core<E> {
 
     /// Looks whether a queue has become crowded, or has room again. Under its lock.
     pub(super) fn weigh(&self, cell: &QueueCell, inner: &Inner) {
+        // What has a name says itself what happens at its bounds.
+        if cell.named().is_some() {
+            return;
+        }
         let somebody_takes = !inner.consumers.is_empty();
         cell.crowd.set(somebody_takes && inner.queue.is_filled_to(self.limits.session_queue_high_percent));
     }
@@ -179,6 +183,7 @@ mod tests {
     fn open(core: &Core<FakeEngine>, now: Now) -> SessionHandle {
         let mailbox = Mailbox::new(1024, Overflow::default());
         let open = OpenSession {
+            vhost: core.vhost(),
             client: "ann",
             clean_start: false,
             expiry: Expiry::Never,

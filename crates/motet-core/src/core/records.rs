@@ -1,6 +1,6 @@
 //! What the core writes about sessions: the directory's entries, the keys inside a session's object, and where they went.
 
-use super::{Core, DIRECTORY};
+use super::{Core, Vhost};
 use crate::engine::{Engine, Locator, ObjectId, Stage};
 use crate::message::{MessageRef, encode_stored_head};
 use crate::pattern::Pattern;
@@ -72,7 +72,8 @@ impl<E: Engine> Core<E> {
         stage: &mut S,
     ) {
         let value = encode_directory(session.id(), state.expiry, state.disconnected_at, sent);
-        state.directory = Some(stage.put(DIRECTORY, session.client().as_bytes(), &value, state.directory));
+        let directory = session.vhost().objects.directory;
+        state.directory = Some(stage.put(directory, session.client().as_bytes(), &value, state.directory));
     }
 
     pub(super) fn stage_will<S: Stage>(session: &Session, state: &mut State, stage: &mut S) {
@@ -93,27 +94,16 @@ impl<E: Engine> Core<E> {
         }
     }
 
-    pub(super) fn key_moved(&self, object: ObjectId, key: &Bytes, old: Locator, new: Locator) {
-        if object == super::RETAINED {
-            return self.retained_moved(key, old, new);
+    pub(super) fn session_moved(&self, vhost: &Vhost, client: &Bytes, old: Locator, new: Locator) {
+        let Ok(client) = std::str::from_utf8(client) else { return };
+        let session = vhost.session_shard(client).lock().get(client).cloned();
+        if let Some(session) = session {
+            relocate(&mut session.state.lock().directory, old, new);
         }
-        if object == super::registry::REGISTRY {
-            return self.registry.moved(key, old, new);
-        }
-        let moved = |at: &mut Option<Locator>| {
-            if *at == Some(old) {
-                *at = Some(new);
-            }
-        };
-        if object == DIRECTORY {
-            let Ok(client) = std::str::from_utf8(key) else { return };
-            let session = self.vhost.session_shard(client).lock().get(client).cloned();
-            if let Some(session) = session {
-                moved(&mut session.state.lock().directory);
-            }
-            return;
-        }
-        let Some(session) = self.session_by_object(object) else { return };
+    }
+
+    pub(super) fn key_moved(&self, session: &Session, key: &Bytes, old: Locator, new: Locator) {
+        let moved = |at: &mut Option<Locator>| relocate(at, old, new);
         let mut state = session.state.lock();
         match key.first() {
             Some(&key::SUBSCRIPTION) => {
@@ -131,5 +121,11 @@ impl<E: Engine> Core<E> {
             }
             _ => {}
         }
+    }
+}
+
+fn relocate(at: &mut Option<Locator>, old: Locator, new: Locator) {
+    if *at == Some(old) {
+        *at = Some(new);
     }
 }

@@ -1,7 +1,8 @@
 //! Opening sessions and taking them over. How they end is in `ending.rs`, what they subscribe to in `subscribing.rs`.
 
-use super::Core;
-use super::publish::announce;
+use super::after::announce;
+use super::objects::Object;
+use super::{Core, Vhost};
 use crate::engine::{Engine, Position};
 use crate::mailbox::{Mailbox, Notice};
 use crate::queue::{Leaving, SentMarks};
@@ -49,7 +50,7 @@ impl<E: Engine> Core<E> {
     /// `None` when the vhost has as many sessions as it may.
     pub fn open_session(&self, now: Now, open: OpenSession<'_>) -> Option<Opened> {
         let expiry = self.bounded(open.expiry);
-        let mut shard = self.vhost.session_shard(open.client).lock();
+        let mut shard = open.vhost.session_shard(open.client).lock();
         let known = shard.get(open.client).cloned();
         // A session that would have ended with its connection ends with the takeover too.
         if let Some(session) = known.as_ref().filter(|s| s.is_durable() && !open.clean_start) {
@@ -60,14 +61,14 @@ impl<E: Engine> Core<E> {
         let ended = known.as_ref().and_then(|session| self.replace(now, session));
         let durable = expiry != Expiry::WithConnection;
         if known.is_none() {
-            if self.session_count() >= self.limits.sessions {
+            if open.vhost.is_deleted() || open.vhost.session_count() >= self.limits.sessions {
                 return None;
             }
-            self.vhost.session_count.fetch_add(1, Ordering::Relaxed);
+            open.vhost.session_count.fetch_add(1, Ordering::Relaxed);
         }
-        let session = Arc::new(self.new_session(open.client, durable, expiry));
+        let session = Arc::new(self.new_session(open.vhost, open.client, durable, expiry));
         if durable {
-            self.objects.write().insert(session.id().0, session.clone());
+            self.objects.insert(session.id(), Object::Session(session.clone()));
         }
         shard.insert(open.client.into(), session.clone());
         let stage = durable.then(|| self.engine.stage_release());
@@ -80,9 +81,9 @@ impl<E: Engine> Core<E> {
         Expiry::from_secs(expiry.to_secs().min(self.limits.session_expiry_max_secs))
     }
 
-    fn new_session(&self, client: &str, durable: bool, expiry: Expiry) -> Session {
+    fn new_session(&self, vhost: &Arc<Vhost>, client: &str, durable: bool, expiry: Expiry) -> Session {
         let id = if durable { self.engine.allot_object() } else { self.volatile_object() };
-        Session::new(id, client, durable, expiry)
+        Session::new(vhost.clone(), id, client, durable, expiry)
     }
 
     /// Ends the session that was there, whose name another one is about to get.
@@ -174,7 +175,7 @@ impl<E: Engine> Core<E> {
         let handle = SessionHandle { session: session.clone(), generation: state.generation };
         // Routes name the mailbox of direct subscribers, so a new mailbox makes them stale.
         for pattern in state.subscriptions.patterns() {
-            self.vhost.topics.touch(pattern);
+            session.vhost().topics.touch(pattern);
         }
         drop(state);
         let position = self.conclude(now, session, will, stage);
@@ -182,10 +183,10 @@ impl<E: Engine> Core<E> {
             let mut stage = cell.is_durable().then(|| self.engine.stage_release());
             let mut inner = cell.inner.lock();
             inner.attach(open.mailbox.clone(), open.credit);
-            let wakes = self.carry_out(cell, &mut inner, stage.as_mut());
+            let after = self.carry_out(cell, &mut inner, stage.as_mut());
             drop(inner);
             drop(stage);
-            announce(cell, wakes);
+            announce(cell, after);
         }
         Opened { handle, present: false, record, position }
     }
@@ -197,7 +198,8 @@ impl<E: Engine> Core<E> {
 
     /// Visits every session. For operators: takes each shard's lock in turn.
     pub fn for_each_session(&self, mut visit: impl FnMut(SessionSummary)) {
-        for shard in &self.vhost.sessions {
+        let vhosts = self.vhosts();
+        for shard in vhosts.iter().flat_map(|vhost| &vhost.sessions) {
             let sessions: Vec<_> = shard.lock().values().cloned().collect();
             for session in sessions {
                 let state = session.state.lock();

@@ -71,7 +71,7 @@ impl<E: Engine> Core<E> {
                 stage.put(session.id(), &key, &options.encode(), before.and_then(|(_, at)| at))
             });
             state.subscriptions.insert(pattern.clone(), (options, at));
-            self.vhost.topics.subscribe(pattern, Subscription { session: session.clone(), options });
+            session.vhost().topics.subscribe(pattern, Subscription::Session(session.clone(), options));
             answers.push(if before.is_some() { Subscribed::Replaced } else { Subscribed::New });
         }
         drop(state);
@@ -90,7 +90,7 @@ impl<E: Engine> Core<E> {
             .iter()
             .map(|pattern| {
                 let Some((_, at)) = state.subscriptions.remove(pattern) else { return false };
-                self.vhost.topics.unsubscribe(pattern, session.id().0);
+                session.vhost().topics.unsubscribe(pattern, session.id().0);
                 if let (Some(stage), Some(at)) = (&mut stage, at) {
                     stage.delete(session.id(), &prefixed(key::SUBSCRIPTION, pattern.as_flat()), at);
                 }
