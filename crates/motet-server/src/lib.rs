@@ -28,6 +28,7 @@ mod run;
 mod server;
 mod slow;
 mod sniff;
+mod sys;
 mod telemetry;
 #[cfg(test)]
 mod testing;
@@ -37,7 +38,7 @@ mod tls;
 mod wheel;
 mod worker;
 
-pub use admin::{BACKUP_PATH, TOKEN_FILE};
+pub use admin::{BACKUP_PATH, CONNECTIONS_PATH, SESSIONS_PATH, TOKEN_FILE};
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
 pub use client_tls::ClientTls;

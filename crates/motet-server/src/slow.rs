@@ -23,7 +23,7 @@ pub(crate) fn overflow(policy: Policy) -> Overflow {
 /// Names those for whom messages were dropped since the last report, the worst first.
 pub(crate) fn report<E: Engine>(house: &House<E>) {
     let mut slow = Vec::new();
-    house.registry.for_each(|handle| slow.extend(news(handle)));
+    house.registry.each(|handle| slow.extend(news(handle)));
     slow.sort_by_key(|slow: &SlowSubscriber| std::cmp::Reverse(slow.dropped));
     let more = slow.len().saturating_sub(LINES_MAX) as u64;
     for line in slow.into_iter().take(LINES_MAX) {

@@ -1,7 +1,6 @@
 //! How sessions end: their connection goes, their time is over, somebody removes them; and what becomes of their wills.
 
 use super::publish::Refusals;
-use super::vhost::SessionMap;
 use super::{Core, Vhost};
 use crate::engine::{Engine, Position, Stage};
 use crate::mailbox::{KickReason, Notice};
@@ -96,9 +95,10 @@ impl<E: Engine> Core<E> {
     }
 
     /// Ends a session and takes its name out of the registry.
-    fn forget(&self, shard: &mut SessionMap, session: &Arc<Session>, stage: Option<&mut E::Stage<'_>>) {
+    fn forget(&self, shard: &mut super::vhost::SessionMap, session: &Arc<Session>, stage: Option<&mut E::Stage<'_>>) {
         shard.remove(session.client());
         session.vhost().session_count.fetch_sub(1, Ordering::Relaxed);
+        self.owners.leave(session.owner());
         self.end(session, stage);
     }
 

@@ -14,8 +14,11 @@ pub mod broker;
 mod consume;
 mod ending;
 mod fanout;
+mod inspect;
 mod objects;
+mod owners;
 mod pressure;
+mod proclaim;
 mod publish;
 mod records;
 mod recover;
@@ -27,13 +30,14 @@ mod timers;
 mod vhost;
 
 pub use consume::{Delivery, Took};
+pub use inspect::SessionSummary;
 pub(crate) use pressure::Crowd;
 pub use pressure::Pressure;
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
-pub use sessions::SessionSummary;
+pub use sessions::OpenRefused;
 pub use subscribing::{Note, Subscribed};
 pub use vhost::{ROOT_VHOST, Vhost};
 
@@ -76,6 +80,8 @@ pub struct CoreLimits {
     pub subscriptions_per_session: usize,
     /// Sessions of the vhost.
     pub sessions: u64,
+    /// Sessions of one user; all who give no name are one.
+    pub sessions_per_user: u64,
     /// Queues with a name of one vhost.
     pub queues: u64,
     /// Vhosts, the one that always exists too.
@@ -96,6 +102,7 @@ impl Default for CoreLimits {
             session_expiry_max_secs: u32::MAX,
             subscriptions_per_session: 10_000,
             sessions: 2_000_000,
+            sessions_per_user: 1_000_000,
             queues: 1_000_000,
             vhosts: 10_000,
             retained_messages: 1_000_000,
@@ -135,6 +142,7 @@ pub struct CoreCounters {
 pub struct Core<E> {
     engine: E,
     vhost: Arc<Vhost>,
+    owners: owners::Owners,
     /// All of them by name, [`ROOT_VHOST`] too.
     vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
@@ -168,6 +176,7 @@ impl<E: Engine> Core<E> {
             queue_configs: [false, true].map(|durable| session_queue_config(&limits, durable)),
             limits,
             objects: Objects::with_vhost(&vhost),
+            owners: owners::Owners::default(),
             vhost,
             named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),
             waiting: Mutex::default(),

@@ -185,6 +185,7 @@ mod tests {
         let open = OpenSession {
             vhost: core.vhost(),
             client: "ann",
+            owner: &Arc::from(""),
             clean_start: false,
             expiry: Expiry::Never,
             credit: 2,

@@ -79,6 +79,12 @@ impl Publisher {
         &self.principal
     }
 
+    /// The same one, authenticated again: rights that came with the old proof are looked up anew.
+    pub fn renew(&mut self, principal: Principal) {
+        self.principal = principal;
+        self.cache = RouteCache::default();
+    }
+
     /// What is known about a name in the publisher's own spelling; `decode` is asked on first use.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ pub(super) mod key {
     pub(in crate::core) const SUBSCRIPTION: u8 = b's';
     pub(in crate::core) const WILL: u8 = b'w';
     pub(in crate::core) const NOTE: u8 = b'n';
+    pub(in crate::core) const OWNER: u8 = b'o';
 }
 
 pub(super) fn prefixed(prefix: u8, key: &[u8]) -> Bytes {

@@ -145,6 +145,7 @@ impl<E: Engine> Core<E> {
                 self.timers.session_at(now.wall, &session);
             }
             drop(state);
+            self.owners.enter(session.owner(), u64::MAX);
             vhost.session_shard(client).lock().insert(client.into(), session);
             vhost.session_count.fetch_add(1, Ordering::Relaxed);
         }
@@ -163,7 +164,10 @@ impl<E: Engine> Core<E> {
     ) -> Arc<Session> {
         let queue = Queue::recover(self.session_queue_config(true), object.entries, object.last_seq, now.wall.0);
         let cell = Arc::new(QueueCell::with_queue(id, true, queue));
-        let session = Arc::new(Session::new(vhost.clone(), id, client, true, expiry));
+        // Written once, where the session began; without it nobody said a name.
+        let owner = object.keyed.iter().find(|(k, ..)| k.first() == Some(&key::OWNER));
+        let owner = owner.map_or_else(|| Arc::from(""), |(_, name, _)| String::from_utf8_lossy(name).into());
+        let session = Arc::new(Session::new(vhost.clone(), id, client, owner, true, expiry));
         session.set_queue(|| cell);
         self.objects.insert(id, super::objects::Object::Session(session.clone()));
         let mut state = session.state.lock();
@@ -187,6 +191,7 @@ impl<E: Engine> Core<E> {
                 Some(&key::NOTE) => {
                     state.record.insert(k, (value, Some(at)));
                 }
+                Some(&key::OWNER) => {}
                 _ => *damaged += 1,
             }
         }

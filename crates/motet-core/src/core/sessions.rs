@@ -1,9 +1,10 @@
 //! Opening sessions and taking them over. How they end is in `ending.rs`, what they subscribe to in `subscribing.rs`.
 
+use super::Core;
 use super::after::announce;
 use super::objects::Object;
-use super::{Core, Vhost};
-use crate::engine::{Engine, Position};
+use super::records::key;
+use crate::engine::{Engine, Position, Stage};
 use crate::mailbox::{Mailbox, Notice};
 use crate::queue::{Leaving, SentMarks};
 use crate::queues::Inner;
@@ -12,19 +13,15 @@ use crate::time::Now;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-/// One session, for operators.
-#[derive(Debug, Clone)]
-pub struct SessionSummary {
-    /// The client's name.
-    pub client: String,
-    /// A connection has it.
-    pub connected: bool,
-    /// It survives its connection.
-    pub durable: bool,
-    /// How many patterns it subscribes to.
-    pub subscriptions: usize,
-    /// Messages that wait in its queue.
-    pub queued: u64,
+/// Why there is no session for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum OpenRefused {
+    /// The vhost has as many as it may.
+    #[error("no further session is taken")]
+    Sessions,
+    /// The user has as many as one may have.
+    #[error("no further session of this user is taken")]
+    SessionsOfUser,
 }
 
 /// What is left of a connection that has lost its session.
@@ -47,43 +44,57 @@ impl<E: Engine> Core<E> {
     /// Gives a connection its session: a new one, or the one that was there, taken over from whoever has it.
     ///
     /// # Errors
-    /// `None` when the vhost has as many sessions as it may.
-    pub fn open_session(&self, now: Now, open: OpenSession<'_>) -> Option<Opened> {
+    /// [`OpenRefused`] when there is no room for another one.
+    pub fn open_session(&self, now: Now, open: OpenSession<'_>) -> Result<Opened, OpenRefused> {
         let expiry = self.bounded(open.expiry);
         let mut shard = open.vhost.session_shard(open.client).lock();
         let known = shard.get(open.client).cloned();
         // A session that would have ended with its connection ends with the takeover too.
-        if let Some(session) = known.as_ref().filter(|s| s.is_durable() && !open.clean_start) {
+        let may_resume = |s: &&Arc<Session>| s.owner().is_empty() || s.owner() == open.owner;
+        if let Some(session) = known.as_ref().filter(|s| s.is_durable() && !open.clean_start).filter(may_resume) {
             let opened = self.take_over(now, session, expiry, open);
             drop(shard);
-            return Some(opened);
+            return Ok(opened);
+        }
+        let full = || open.vhost.is_deleted() || open.vhost.session_count() >= self.limits.sessions;
+        if known.is_none() && full() {
+            return Err(OpenRefused::Sessions);
+        }
+        if known.as_ref().is_none_or(|session| session.owner() != open.owner) {
+            if !self.owners.enter(open.owner, self.limits.sessions_per_user) {
+                return Err(OpenRefused::SessionsOfUser);
+            }
+            if let Some(session) = &known {
+                self.owners.leave(session.owner());
+            }
         }
         let ended = known.as_ref().and_then(|session| self.replace(now, session));
         let durable = expiry != Expiry::WithConnection;
         if known.is_none() {
-            if open.vhost.is_deleted() || open.vhost.session_count() >= self.limits.sessions {
-                return None;
-            }
             open.vhost.session_count.fetch_add(1, Ordering::Relaxed);
         }
-        let session = Arc::new(self.new_session(open.vhost, open.client, durable, expiry));
+        let session = Arc::new(self.new_session(&open, durable, expiry));
         if durable {
             self.objects.insert(session.id(), Object::Session(session.clone()));
         }
         shard.insert(open.client.into(), session.clone());
-        let stage = durable.then(|| self.engine.stage_release());
+        let mut stage = durable.then(|| self.engine.stage_release());
+        if let Some(stage) = stage.as_mut().filter(|_| !open.owner.is_empty()) {
+            // Never changed, and dropped with the session: nobody needs to know where it is.
+            stage.put(session.id(), &[key::OWNER], open.owner.as_bytes(), None);
+        }
         let opened = self.attach(now, &session, expiry, open, None, stage);
         drop(shard);
-        Some(Opened { position: opened.position.max(ended), ..opened })
+        Ok(Opened { position: opened.position.max(ended), ..opened })
     }
 
     pub(super) fn bounded(&self, expiry: Expiry) -> Expiry {
         Expiry::from_secs(expiry.to_secs().min(self.limits.session_expiry_max_secs))
     }
 
-    fn new_session(&self, vhost: &Arc<Vhost>, client: &str, durable: bool, expiry: Expiry) -> Session {
+    fn new_session(&self, open: &OpenSession<'_>, durable: bool, expiry: Expiry) -> Session {
         let id = if durable { self.engine.allot_object() } else { self.volatile_object() };
-        Session::new(vhost.clone(), id, client, durable, expiry)
+        Session::new(open.vhost.clone(), id, open.client, open.owner.clone(), durable, expiry)
     }
 
     /// Ends the session that was there, whose name another one is about to get.
@@ -166,6 +177,7 @@ impl<E: Engine> Core<E> {
         // A durable session that is resumed without an expiry ends with this connection, and is durable until then.
         state.expiry = if session.is_durable() { expiry } else { Expiry::WithConnection };
         state.disconnected_at = None;
+        state.connected_at = Some(now.wall);
         state.will = open.will;
         if let Some(stage) = &mut stage {
             Self::stage_directory(session, &mut state, None, stage);
@@ -194,23 +206,5 @@ impl<E: Engine> Core<E> {
     /// The handle still speaks for its session.
     pub fn is_current(&self, handle: &SessionHandle) -> bool {
         handle.session.state.lock().generation == handle.generation
-    }
-
-    /// Visits every session. For operators: takes each shard's lock in turn.
-    pub fn for_each_session(&self, mut visit: impl FnMut(SessionSummary)) {
-        let vhosts = self.vhosts();
-        for shard in vhosts.iter().flat_map(|vhost| &vhost.sessions) {
-            let sessions: Vec<_> = shard.lock().values().cloned().collect();
-            for session in sessions {
-                let state = session.state.lock();
-                visit(SessionSummary {
-                    client: session.client().to_owned(),
-                    connected: state.mailbox.is_some(),
-                    durable: session.is_durable(),
-                    subscriptions: state.subscriptions.len(),
-                    queued: session.queued(),
-                });
-            }
-        }
     }
 }

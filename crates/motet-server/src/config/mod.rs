@@ -39,8 +39,8 @@ pub use exposure::Exposure;
 pub use load::{Loaded, Sources, load};
 pub use section::{Key, Shape};
 pub use sections::{
-    Access, Anonymous, ClientCertificate, Config, Host, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel,
-    Metrics, Mqtt, Protocol, SlowSubscriber, Store, Tls, User, Web,
+    Access, AlsoCertificate, Anonymous, ClientCertificate, Config, Host, Limits, ListenAddress, Listener, Log,
+    LogFormat, LogLevel, Metrics, Mqtt, Protocol, SlowSubscriber, Store, Tls, TlsVersion, User, Web,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

@@ -17,7 +17,7 @@ pub use listener::{Host, ListenAddress, Listener, Protocol};
 pub use log::{Log, LogFormat, LogLevel};
 pub use mqtt::Mqtt;
 pub use store::Store;
-pub use tls::{ClientCertificate, Tls};
+pub use tls::{AlsoCertificate, ClientCertificate, Tls, TlsVersion};
 pub use web::{Metrics, Web};
 
 section! {
