@@ -1,6 +1,6 @@
 //! A route: who receives what is published to one name. Computed from the topic tree, cached per publisher.
 
-use crate::access::Action;
+use crate::access::{Action, Reason, Resource, SignatureCheck};
 use crate::core::Vhost;
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::Reliability;
@@ -131,10 +131,52 @@ fn merge<'a>(options: impl Iterator<Item = &'a SubscribeOptions>) -> Grant {
 pub struct KnownName {
     /// The name, decoded once.
     pub name: Name,
-    /// Whether this publisher may.
+    /// Whether this publisher may send messages here that carry no signature.
     pub allowed: bool,
+    /// Whether it may is being asked; ask for the name again when the mailbox is nudged.
+    pub waits: bool,
+    /// This publisher may, if the message carries a signature that [`KnownName::verify`] finds right.
+    pub signature: Option<Arc<dyn SignatureCheck>>,
+    /// Somebody else than the rules decided, and may decide otherwise the next time.
+    asks: bool,
+    access_epoch: u64,
     pub(crate) epoch: RouteEpoch,
     pub(crate) route: Arc<Route>,
+}
+
+impl KnownName {
+    /// Whether a message with this payload and `signature` may be sent here.
+    pub fn verify(&self, payload: &[u8], signature: Option<&[u8]>) -> bool {
+        match &self.signature {
+            Some(check) => check.verify(&self.name, payload, signature),
+            None => self.allowed,
+        }
+    }
+
+    /// A name that nothing is known of yet.
+    fn unknown(name: Name, vhost: &Vhost) -> Self {
+        KnownName {
+            allowed: false,
+            waits: false,
+            signature: None,
+            asks: true,
+            access_epoch: 0,
+            epoch: vhost.topics.epoch(&name),
+            route: Arc::new(Route::compute(vhost, &name)),
+            name,
+        }
+    }
+
+    /// Asks whether `who` may.
+    fn ask(&mut self, vhost: &Vhost, who: &Principal, tell: Option<&Arc<Mailbox>>) {
+        self.access_epoch = vhost.access_epoch();
+        let (answer, reason) = vhost.permit_from(who, Action::Publish, Resource::Name(&self.name), tell);
+        self.waits = answer.is_none();
+        self.asks = reason == Reason::Authority;
+        let may = answer == Some(true);
+        self.signature = vhost.signatures().filter(|check| may && check.is_required(&self.name));
+        self.allowed = may && self.signature.is_none();
+    }
 }
 
 /// Names a publisher used lately, by its own spelling. Bounded: a publisher that uses a new name each time pays the
@@ -156,22 +198,25 @@ impl RouteCache {
         &mut self,
         vhost: &Vhost,
         who: &Principal,
+        tell: Option<&Arc<Mailbox>>,
         spelled: &[u8],
         decode: impl FnOnce() -> Result<Name, X>,
     ) -> Result<&KnownName, X> {
-        let current = match self.known.get(spelled) {
-            Some(known) => (!vhost.topics.is_current(known.epoch)).then(|| known.name.clone()),
-            None => Some(decode()?),
-        };
-        if let Some(name) = current {
+        if !self.known.contains_key(spelled) {
+            let known = KnownName::unknown(decode()?, vhost);
             if self.known.len() >= KNOWN_MAX {
                 self.known.clear();
             }
-            let epoch = vhost.topics.epoch(&name);
-            let allowed = vhost.access().check(who, Action::Publish, &name).allowed;
-            let route = Arc::new(Route::compute(vhost, &name));
-            self.known.insert(spelled.into(), KnownName { name, allowed, epoch, route });
+            self.known.insert(spelled.into(), known);
         }
-        Ok(self.known.get(spelled).expect("was there or has just been inserted"))
+        let known = self.known.get_mut(spelled).expect("was there or has just been inserted");
+        if !vhost.topics.is_current(known.epoch) {
+            known.epoch = vhost.topics.epoch(&known.name);
+            known.route = Arc::new(Route::compute(vhost, &known.name));
+        }
+        if known.asks || known.access_epoch != vhost.access_epoch() {
+            known.ask(vhost, who, tell);
+        }
+        Ok(known)
     }
 }

@@ -163,6 +163,11 @@ impl Session {
         &self.client
     }
 
+    /// What it is subscribed to, in no order.
+    pub fn patterns(&self) -> Vec<crate::pattern::Pattern> {
+        self.state.lock().subscriptions.patterns().cloned().collect()
+    }
+
     /// It survives its connection and a restart.
     pub fn is_durable(&self) -> bool {
         self.durable

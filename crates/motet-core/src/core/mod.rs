@@ -10,6 +10,7 @@
 //! compares it with [`Core::durable`] and asks to be woken with [`Core::wake_when_durable`].
 
 mod consume;
+mod guard;
 mod publish;
 mod recover;
 mod retain;
@@ -17,12 +18,12 @@ mod sessions;
 mod timers;
 
 pub use consume::{Delivery, Took};
+pub use guard::{Decision, Refusal};
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use retain::RetainedPage;
 pub use sessions::{Note, SessionSummary, Subscribed};
 
-use crate::access::AccessRules;
 use crate::engine::{Completion, Engine, ObjectId, Position};
 use crate::mailbox::Mailbox;
 use crate::message::PublisherId;
@@ -31,6 +32,7 @@ use crate::queues::QueueCell;
 use crate::session::Session;
 use crate::topics::Topics;
 use foldhash::quality::RandomState;
+use guard::Guard;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{HashMap, VecDeque};
 use std::hash::BuildHasher;
@@ -111,7 +113,7 @@ pub struct Vhost {
     sessions: Box<[Mutex<SessionMap>]>,
     session_count: AtomicU64,
     hasher: foldhash::quality::FixedState,
-    access: RwLock<Arc<AccessRules>>,
+    pub(crate) guard: Guard,
 }
 
 const SESSION_SHARDS: usize = 64;
@@ -123,13 +125,8 @@ impl Vhost {
             sessions: (0..SESSION_SHARDS).map(|_| Mutex::default()).collect(),
             session_count: AtomicU64::new(0),
             hasher: foldhash::quality::FixedState::default(),
-            access: RwLock::default(),
+            guard: Guard::default(),
         }
-    }
-
-    /// The access rules in force.
-    pub fn access(&self) -> Arc<AccessRules> {
-        self.access.read().clone()
     }
 
     fn session_shard(&self, client: &str) -> &Mutex<SessionMap> {
@@ -287,11 +284,5 @@ impl<E: Engine> Core<E> {
 
     fn session_by_object(&self, id: ObjectId) -> Option<Arc<Session>> {
         self.objects.read().get(&id.0).cloned()
-    }
-
-    /// Replaces the access rules; publishers notice at their next lookup.
-    pub fn set_access(&self, rules: AccessRules) {
-        *self.vhost.access.write() = Arc::new(rules);
-        self.vhost.topics.touch_all();
     }
 }

@@ -24,6 +24,8 @@ pub struct Publisher {
     /// The session that "not my own" refers to; zero for a publisher without one.
     session: u64,
     refusals: Refusals,
+    /// Who is nudged when somebody had to be asked whether it may.
+    asking: Option<Arc<Mailbox>>,
     cache: RouteCache,
 }
 
@@ -36,6 +38,7 @@ impl Publisher {
             vhost: core.vhost().clone(),
             session: session.map_or(0, |s| s.session().id().0),
             refusals: Refusals::Heard,
+            asking: None,
             cache: RouteCache::default(),
         }
     }
@@ -46,6 +49,20 @@ impl Publisher {
     pub fn without_refusals(mut self) -> Self {
         self.refusals = Refusals::Unheard;
         self
+    }
+
+    /// A publisher that can wait: `mailbox` is nudged when the answer is there after [`KnownName::waits`]. Without it
+    /// such a name is refused until then.
+    #[must_use]
+    pub fn asking(mut self, mailbox: &Arc<Mailbox>) -> Self {
+        self.asking = Some(mailbox.clone());
+        self
+    }
+
+    /// The peer has authenticated again: what it was told before holds no more.
+    pub fn set_principal(&mut self, principal: Principal) {
+        self.principal = principal;
+        self.cache = RouteCache::default();
     }
 
     /// Its identity, to be put into its batches.
@@ -63,7 +80,7 @@ impl Publisher {
     /// # Errors
     /// What `decode` says.
     pub fn known<X>(&mut self, spelled: &[u8], decode: impl FnOnce() -> Result<Name, X>) -> Result<&KnownName, X> {
-        self.cache.lookup(&self.vhost, &self.principal, spelled, decode)
+        self.cache.lookup(&self.vhost, &self.principal, self.asking.as_ref(), spelled, decode)
     }
 }
 
