@@ -13,6 +13,7 @@ mod consume;
 mod guard;
 mod publish;
 mod recover;
+mod registry;
 mod retain;
 mod sessions;
 mod timers;
@@ -21,6 +22,7 @@ pub use consume::{Delivery, Took};
 pub use guard::{Decision, Refusal};
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
+pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
 pub use sessions::{Note, SessionSummary, Subscribed};
 
@@ -146,6 +148,7 @@ pub struct Core<E> {
     objects: RwLock<HashMap<u64, Arc<Session>, RandomState>>,
     waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
     timers: Timers,
+    registry: registry::Registry,
     next_publisher: AtomicU64,
     next_volatile: AtomicU64,
     counters: CoreCounters,
@@ -165,6 +168,7 @@ impl<E: Engine> Core<E> {
             objects: RwLock::default(),
             waiting: Mutex::default(),
             timers: Timers::default(),
+            registry: registry::Registry::default(),
             next_publisher: AtomicU64::new(1),
             next_volatile: AtomicU64::new(VOLATILE),
             counters: CoreCounters::default(),

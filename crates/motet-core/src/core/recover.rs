@@ -1,5 +1,6 @@
 //! A start: from what the engine found to sessions, queues and last values.
 
+use super::registry::REGISTRY;
 use super::sessions::{decode_directory, key};
 use super::{Core, DIRECTORY, RETAINED};
 use crate::engine::{Engine, Found, Locator, ObjectId};
@@ -21,6 +22,7 @@ pub struct Recovery {
     objects: HashMap<u64, Object, foldhash::fast::RandomState>,
     sessions: Vec<(Box<str>, Bytes, Locator)>,
     retained: Vec<(Bytes, Locator)>,
+    registry: Vec<(Bytes, Bytes, Locator)>,
     damaged: u64,
 }
 
@@ -73,6 +75,9 @@ impl Recovery {
                 Err(_) => self.damaged += 1,
             },
             Found::Keyed { object: RETAINED, value, at, .. } => self.retained.push((Bytes::copy_from_slice(value), at)),
+            Found::Keyed { object: REGISTRY, key, value, at } => {
+                self.registry.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value), at));
+            }
             Found::Keyed { object, key, value, at } => {
                 let object = self.objects.entry(object.0).or_default();
                 object.keyed.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value), at));
@@ -98,6 +103,9 @@ impl<E: Engine> Core<E> {
                 }
                 Err(_) => report.damaged += 1,
             }
+        }
+        for (key, value, at) in std::mem::take(&mut recovery.registry) {
+            self.registry.recovered(key, value, at);
         }
         for (client, value, at) in std::mem::take(&mut recovery.sessions) {
             let Some((id, expiry, disconnected_at)) = decode_directory(&value) else {

@@ -517,6 +517,9 @@ impl<E: Engine> Core<E> {
         if object == super::RETAINED {
             return self.retained_moved(key, old, new);
         }
+        if object == super::registry::REGISTRY {
+            return self.registry.moved(key, old, new);
+        }
         let moved = |at: &mut Option<Locator>| {
             if *at == Some(old) {
                 *at = Some(new);
