@@ -52,6 +52,12 @@ impl Principal {
         Principal { client: Some(Arc::from(client)), ..self }
     }
 
+    /// The same, on the connection that `former` is on.
+    #[must_use]
+    pub fn in_place_of(self, former: &Principal) -> Self {
+        Principal { client: former.client.clone(), ..self }
+    }
+
     /// No credentials were given.
     pub fn is_anonymous(&self) -> bool {
         self.name.is_empty()

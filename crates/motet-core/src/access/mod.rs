@@ -90,8 +90,11 @@ impl fmt::Display for Resource<'_> {
                 let done = mqtt::encode_pattern(pattern, &mut spelled);
                 ("", done.or_else(|_| amqp::encode_pattern(pattern, &mut spelled)))
             }
-            Resource::Queue(name) => ("queue ", Ok(spelled.extend_from_slice(name))),
-            Resource::Exchange(name) => ("exchange ", Ok(spelled.extend_from_slice(name))),
+            Resource::Queue(name) | Resource::Exchange(name) => {
+                spelled.extend_from_slice(name);
+                let kind = if matches!(self, Resource::Queue(_)) { "queue " } else { "exchange " };
+                (kind, Ok(()))
+            }
         };
         if done.is_err() {
             return f.write_str("a name that cannot be spelled");

@@ -8,7 +8,7 @@ use crate::principal::Principal;
 use crate::session::SessionHandle;
 use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The answer to whoever wants to do something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +48,7 @@ pub(crate) struct Guard {
     /// Moves with everything that may change an answer.
     epoch: AtomicU64,
     authority: RwLock<Option<Arc<dyn Authority>>>,
+    has_authority: AtomicBool,
     signatures: RwLock<Option<Arc<dyn SignatureCheck>>>,
     refused: [AtomicU64; Action::ALL.len()],
     unsigned: AtomicU64,
@@ -69,6 +70,11 @@ impl Vhost {
     /// The access rules in force.
     pub fn access(&self) -> Arc<AccessRules> {
         self.guard.rules.read().clone()
+    }
+
+    /// Somebody is asked where no rule decides, so an answer may take time.
+    pub fn has_authority(&self) -> bool {
+        self.guard.has_authority.load(Ordering::Acquire)
     }
 
     /// Moves whenever the rules change; then whoever acts on an earlier answer asks again.
@@ -138,6 +144,7 @@ impl<E: Engine> Core<E> {
 
     /// Who is asked where no rule decides.
     pub fn set_authority(&self, authority: Option<Arc<dyn Authority>>) {
+        self.vhost().guard.has_authority.store(authority.is_some(), Ordering::Release);
         *self.vhost().guard.authority.write() = authority;
         self.vhost().guard.epoch.fetch_add(1, Ordering::Release);
     }
@@ -167,10 +174,11 @@ impl<E: Engine> Core<E> {
     /// a session is resumed and when [`Vhost::access_epoch`] has moved. What an authority allowed stays as it is.
     pub fn keep_allowed(&self, handle: &SessionHandle, who: &Principal) -> usize {
         let rules = self.vhost().access();
-        let asks = self.vhost().guard.authority.read().is_some();
+        let asks = self.vhost().has_authority();
         let is_over = |pattern: &crate::pattern::Pattern| {
             let verdict = rules.decide(who, Action::Subscribe, Resource::Pattern(pattern));
-            !verdict.allowed && !(asks && verdict.reason == Reason::Default)
+            let was_asked = asks && verdict.reason == Reason::Default;
+            !(verdict.allowed || was_asked)
         };
         let over: Vec<_> = handle.session().patterns().into_iter().filter(is_over).collect();
         if over.is_empty() {

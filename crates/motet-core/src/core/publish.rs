@@ -59,9 +59,9 @@ impl Publisher {
         self
     }
 
-    /// The peer has authenticated again: what it was told before holds no more.
-    pub fn set_principal(&mut self, principal: Principal) {
-        self.principal = principal;
+    /// The same one, authenticated again: rights that came with the old proof are looked up anew.
+    pub fn renew(&mut self, principal: Principal) {
+        self.principal = principal.in_place_of(&self.principal);
         self.cache = RouteCache::default();
     }
 

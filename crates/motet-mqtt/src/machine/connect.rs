@@ -1,5 +1,6 @@
 //! CONNECT to CONNACK: who, which session, on which terms.
 
+use super::access::{Rights, may_leave_will, signature_of};
 use super::close::Farewell;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
@@ -10,7 +11,6 @@ use crate::packet::{
     Connack, Connect, Encode, Frame, PacketKind, Place, PropertiesBuf, Property, QoS, ReasonCode, Version, Will,
 };
 use crate::session::Resumed;
-use motet_core::access::Action as Wish;
 use motet_core::core::Publisher;
 use motet_core::engine::Engine;
 use motet_core::machine::{Attempt, Context};
@@ -36,7 +36,11 @@ pub(super) struct PendingConnect {
     receive_maximum: u16,
     packet_bytes_max: u32,
     problem_information: bool,
-    will: Option<CoreWill>,
+    pub(super) will: Option<CoreWill>,
+    /// What the will is signed with.
+    pub(super) will_signature: Option<Box<[u8]>>,
+    /// The client is who it says; whether it may leave its will is being asked.
+    admitted: Option<Principal>,
 }
 
 /// Tickets of credential checks; a connection asks once.
@@ -110,6 +114,8 @@ impl Connection {
             packet_bytes_max: p.maximum_packet_size().map_or(u32::MAX, NonZeroU32::get),
             problem_information: p.request_problem_information().unwrap_or(true),
             will: connect.will.as_ref().map(|will| core_will(&self.config, will)).transpose()?,
+            will_signature: connect.will.as_ref().and_then(|will| signature_of(will, connect.version)),
+            admitted: None,
         })
     }
 
@@ -117,6 +123,13 @@ impl Connection {
     pub(super) fn authenticated<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         let mut pulled = Pulled::default();
         cx.mailbox.pull(&mut pulled);
+        if let State::AwaitAuthentication(pending) = &mut self.state
+            && let Some(principal) = pending.admitted.take()
+            && let State::AwaitAuthentication(pending) = std::mem::replace(&mut self.state, State::Closing)
+            && let Flow::Close(farewell) = self.admit(cx, *pending, Ok(principal))
+        {
+            return self.close(cx, farewell);
+        }
         for notice in pulled.notices {
             let flow = match notice {
                 Notice::Authenticated(TICKET, answer) => match std::mem::replace(&mut self.state, State::Closing) {
@@ -142,7 +155,7 @@ impl Connection {
     fn admit<E: Engine>(
         &mut self,
         cx: &mut Context<'_, E>,
-        pending: PendingConnect,
+        mut pending: PendingConnect,
         answer: Result<Principal, Denied>,
     ) -> Flow {
         let version = pending.version;
@@ -153,10 +166,15 @@ impl Connection {
             Err(Denied::AnonymousForbidden | Denied::Malformed) => return refuse(version, ReasonCode::NotAuthorized),
             Err(Denied::Busy) => return refuse(version, ReasonCode::ServerBusy),
         };
-        if let Some(will) = &pending.will
-            && !cx.core.vhost().access().check(&principal, Wish::Publish, will.batch.address()).allowed
-        {
-            return refuse(version, ReasonCode::NotAuthorized);
+        let principal = principal.on(&pending.client);
+        match may_leave_will(cx, &principal, &pending) {
+            Some(true) => {}
+            Some(false) => return refuse(version, ReasonCode::NotAuthorized),
+            None => {
+                pending.admitted = Some(principal);
+                self.state = State::AwaitAuthentication(Box::new(pending));
+                return Flow::Continue;
+            }
         }
         let opened = cx.core.open_session(
             cx.now,
@@ -199,7 +217,12 @@ impl Connection {
         // Before MQTT 5 the client cannot be told, so it is held to what it said itself.
         let held_to = if pending.version == Version::V5 { keep_alive_secs } else { pending.keep_alive_secs };
         let resumed = Resumed::from_record(&opened.record);
-        let publisher = Publisher::new(cx.core, principal, Some(&opened.handle));
+        let rights = Rights::new(cx, &principal);
+        if opened.present {
+            // It may have been another's, or the rules may have been others.
+            cx.core.keep_allowed(&opened.handle, &principal);
+        }
+        let publisher = Publisher::new(cx.core, principal, Some(&opened.handle)).asking(cx.mailbox);
         self.state = State::Connected(Box::new(Connected {
             version: pending.version,
             publisher: if pending.version == Version::V5 { publisher } else { publisher.without_refusals() },
@@ -209,6 +232,7 @@ impl Connection {
             packet_bytes_max: pending.packet_bytes_max,
             problem_information: pending.problem_information,
             session_expiry_secs: pending.session_expiry_secs,
+            rights,
             inbound: Inbound::new(resumed.received, self.config.pending_bytes_high),
             outbound: Outbound::new(resumed.pubrec),
             pulled: Pulled::default(),

@@ -129,6 +129,11 @@ impl Inbound {
         self.waiting < WAITING_MAX && self.paused.is_none() && !self.refused
     }
 
+    /// Messages to this topic are being collected.
+    pub(super) fn publishes_to(&self, topic: &str) -> bool {
+        self.run.as_ref().is_some_and(|run| *run.topic == *topic)
+    }
+
     /// The turn is over: gives scratch memory back.
     pub(super) fn rest(&mut self) {
         self.run = None;
@@ -185,6 +190,10 @@ impl Connected {
             Ok(topic) => topic,
             Err(farewell) => return Flow::Close(farewell),
         };
+        // Before anything of the message is acted upon.
+        if self.awaits_answer(cx, &topic) {
+            return Flow::Wait;
+        }
         if let Some(identifier) = publish.packet_identifier {
             if publish.qos == QoS::ExactlyOnce && !self.inbound.received.insert(identifier.get()) {
                 // The same message again: only the answer is repeated, behind whatever still waits [MQTT-4.3.3-10].
@@ -205,13 +214,15 @@ impl Connected {
         let answered = Answered::of(&publish);
         let fits = self.inbound.run.as_ref().is_some_and(|run| {
             run.answered == answered
+                // What must be signed is looked at message by message.
+                && run.known.signature.is_none()
                 && *run.topic == *topic
                 && run.builder.len() < RUN_MESSAGES_MAX
                 && run.builder.bytes() < RUN_BYTES_MAX
         });
         if !fits {
             self.flush_run(cx);
-            match self.begin_run(config, &topic, answered) {
+            match self.begin_run(config, cx, &topic, &publish, answered) {
                 Ok(run) => self.inbound.run = Some(run),
                 Err(farewell) => return Flow::Close(farewell),
             }
@@ -221,7 +232,14 @@ impl Connected {
         Flow::Continue
     }
 
-    fn begin_run(&mut self, config: &Config, topic: &str, answered: Answered) -> Result<Box<Run>, Farewell> {
+    fn begin_run<E: Engine>(
+        &mut self,
+        config: &Config,
+        cx: &Context<'_, E>,
+        topic: &str,
+        publish: &Publish<'_>,
+        answered: Answered,
+    ) -> Result<Box<Run>, Farewell> {
         let too_deep = config.is_too_deep(topic);
         if too_deep && self.version != Version::V5 {
             // An acknowledgement would say that it was taken.
@@ -234,10 +252,8 @@ impl Connected {
             .clone();
         let refusal = if too_deep || is_ours(&known.name) {
             Some(ReasonCode::TopicNameInvalid)
-        } else if !known.allowed {
-            Some(ReasonCode::NotAuthorized)
         } else {
-            None
+            super::access::refusal(cx, &known, publish)
         };
         let (topic, builder) = (topic.into(), BatchBuilder::new());
         Ok(Box::new(Run { topic, known, answered, refusal, builder, ids: Vec::new(), refused: 0 }))

@@ -6,12 +6,14 @@
 //! ```
 //! | file | what |
 //! |---|---|
+//! | `access.rs` | what a client may: answers that take time, rights that change or end |
 //! | `connect.rs` | CONNECT to CONNACK: who, which session, which terms |
 //! | `inbound.rs` | what the client publishes, and the answers in its order |
 //! | `outbound.rs` | what the client receives, and its acknowledgements |
 //! | `subscribe.rs` | SUBSCRIBE, UNSUBSCRIBE, last values |
 //! | `close.rs` | every way to end |
 
+mod access;
 mod close;
 mod connect;
 mod inbound;
@@ -72,6 +74,7 @@ struct Connected {
     problem_information: bool,
     /// The session expiry the client has, for the rule about DISCONNECT [MQTT-3.14.2-2].
     session_expiry_secs: u32,
+    rights: access::Rights,
     inbound: Inbound,
     outbound: Outbound,
     pulled: Pulled,
@@ -81,6 +84,8 @@ struct Connected {
 enum Flow {
     /// Go on.
     Continue,
+    /// The packet stays at the front of the input until somebody has answered.
+    Wait,
     /// Say this, then close.
     Close(close::Farewell),
 }
@@ -117,6 +122,7 @@ impl Connection {
             let len = frame.bytes.len();
             match self.packet(cx, frame) {
                 Flow::Continue => at += len,
+                Flow::Wait => break,
                 Flow::Close(farewell) => {
                     self.close(cx, farewell);
                     return input.len();
@@ -129,7 +135,7 @@ impl Connection {
     fn takes_input<E: Engine>(&self, cx: &Context<'_, E>) -> bool {
         match &self.state {
             State::AwaitConnect { .. } => true,
-            State::Connected(connected) => !cx.out_is_full() && connected.inbound.takes_more(),
+            State::Connected(connected) => !cx.out_is_full() && connected.takes_more(),
             State::AwaitAuthentication(_) | State::Closing => false,
         }
     }
@@ -144,6 +150,11 @@ impl Connection {
 }
 
 impl Connected {
+    /// The next packet may be read.
+    fn takes_more(&self) -> bool {
+        self.inbound.takes_more() && !self.rights.waits
+    }
+
     fn packet<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, frame: Frame<'_>) -> Flow {
         let version = self.version;
         if frame.kind == PacketKind::Publish {
@@ -193,6 +204,8 @@ impl Connected {
                 Notice::Authenticated(..) | Notice::Stepped(..) => {}
             }
         }
+        self.keep_rights(cx);
+        self.look_at_expiry(cx.now);
         self.release_replies(cx);
         if !self.pulled.ready.is_empty() {
             self.pulled.ready.clear();
@@ -213,6 +226,7 @@ impl<E: Engine> Machine<E> for Connection {
         let taken = self.take_packets(cx, input);
         input.advance(taken);
         if let State::Connected(connected) = &mut self.state {
+            connected.look_at_expiry(cx.now);
             connected.flush_run(cx);
             connected.inbound.rest();
             connected.settle(cx);
@@ -244,6 +258,11 @@ impl<E: Engine> Machine<E> for Connection {
             State::AwaitConnect { deadline: deadline @ None } => *deadline = Some(now + self.config.connect_timeout),
             State::AwaitConnect { deadline: Some(at) } if now >= *at => self.close(cx, close::Farewell::Silent),
             State::AwaitAuthentication(pending) if now >= pending.deadline => self.close(cx, close::Farewell::Silent),
+            State::Connected(c) if c.rights.expires_at().is_some_and(|at| now >= at) => {
+                if let Flow::Close(farewell) = c.check_expiry(cx.now) {
+                    self.close(cx, farewell);
+                }
+            }
             // [MQTT-3.1.2-22] nothing for one and a half times the keep alive.
             State::Connected(c) if c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) => {
                 self.close(cx, close::Farewell::KeepAlive);
@@ -256,7 +275,10 @@ impl<E: Engine> Machine<E> for Connection {
         match &self.state {
             State::AwaitConnect { deadline } => Some(deadline.unwrap_or(Instant::START)),
             State::AwaitAuthentication(pending) => Some(pending.deadline),
-            State::Connected(connected) => connected.silence_max.map(|max| connected.last_input + max),
+            State::Connected(connected) => {
+                let silence = connected.silence_max.map(|max| connected.last_input + max);
+                silence.into_iter().chain(connected.rights.expires_at()).min()
+            }
             State::Closing => None,
         }
     }
@@ -264,7 +286,7 @@ impl<E: Engine> Machine<E> for Connection {
     fn wants_input(&self) -> bool {
         match &self.state {
             State::AwaitConnect { .. } => true,
-            State::Connected(connected) => connected.inbound.takes_more(),
+            State::Connected(connected) => connected.takes_more(),
             State::AwaitAuthentication(_) | State::Closing => false,
         }
     }

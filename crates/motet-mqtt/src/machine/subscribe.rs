@@ -33,9 +33,16 @@ impl Connected {
         frame: Frame<'_>,
     ) -> Result<Flow, DecodeError> {
         let subscribe = Subscribe::decode(frame, self.version)?;
+        let Some(allowed) = self.may_subscribe(cx, &subscribe) else { return Ok(Flow::Wait) };
         let identifier = subscribe.properties.subscription_identifier().map(|id| id.get());
-        let wanted: Vec<Result<(Pattern, SubscribeOptions), ReasonCode>> =
-            subscribe.subscriptions.iter().map(|s| wish(config, s, identifier)).collect();
+        let wanted: Vec<Result<(Pattern, SubscribeOptions), ReasonCode>> = subscribe
+            .subscriptions
+            .iter()
+            .zip(allowed)
+            .map(|(s, allowed)| {
+                wish(config, s, identifier).and_then(|wish| allowed.then_some(wish).ok_or(ReasonCode::NotAuthorized))
+            })
+            .collect();
         let accepted: Vec<_> = wanted.iter().filter_map(|w| w.as_ref().ok().cloned()).collect();
         let (answers, position) = cx.core.subscribe(&self.handle, &accepted);
         let mut answers = answers.into_iter();
