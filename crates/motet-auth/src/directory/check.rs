@@ -57,6 +57,10 @@ impl Desk {
         })
     }
 
+    pub(super) fn knows(&self, user: &str) -> bool {
+        self.accounts.read().get(user).is_some()
+    }
+
     /// Nobody can log in here.
     pub(super) fn has_no_accounts(&self) -> bool {
         self.accounts.read().is_empty()

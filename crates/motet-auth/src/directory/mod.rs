@@ -46,6 +46,11 @@ impl Directory {
         self.desk.reload(accounts);
     }
 
+    /// There is an account of this name.
+    pub fn knows(&self, user: &str) -> bool {
+        self.desk.knows(user)
+    }
+
     /// What was answered so far.
     pub fn counters(&self) -> &Counters {
         &self.desk.counters

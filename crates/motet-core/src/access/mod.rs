@@ -80,27 +80,36 @@ pub enum Resource<'a> {
     Exchange(&'a [u8]),
 }
 
-/// As MQTT spells it, cut after 200 characters: for people.
-impl fmt::Display for Resource<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Resource<'_> {
+    /// As MQTT spells it (as AMQP does what MQTT cannot); a queue or an exchange by its name. Empty for a name that is
+    /// too long to be spelled.
+    pub fn spelled(&self) -> Vec<u8> {
         let mut spelled = Vec::new();
-        let (kind, done) = match self {
-            Resource::Name(name) => ("", mqtt::encode_name(name, &mut spelled)),
+        // What could not be written leaves nothing behind.
+        let _ = match self {
+            Resource::Name(name) => mqtt::encode_name(name, &mut spelled),
             Resource::Pattern(pattern) => {
-                let done = mqtt::encode_pattern(pattern, &mut spelled);
-                ("", done.or_else(|_| amqp::encode_pattern(pattern, &mut spelled)))
+                mqtt::encode_pattern(pattern, &mut spelled).or_else(|_| amqp::encode_pattern(pattern, &mut spelled))
             }
             Resource::Queue(name) | Resource::Exchange(name) => {
                 spelled.extend_from_slice(name);
-                let kind = if matches!(self, Resource::Queue(_)) { "queue " } else { "exchange " };
-                (kind, Ok(()))
+                Ok(())
             }
         };
-        if done.is_err() {
-            return f.write_str("a name that cannot be spelled");
-        }
+        spelled
+    }
+}
+
+/// As it is spelled, cut after 200 characters: for people.
+impl fmt::Display for Resource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Resource::Name(_) | Resource::Pattern(_) => "",
+            Resource::Queue(_) => "queue ",
+            Resource::Exchange(_) => "exchange ",
+        })?;
+        let spelled = self.spelled();
         let text = String::from_utf8_lossy(&spelled);
-        f.write_str(kind)?;
         text.chars().take(200).try_for_each(|character| write!(f, "{}", character.escape_debug()))
     }
 }

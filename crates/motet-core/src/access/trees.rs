@@ -41,6 +41,10 @@ pub(super) fn resolve(action: Action, resource: Resource<'_>) -> (Action, Place,
                 let action = if action == Action::Subscribe { Action::Consume } else { action };
                 return (action, Place::Queues, named(queue));
             }
+            // The exchange that is the tree itself.
+            [Token::Literal(b"$exchange"), Token::Literal(b"amq.topic"), _, ..] => {
+                asked.drain(..2);
+            }
             [Token::Literal(b"$exchange"), exchange, ..] => return (action, Place::Exchanges, named(exchange)),
             [Token::Literal(b"$room"), _, ..] => {
                 asked[0] = Token::Literal(b"rooms");
@@ -84,6 +88,7 @@ mod tests {
             ("$queue/orders.eu", r#"consume Queues ["orders", "eu"]"#),
             ("$share/g/$queue/+", "consume Queues [Rest]"),
             ("$exchange/amq.direct/k", r#"subscribe Exchanges ["amq", "direct"]"#),
+            ("$exchange/amq.topic/$queue/q", r#"consume Queues ["q"]"#),
             ("$room/r/x", r#"subscribe Names ["rooms", "r", "x"]"#),
             ("$SYS/#", r#"subscribe Names ["$SYS", Rest]"#),
             ("$share/g", r#"subscribe Names ["$share", "g"]"#),

@@ -1,9 +1,10 @@
-//! Who may, in one vhost: the rules in force, who is asked beside them, and what was refused.
+//! Who may: the rules in force, who is asked beside them, and what was refused.
 
 use super::{Core, Vhost};
 use crate::access::{AccessRules, Action, Authority, Question, Reason, Resource, SignatureCheck, Verdict};
 use crate::engine::Engine;
 use crate::mailbox::Mailbox;
+use crate::name::Name;
 use crate::principal::Principal;
 use crate::session::SessionHandle;
 use parking_lot::{Mutex, RwLock};
@@ -56,6 +57,10 @@ pub(crate) struct Guard {
     last: Mutex<Option<Refusal>>,
 }
 
+/// The rules that hold in one vhost, and the epoch they were picked in.
+#[derive(Debug, Default)]
+pub(super) struct RulesHere(RwLock<Option<(u64, Arc<AccessRules>)>>);
+
 impl Guard {
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
@@ -69,7 +74,16 @@ impl Guard {
 impl Vhost {
     /// The access rules in force.
     pub fn access(&self) -> Arc<AccessRules> {
-        self.guard.rules.read().clone()
+        let epoch = self.guard.epoch();
+        if let Some((made_at, rules)) = &*self.rules.0.read()
+            && *made_at == epoch
+        {
+            return rules.clone();
+        }
+        // Rules that came meanwhile are here under an epoch that is behind, so the next one looks again.
+        let rules = Arc::new(self.guard.rules.read().within(self.name()));
+        *self.rules.0.write() = Some((epoch, rules.clone()));
+        rules
     }
 
     /// Somebody is asked where no rule decides, so an answer may take time.
@@ -106,7 +120,37 @@ impl Vhost {
         resource: Resource<'_>,
         tell: Option<&Arc<Mailbox>>,
     ) -> (Option<bool>, Reason) {
-        let Verdict { mut allowed, mut reason } = self.access().decide(who, action, resource);
+        let verdict = self.access().decide(who, action, resource);
+        self.settle(verdict, who, action, resource, tell)
+    }
+
+    /// May `who` publish to this name, or to this exchange with this key, which is what the name stands for then?
+    pub(crate) fn permit_publish(
+        &self,
+        who: &Principal,
+        name: &Name,
+        via: Option<(&[u8], &[u8])>,
+        tell: Option<&Arc<Mailbox>>,
+    ) -> (Option<bool>, Reason) {
+        let (rules, action, resource) = (self.access(), Action::Publish, Resource::Name(name));
+        let mut verdict = rules.decide(who, action, resource);
+        // Permissions speak of exchanges; a queue is never published to but through one.
+        if let (Reason::Permission, Some((exchange, key))) = (verdict.reason, via) {
+            verdict = rules.decide(who, action, Resource::Exchange(exchange));
+            verdict.allowed &= rules.permissions().allows_key(who, self.name(), action, exchange, key);
+        }
+        self.settle(verdict, who, action, resource, tell)
+    }
+
+    fn settle(
+        &self,
+        verdict: Verdict,
+        who: &Principal,
+        action: Action,
+        resource: Resource<'_>,
+        tell: Option<&Arc<Mailbox>>,
+    ) -> (Option<bool>, Reason) {
+        let Verdict { mut allowed, mut reason } = verdict;
         if reason == Reason::Default
             && let Some(authority) = &*self.guard.authority.read()
         {
@@ -138,43 +182,43 @@ impl Vhost {
 impl<E: Engine> Core<E> {
     /// Replaces the access rules; publishers notice at their next message, subscribers by [`Core::keep_allowed`].
     pub fn set_access(&self, rules: AccessRules) {
-        *self.vhost().guard.rules.write() = Arc::new(rules);
-        self.vhost().guard.epoch.fetch_add(1, Ordering::Release);
+        *self.guard.rules.write() = Arc::new(rules);
+        self.guard.epoch.fetch_add(1, Ordering::Release);
     }
 
     /// Who is asked where no rule decides.
     pub fn set_authority(&self, authority: Option<Arc<dyn Authority>>) {
-        self.vhost().guard.has_authority.store(authority.is_some(), Ordering::Release);
-        *self.vhost().guard.authority.write() = authority;
-        self.vhost().guard.epoch.fetch_add(1, Ordering::Release);
+        self.guard.has_authority.store(authority.is_some(), Ordering::Release);
+        *self.guard.authority.write() = authority;
+        self.guard.epoch.fetch_add(1, Ordering::Release);
     }
 
     /// Which addresses ask for signatures.
     pub fn set_signatures(&self, signatures: Option<Arc<dyn SignatureCheck>>) {
-        *self.vhost().guard.signatures.write() = signatures;
-        self.vhost().guard.epoch.fetch_add(1, Ordering::Release);
+        *self.guard.signatures.write() = signatures;
+        self.guard.epoch.fetch_add(1, Ordering::Release);
     }
 
     /// What was refused since the start, action by action.
     pub fn refused(&self) -> [(Action, u64); Action::ALL.len()] {
-        Action::ALL.map(|action| (action, self.vhost().guard.refused[action as usize].load(Ordering::Relaxed)))
+        Action::ALL.map(|action| (action, self.guard.refused[action as usize].load(Ordering::Relaxed)))
     }
 
     /// Messages refused for want of a signature.
     pub fn refused_unsigned(&self) -> u64 {
-        self.vhost().guard.unsigned.load(Ordering::Relaxed)
+        self.guard.unsigned.load(Ordering::Relaxed)
     }
 
     /// The latest refusal that was not taken yet.
     pub fn take_refusal(&self) -> Option<Refusal> {
-        self.vhost().guard.last.lock().take()
+        self.guard.last.lock().take()
     }
 
     /// Ends the session's subscriptions that the rules do not allow `who` any more; answers how many. To be called when
     /// a session is resumed and when [`Vhost::access_epoch`] has moved. What an authority allowed stays as it is.
     pub fn keep_allowed(&self, handle: &SessionHandle, who: &Principal) -> usize {
-        let rules = self.vhost().access();
-        let asks = self.vhost().has_authority();
+        let rules = handle.session().vhost().access();
+        let asks = self.guard.has_authority.load(Ordering::Acquire);
         let is_over = |pattern: &crate::pattern::Pattern| {
             let verdict = rules.decide(who, Action::Subscribe, Resource::Pattern(pattern));
             let was_asked = asks && verdict.reason == Reason::Default;
@@ -212,7 +256,7 @@ mod tests {
     }
 
     fn allowed(publisher: &mut Publisher, topic: &str) -> bool {
-        publisher.known(topic.as_bytes(), || mqtt::decode_name(topic)).unwrap().allowed
+        publisher.known(topic.as_bytes(), || mqtt::decode_name(topic)).unwrap().allowed()
     }
 
     #[test]
@@ -235,6 +279,7 @@ mod tests {
         let core = core();
         let mailbox = Mailbox::new(1024, Overflow::DropNewest);
         let open = OpenSession {
+            vhost: core.vhost(),
             client: "c",
             clean_start: true,
             expiry: Expiry::WithConnection,
@@ -275,11 +320,11 @@ mod tests {
         let mut ann = Publisher::new(&core, Principal::named("ann"), None).asking(&mailbox);
         assert!(allowed(&mut ann, "a"));
         let known = ann.known(b"b", || mqtt::decode_name("b")).unwrap();
-        assert!(known.waits && !known.allowed);
+        assert!(known.waits() && !known.allowed());
         *slow.0.lock() = Some(true);
         assert!(allowed(&mut ann, "b"));
         *slow.0.lock() = Some(false);
         assert!(!allowed(&mut ann, "b"));
-        assert!(!ann.known(b"b", || mqtt::decode_name("b")).unwrap().waits);
+        assert!(!ann.known(b"b", || mqtt::decode_name("b")).unwrap().waits());
     }
 }

@@ -48,7 +48,7 @@ impl Connected {
             return false;
         }
         let known = self.publisher.known(topic.as_bytes(), || mqtt::decode_name(topic));
-        self.rights.waits = known.is_ok_and(|known| known.waits);
+        self.rights.waits = known.is_ok_and(|known| known.waits());
         if self.rights.waits {
             self.flush_run(cx);
         }
@@ -107,8 +107,8 @@ impl Connected {
 
 /// Why a message may not be published, if it may not.
 pub(super) fn refusal<E: Engine>(cx: &Context<'_, E>, known: &KnownName, publish: &Publish<'_>) -> Option<ReasonCode> {
-    if known.signature.is_none() {
-        return (!known.allowed).then_some(ReasonCode::NotAuthorized);
+    if !known.is_signed() {
+        return (!known.allowed()).then_some(ReasonCode::NotAuthorized);
     }
     let mut properties = publish.properties.user_properties();
     let signature = properties.find(|(name, _)| *name == SIGNATURE_HEADER).map(|(_, value)| value.as_bytes());

@@ -63,6 +63,7 @@ impl Connection {
         let attempt = Attempt {
             user: connect.user_name,
             password: connect.password,
+            client: Some(&pending.client),
             peer: cx.peer,
             loopback: cx.loopback,
             secure: cx.secure,
@@ -139,7 +140,10 @@ impl Connection {
                         Flow::Continue
                     }
                 },
-                Notice::Authenticated(..) | Notice::Stepped(..) => Flow::Continue,
+                Notice::Authenticated(..)
+                | Notice::Stepped(..)
+                | Notice::ConsumerActivated(_)
+                | Notice::ConsumerCancelled(_) => Flow::Continue,
                 Notice::TakenOver => Flow::Close(Farewell::Silent),
                 Notice::Kicked(_) => match &self.state {
                     State::AwaitAuthentication(pending) => refuse(pending.version, ReasonCode::ServerUnavailable),
@@ -179,6 +183,7 @@ impl Connection {
         let opened = cx.core.open_session(
             cx.now,
             OpenSession {
+                vhost: cx.core.vhost(),
                 client: &pending.client,
                 clean_start: pending.clean_start,
                 expiry: Expiry::from_secs(pending.session_expiry_secs),

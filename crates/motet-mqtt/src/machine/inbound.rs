@@ -215,7 +215,7 @@ impl Connected {
         let fits = self.inbound.run.as_ref().is_some_and(|run| {
             run.answered == answered
                 // What must be signed is looked at message by message.
-                && run.known.signature.is_none()
+                && !run.known.is_signed()
                 && *run.topic == *topic
                 && run.builder.len() < RUN_MESSAGES_MAX
                 && run.builder.bytes() < RUN_BYTES_MAX
