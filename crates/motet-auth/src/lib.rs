@@ -17,8 +17,12 @@
 //! | [`Tokens`], [`TokenKeys`] | JSON Web Tokens |
 //! | [`Hook`] | somebody else's service, for logins and for rights |
 //! | [`Signatures`] | addresses that take signed messages only |
+//! | [`sasl`] | SCRAM and its simpler siblings as values; [`Directory`] speaks them as dialogues |
+//! | [`x509`] | who a certificate says its holder is |
+//! | [`record`] | an account as bytes, for a store |
 //! | `cache` | logins whose answer is known |
 //! | `guard` | back-off and ban |
+//! | `present` | whose connections are whose |
 //! | `pool` | the threads and the queue in front of them |
 //!
 //! Why passwords are kept the way they are: `docs/decisions/0003-passwords.md`.
@@ -52,10 +56,15 @@ mod jwt;
 mod mac;
 mod password;
 mod pool;
+mod present;
+pub mod record;
+pub mod sasl;
 mod signatures;
+mod tags;
+pub mod x509;
 
-pub use accounts::{AccountError, Accounts, USER_BYTES_MAX};
-pub use config::{Anonymous, AuthConfig};
+pub use accounts::{AccountError, Accounts, Listed, Origin, USER_BYTES_MAX};
+pub use config::{Anonymous, AuthConfig, SaltKey};
 pub use directory::{Counters, Directory, StartError};
 pub use front::Front;
 pub use hook::{Clocks, Courier, HOOK_ANSWER_BYTES_MAX, Hook, HookConfig, HookCounters, HookPurpose, HookReply};
@@ -63,5 +72,8 @@ pub use jwt::{
     Beside, ClaimError, JWKS_BYTES_MAX, KEYS_MAX, KeyError, OAUTHBEARER, TOKEN_BYTES_MAX, TokenConfig, TokenError,
     TokenKeys, TokenRules, Tokens, rules_of_claim,
 };
-pub use password::{Argon2idHash, KeyedHash, PASSWORD_BYTES_MAX, PasswordError, StoredPassword, argon2id_phc};
+pub use password::{
+    Argon2idHash, KeyedHash, Make, PASSWORD_BYTES_MAX, PasswordError, ScramSet, StoredPassword, argon2id_phc,
+};
 pub use signatures::{SIGNING_KEY_BYTES_MIN, Signatures, SigningKey};
+pub use tags::{Tag, Tags, UnknownTag};

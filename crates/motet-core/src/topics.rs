@@ -194,6 +194,11 @@ impl Topics {
         before
     }
 
+    /// A pattern begins with this literal segment.
+    pub(crate) fn has_subscribers_below(&self, first: &[u8]) -> bool {
+        self.shards[self.shard_of(first)].read().has_subscriptions_below(first)
+    }
+
     /// Lets `change` see the last value of `name` and replace it.
     pub(crate) fn update_retained(&self, name: &Name, change: impl FnOnce(&mut Retained)) {
         let mut shard = self.shards[self.shard_of(name.first())].write();

@@ -1,7 +1,11 @@
-//! What an operator may ask of a running server over HTTP: `POST /api/backup`.
+//! What an operator may ask of a running server over HTTP: `POST /api/backup`, and what is in [`inspect`].
 //!
 //! Who may: whoever can read the data directory. The server writes a new random token there at each start, for its
 //! own user only, and a request carries it as `Authorization: Bearer`. [RFC6750-2.1]
+
+mod inspect;
+
+pub use inspect::{CONNECTIONS_PATH, SESSIONS_PATH};
 
 use crate::backup::{self, BackedUp, BackupError, JOURNAL_DIR};
 use crate::endpoint::Endpoint;
@@ -76,12 +80,18 @@ fn write_token(data_dir: &Path, file: &Path, token: &str) -> std::io::Result<()>
     std::fs::rename(&unfinished, file)
 }
 
-/// Answers a request for a backup.
-pub(crate) async fn backup<E: Engine>(endpoint: &Endpoint<E>, request: Request<Incoming>) -> Answer {
+/// Whether an operator asks.
+pub(crate) fn is_ours(path: &str) -> bool {
+    path == BACKUP_PATH || inspect::is_ours(path)
+}
+
+/// Answers an operator, after a look at who it is.
+pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: Request<Incoming>) -> Answer {
     let Some(admin) = &endpoint.admin else {
         return text(StatusCode::NOT_FOUND, "there is no such page; see /\n");
     };
-    if request.method() != Method::POST {
+    let inspects = inspect::is_ours(request.uri().path());
+    if !inspects && request.method() != Method::POST {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered here\n");
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return answer;
@@ -92,6 +102,14 @@ pub(crate) async fn backup<E: Engine>(endpoint: &Endpoint<E>, request: Request<I
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return answer;
     }
+    match inspects {
+        true => inspect::answer(&endpoint.house, request.method(), request.uri()),
+        false => backup(endpoint, admin, request).await,
+    }
+}
+
+/// Makes a backup.
+async fn backup<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, request: Request<Incoming>) -> Answer {
     let house = endpoint.house.clone();
     if house.is_draining() {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");

@@ -4,9 +4,10 @@
 use crate::backup::{BackupError, JOURNAL_DIR};
 use crate::clock::Clock;
 use crate::config::{Anonymous, Config, Limits};
+use crate::doors::Doors;
 use crate::error::ServerError;
 use crate::house::Parts;
-use motet_auth::{Accounts, AuthConfig, Directory, StoredPassword};
+use motet_auth::{Accounts, Clocks, Front, AuthConfig, Directory, StoredPassword};
 use motet_core::core::{Core, CoreLimits, Recovered};
 use motet_core::engine::Engine;
 use motet_mqtt::packet::QoS;
@@ -37,14 +38,23 @@ pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), Ser
         }
     }));
     let recovered = core.recover(Clock::new().now(), recovery);
+    let clock = Clock::new();
+    let clocks: Clocks = Arc::new(move || {
+        let now = clock.now();
+        (now.instant, now.wall)
+    });
+    let front = Arc::new(Front::new(directory.clone(), clocks.clone()));
+    let doors = Doors::new(core.clone(), front.clone(), clocks);
+    doors.apply(config)?;
     let mqtt = Arc::new(mqtt_config(config));
     let parts = Parts {
-        auth: directory.clone(),
+        auth: front.clone(),
+        front: Some(front),
         mqtt: Arc::new(move || Box::new(motet_mqtt::Connection::new(mqtt.clone()))),
         store: Box::new(StoreOf(core.clone())),
         reload: Box::new(move |config| {
             directory.reload(accounts(config)?);
-            Ok(())
+            doors.apply(config)
         }),
         core,
     };
@@ -97,6 +107,7 @@ fn core_limits(limits: &Limits) -> CoreLimits {
         session_expiry_max_secs: u32::try_from(limits.session_expiry_max.as_secs()).unwrap_or(u32::MAX),
         subscriptions_per_session: limits.subscriptions_per_session as usize,
         sessions: limits.sessions,
+        sessions_per_user: limits.sessions_per_user,
         retained_messages: limits.retained_messages,
         retained_bytes: limits.retained_bytes.bytes(),
         queues: limits.queues,
@@ -119,6 +130,11 @@ fn mqtt_config(config: &Config) -> motet_mqtt::Config {
             _ => QoS::ExactlyOnce,
         },
         retain_available: config.mqtt.retain_available,
+        outbound_aliases_max: limits.topic_aliases_sent,
+        payload_format_checked: config.mqtt.payload_format_checked,
+        response_prefix: Some(config.mqtt.response_prefix.as_str()).filter(|p| !p.is_empty()).map(Into::into),
+        server_reference: config.mqtt.server_reference.as_deref().map(Into::into),
+        server_moved: config.mqtt.server_moved,
         // The store refuses at the whole of it; who is not read from in time is not refused.
         pending_bytes_high: limits.pending_durable_bytes.bytes() / 2,
         connect_timeout: limits.connect_timeout,

@@ -16,10 +16,11 @@ use crate::driver::{Arrival, Carrier, Connection};
 use crate::house::{House, MachineMaker};
 use crate::http::{self, Web};
 use crate::sniff::{Prefixed, Spoken, listen_to};
-use crate::telemetry::{Event, HandshakeFailed, Present, UnknownProtocol};
+use crate::telemetry::{ClientRefused, Event, HandshakeFailed, Present, UnknownProtocol};
 use crate::tls::Certificates;
 use bytes::Bytes;
 use motet_core::engine::Engine;
+use motet_core::machine::Secure;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -54,8 +55,14 @@ pub(crate) struct Endpoint<E: Engine> {
 impl<E: Engine> Endpoint<E> {
     /// Takes a fresh connection.
     pub(crate) fn serve(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, admission: Admission) {
-        let arrival =
-            Arrival { protocol: MQTT, encrypted: false, peer: Some(peer), loopback: self.loopback, admission };
+        let arrival = Arrival {
+            protocol: MQTT,
+            encrypted: false,
+            secure: None,
+            peer: Some(peer),
+            loopback: self.loopback,
+            admission,
+        };
         let this = self.clone();
         match self.protocol {
             // No wrapping future: this one is all that an idle connection holds.
@@ -84,8 +91,8 @@ impl<E: Engine> Endpoint<E> {
 
     /// The handshake, then what is inside.
     async fn serve_tls(self: Arc<Self>, stream: Prefixed<TcpStream>, mut arrival: Arrival) {
-        let Some(mut stream) = self.shake_hands(stream, &arrival).await else { return };
-        (arrival.encrypted, arrival.protocol) = (true, MQTTS);
+        let Some((mut stream, secure)) = self.shake_hands(stream, &arrival).await else { return };
+        (arrival.encrypted, arrival.secure, arrival.protocol) = (true, Some(secure), MQTTS);
         if self.protocol == Protocol::Mqtts {
             return self.talk(stream, arrival, &[]);
         }
@@ -112,14 +119,18 @@ impl<E: Engine> Endpoint<E> {
     }
 
     /// TLS, one of a bounded number at a time, within the time to log in.
-    async fn shake_hands(&self, stream: Prefixed<TcpStream>, arrival: &Arrival) -> Option<Encrypted> {
-        let certificates = self.certificates.as_ref()?;
+    async fn shake_hands(&self, stream: Prefixed<TcpStream>, arrival: &Arrival) -> Option<(Encrypted, Arc<Secure>)> {
+        let handshake = self.certificates.as_ref()?.handshake();
         let shaken = timeout(self.house.limits.connect_timeout, async {
             let _turn = self.house.handshakes.acquire().await.map_err(io::Error::other)?;
-            certificates.acceptor().accept(stream).await
+            handshake.acceptor().accept(stream).await
         });
         match shaken.await {
-            Ok(Ok(stream)) => return Some(Box::new(stream)),
+            Ok(Ok(stream)) => match handshake.secure(stream.get_ref().1) {
+                Ok(secure) => return Some((Box::new(stream), Arc::new(secure))),
+                Err(error) => self.stranger(arrival, &error),
+            },
+            Ok(Err(error)) if is_about_the_client(&error) => self.stranger(arrival, &error),
             Ok(Err(error)) => self.failed(arrival, &error),
             Err(late) => self.failed(arrival, &late),
         }
@@ -142,7 +153,17 @@ impl<E: Engine> Endpoint<E> {
         HandshakeFailed { peer: arrival.peer, error }.emit(&self.house.counters);
     }
 
+    fn stranger(&self, arrival: &Arrival, error: &dyn std::fmt::Display) {
+        ClientRefused { peer: arrival.peer, error }.emit(&self.house.counters);
+    }
+
     fn unknown(&self, arrival: &Arrival) {
         UnknownProtocol { peer: arrival.peer }.emit(&self.house.counters);
     }
+}
+
+/// The handshake failed because of the client's certificate: expired, revoked, of a foreign issuer, or missing.
+fn is_about_the_client(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
 }

@@ -82,7 +82,7 @@ pub(crate) async fn serve<S: Carrier, E: Engine>(endpoint: Arc<Endpoint<E>>, io:
         async move {
             let answer = match admin_asked(&endpoint, &request) {
                 // Boxed: it is rare, and the others need not hold its room.
-                true => Box::pin(admin::backup(&endpoint, request)).await,
+                true => Box::pin(admin::answer(&endpoint, request)).await,
                 false => respond::<S, E>(&endpoint, request, &arrival),
             };
             Ok::<_, Infallible>(answer)
@@ -131,7 +131,7 @@ fn respond<S: Carrier, E: Engine>(
 /// For an operator: the path is right, the listener one for pages, the name one of ours.
 fn admin_asked<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> bool {
     let path = request.uri().path();
-    path == admin::BACKUP_PATH && endpoint.protocol != Protocol::Ws && named_rightly(endpoint, request)
+    admin::is_ours(path) && endpoint.protocol != Protocol::Ws && named_rightly(endpoint, request)
 }
 
 fn named_rightly<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> bool {

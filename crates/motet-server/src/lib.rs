@@ -9,12 +9,14 @@
 
 pub mod config;
 
+mod access;
 mod admin;
 mod admission;
 mod assemble;
 mod backup;
 mod client_tls;
 mod clock;
+mod doors;
 mod driver;
 mod endpoint;
 mod error;
@@ -22,11 +24,13 @@ mod house;
 mod http;
 mod listen;
 mod metrics;
+mod outcall;
 mod page;
 mod registry;
 mod run;
 mod server;
 mod sniff;
+mod sys;
 mod telemetry;
 #[cfg(test)]
 mod testing;
@@ -36,7 +40,8 @@ mod tls;
 mod wheel;
 mod worker;
 
-pub use admin::{BACKUP_PATH, TOKEN_FILE};
+pub use access::{Wish, access_rules};
+pub use admin::{BACKUP_PATH, CONNECTIONS_PATH, SESSIONS_PATH, TOKEN_FILE};
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
 pub use client_tls::ClientTls;

@@ -47,6 +47,7 @@ impl Page {
 pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     let mut page = Page::default();
     server(&mut page, house);
+    certificates(&mut page, house);
     core(&mut page, house);
     page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());
     page.one("motet_store_failing", "gauge", "1 while the disk takes nothing.", u8::from(house.store.is_failing()));
@@ -82,6 +83,17 @@ fn server<E: Engine>(page: &mut Page, house: &House<E>) {
     for (name, help, counter) in [
         ("motet_server_accept_errors_total", "The system gave no connection.", &counters.accept_errors),
         ("motet_server_handshake_failures_total", "Handshakes that came to nothing.", &counters.handshake_failures),
+        (
+            "motet_tls_client_certificates_refused_total",
+            "Handshakes that failed for the client's certificate.",
+            &counters.client_certificates_refused,
+        ),
+        ("motet_tls_reloads_total", "Certificates read again and taken.", &counters.certificate_reloads),
+        (
+            "motet_tls_reload_failures_total",
+            "Certificates read again and not taken: the old ones hold.",
+            &counters.certificate_reloads_failed,
+        ),
         ("motet_server_unknown_protocols_total", "First bytes of no protocol.", &counters.unknown_first_bytes),
         ("motet_server_http_requests_total", "HTTP requests.", &counters.http_requests),
         ("motet_server_upgrades_refused_total", "WebSocket handshakes refused.", &counters.upgrades_refused),
@@ -90,6 +102,15 @@ fn server<E: Engine>(page: &mut Page, house: &House<E>) {
         ("motet_server_panics_total", "Connections closed by a bug of ours.", &counters.panics),
     ] {
         page.count(name, help, counter);
+    }
+}
+
+/// When the first certificate ends; silent where there is no TLS.
+fn certificates<E: Engine>(page: &mut Page, house: &House<E>) {
+    let ends = house.counters.certificate_expires.load(Ordering::Relaxed);
+    if ends > 0 {
+        let help = "When the first of the server's certificates ends, in seconds since 1970.";
+        page.one("motet_tls_certificate_expiry_seconds", "gauge", help, ends);
     }
 }
 
@@ -118,7 +139,7 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
 }
 
 /// Where the system tells it; Linux does.
-fn resident_bytes() -> Option<u64> {
+pub(crate) fn resident_bytes() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)

@@ -9,7 +9,8 @@ use crate::error::ServerError;
 use crate::house::{House, Parts, Reload};
 use crate::http::Web;
 use crate::listen;
-use crate::telemetry::{Event, NotRetained};
+use crate::sys::SysTree;
+use crate::telemetry::{CertificatesRead, Event, NotRetained};
 use crate::tls::Certificates;
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
@@ -100,12 +101,32 @@ impl<E: Engine> Server<E> {
                 .await;
             }));
         }
-        server.keep_time();
+        server.keep_time(SysTree::new(config.mqtt.sys_interval));
+        server.watch_certificates();
         Ok(server)
     }
 
+    /// Looks for changed files, at the pace of each listener.
+    fn watch_certificates(&mut self) {
+        note_expiry(&self.endpoints);
+        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.certificates.is_some()) {
+            let (endpoint, all) = (endpoint.clone(), self.endpoints.clone());
+            self.tasks.push(tokio::spawn(async move {
+                let Some(certificates) = &endpoint.certificates else { return };
+                while let Some(every) = certificates.look_every() {
+                    tokio::time::sleep(every).await;
+                    // A few calls and a few kilobytes now and then: too little for a thread of its own.
+                    let Some(read) = certificates.look() else { continue };
+                    let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
+                    CertificatesRead { error }.emit(&endpoint.house.counters);
+                    note_expiry(&all);
+                }
+            }));
+        }
+    }
+
     /// The two tasks that let time pass: the wheel for connections, a coarse tick for the core.
-    fn keep_time(&mut self) {
+    fn keep_time(&mut self, mut sys: SysTree) {
         let house = self.house.clone();
         self.tasks.push(tokio::spawn(async move { house.wheel.run(&house.clock).await }));
         let house = self.house.clone();
@@ -123,6 +144,7 @@ impl<E: Engine> Server<E> {
                     }
                 }
                 let now = house.clock.now();
+                sys.tick(&house, now);
                 if house.core.next_deadline().is_some_and(|at| at <= now.wall) {
                     house.core.on_time(now);
                 }
@@ -149,10 +171,11 @@ impl<E: Engine> Server<E> {
         for (at, endpoint) in self.endpoints.iter().enumerate() {
             let Some(certificates) = &endpoint.certificates else { continue };
             let (tls, key) = tls_of(config, at);
-            if let Err(error) = certificates.reload(tls, &key) {
-                tracing::error!(%error, "certificates were not taken; the old ones hold");
-            }
+            let read = certificates.reload(tls, &key);
+            let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
+            CertificatesRead { error }.emit(&self.house.counters);
         }
+        note_expiry(&self.endpoints);
         tracing::info!("the configuration was read again");
     }
 
@@ -185,6 +208,14 @@ fn tls_of(config: &Config, at: usize) -> (&Tls, String) {
     match config.listener.get(at).and_then(|listener| listener.tls.as_ref()) {
         Some(tls) => (tls, format!("listener.{at}.tls")),
         None => (&config.tls, "tls".into()),
+    }
+}
+
+/// Tells the figures when the first certificate ends.
+fn note_expiry<E: Engine>(endpoints: &[Arc<Endpoint<E>>]) {
+    let ends = endpoints.iter().filter_map(|endpoint| endpoint.certificates.as_ref()).map(Certificates::expires).min();
+    if let (Some(first), Some(ends)) = (endpoints.first(), ends) {
+        first.house.counters.certificate_expires.store(ends, Ordering::Relaxed);
     }
 }
 

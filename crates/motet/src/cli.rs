@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod bench;
+pub(crate) mod operator;
 
 use std::path::PathBuf;
 
@@ -71,6 +72,16 @@ pub(crate) enum Command {
     },
     /// Copy everything durable into a folder, while the server runs or not.
     Backup(Backup),
+    /// See and remove the sessions of a running server.
+    Sessions {
+        #[command(subcommand)]
+        command: operator::SessionsCommand,
+    },
+    /// See and end the connections of a running server.
+    Connections {
+        #[command(subcommand)]
+        command: operator::ConnectionsCommand,
+    },
     /// Measure a server: rate, latency, loss, duplicates, order, and what it costs the server.
     Bench {
         #[command(subcommand)]

@@ -6,7 +6,7 @@ use super::broker::Letter;
 use crate::engine::{Engine, ObjectId, Position, Stage};
 use crate::mailbox::Notice;
 use crate::message::decode_stored;
-use crate::queue::{Body, ConsumerId, Effect, Taken};
+use crate::queue::{Body, ConsumerId, Effect, Nack, Taken};
 use crate::queues::{Inner, QueueCell, Queued, decode_head, locator};
 use crate::session::{SESSION_CONSUMER, SessionHandle};
 use crate::time::Now;
@@ -59,12 +59,14 @@ impl<E: Engine> Core<E> {
         max_bytes: usize,
         out: &mut Vec<Delivery>,
     ) -> Took {
-        // After a takeover these are another connection's.
+        let Some(queue) = handle.session().queue() else { return Took { more: false, staged: None } };
+        // Taking may settle what has expired, so a durable queue needs a stage before its lock.
+        let stage = queue.is_durable().then(|| self.engine.stage_release());
+        // After a takeover these are another connection's; under the stage there is none.
         if !self.is_current(handle) {
             return Took { more: false, staged: None };
         }
-        let Some(queue) = handle.session().queue() else { return Took { more: false, staged: None } };
-        self.take_from(now, queue, SESSION_CONSUMER, max_messages, max_bytes, out)
+        self.take_staged(now, (queue, SESSION_CONSUMER), stage, max_messages, max_bytes, out)
     }
 
     /// Takes what a queue has allotted to a consumer: at most `max_messages` and about `max_bytes`.
@@ -78,7 +80,19 @@ impl<E: Engine> Core<E> {
         out: &mut Vec<Delivery>,
     ) -> Took {
         // Taking may settle what has expired, so a durable queue needs a stage before its lock.
-        let mut stage = queue.needs_stage().then(|| self.engine.stage_release());
+        let stage = queue.needs_stage().then(|| self.engine.stage_release());
+        self.take_staged(now, (queue, consumer), stage, max_messages, max_bytes, out)
+    }
+
+    fn take_staged(
+        &self,
+        now: Now,
+        (queue, consumer): (&Arc<QueueCell>, ConsumerId),
+        mut stage: Option<E::Stage<'_>>,
+        max_messages: usize,
+        max_bytes: usize,
+        out: &mut Vec<Delivery>,
+    ) -> Took {
         let mut inner = queue.inner.lock();
         let mut taken = Vec::with_capacity(max_messages.min(256));
         let Inner { queue: q, fx, .. } = &mut *inner;
@@ -97,11 +111,11 @@ impl<E: Engine> Core<E> {
     /// The client is done with these, in any order. `notes` change the session's own records in the same group.
     /// Nothing waits for the position unless the protocol answers the acknowledgement.
     pub fn settle(&self, handle: &SessionHandle, seqs: &[u64], notes: &[super::Note<'_>]) -> Option<Position> {
+        let queue = handle.session().queue()?;
+        let mut stage = queue.is_durable().then(|| self.engine.stage_release());
         if !self.is_current(handle) {
             return None;
         }
-        let queue = handle.session().queue()?;
-        let mut stage = queue.is_durable().then(|| self.engine.stage_release());
         let mut inner = queue.inner.lock();
         let Inner { queue: q, fx, .. } = &mut *inner;
         for &seq in seqs {
@@ -117,6 +131,25 @@ impl<E: Engine> Core<E> {
             self.stage_notes(handle, notes, stage);
         }
         stage.map(Stage::finish)
+    }
+
+    /// These were taken and never sent: they return to their places as if nobody had taken them.
+    pub fn give_back(&self, now: Now, handle: &SessionHandle, seqs: &[u64]) {
+        let Some(queue) = handle.session().queue() else { return };
+        let mut stage = queue.is_durable().then(|| self.engine.stage_release());
+        if !self.is_current(handle) {
+            return;
+        }
+        let mut inner = queue.inner.lock();
+        let Inner { queue: q, fx, .. } = &mut *inner;
+        for &seq in seqs {
+            // One that is not in flight is none of the queue's any more.
+            let _ = q.nack(now.wall.0, SESSION_CONSUMER, seq, Nack::Unsent, fx);
+        }
+        let after = self.carry_out(queue, &mut inner, stage.as_mut());
+        drop(inner);
+        drop(stage);
+        announce(queue, after);
     }
 
     /// Does what a queue's effects ask for, under its lock; returns what is to be done after letting go of it.

@@ -12,24 +12,32 @@
 mod after;
 pub mod broker;
 mod consume;
+mod ending;
 mod fanout;
 mod guard;
+mod inspect;
 mod objects;
+mod owners;
+mod proclaim;
 mod publish;
+mod records;
 mod recover;
 mod registry;
 mod retain;
 mod sessions;
+mod subscribing;
 mod timers;
 mod vhost;
 
 pub use consume::{Delivery, Took};
 pub use guard::{Decision, Refusal};
+pub use inspect::SessionSummary;
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
-pub use sessions::{Note, SessionSummary, Subscribed};
+pub use sessions::OpenRefused;
+pub use subscribing::{Note, Subscribed};
 pub use vhost::{ROOT_VHOST, Vhost};
 
 use crate::engine::{Completion, Engine, ObjectId, Position};
@@ -66,6 +74,8 @@ pub struct CoreLimits {
     pub subscriptions_per_session: usize,
     /// Sessions of the vhost.
     pub sessions: u64,
+    /// Sessions of one user; all who give no name are one.
+    pub sessions_per_user: u64,
     /// Queues with a name of one vhost.
     pub queues: u64,
     /// Vhosts, the one that always exists too.
@@ -84,6 +94,7 @@ impl Default for CoreLimits {
             session_expiry_max_secs: u32::MAX,
             subscriptions_per_session: 10_000,
             sessions: 2_000_000,
+            sessions_per_user: 1_000_000,
             queues: 1_000_000,
             vhosts: 10_000,
             retained_messages: 1_000_000,
@@ -124,6 +135,7 @@ pub struct Core<E> {
     engine: E,
     vhost: Arc<Vhost>,
     guard: Arc<Guard>,
+    owners: owners::Owners,
     /// All of them by name, [`ROOT_VHOST`] too.
     vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
@@ -158,6 +170,7 @@ impl<E: Engine> Core<E> {
             queue_configs: [false, true].map(|durable| session_queue_config(&limits, durable)),
             limits,
             objects: Objects::with_vhost(&vhost),
+            owners: owners::Owners::default(),
             vhost,
             guard,
             named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),

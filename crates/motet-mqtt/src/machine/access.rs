@@ -106,9 +106,13 @@ impl Connected {
 }
 
 /// Why a message may not be published, if it may not.
-pub(super) fn refusal<E: Engine>(cx: &Context<'_, E>, known: &KnownName, publish: &Publish<'_>) -> Option<ReasonCode> {
+pub(super) fn refusal<E: Engine>(
+    cx: &Context<'_, E>,
+    known: &KnownName,
+    publish: &Publish<'_>,
+) -> Option<(ReasonCode, &'static str)> {
     if !known.is_signed() {
-        return (!known.allowed()).then_some(ReasonCode::NotAuthorized);
+        return (!known.allowed()).then_some((ReasonCode::NotAuthorized, "publishing to this topic is not allowed"));
     }
     let mut properties = publish.properties.user_properties();
     let signature = properties.find(|(name, _)| *name == SIGNATURE_HEADER).map(|(_, value)| value.as_bytes());
@@ -116,7 +120,7 @@ pub(super) fn refusal<E: Engine>(cx: &Context<'_, E>, known: &KnownName, publish
         return None;
     }
     cx.core.vhost().count_unsigned();
-    Some(ReasonCode::NotAuthorized)
+    Some((ReasonCode::NotAuthorized, "this topic takes messages with a good signature only"))
 }
 
 /// Whether the client may leave this will. None while it is still being asked.

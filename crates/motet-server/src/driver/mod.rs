@@ -16,13 +16,13 @@ mod tests;
 
 use crate::admission::Admission;
 use crate::house::House;
-use crate::registry::Handle;
+use crate::registry::{About, Handle};
 use crate::telemetry::{CarrierFailed, Event, Panicked, PerProtocol, TimedOut};
 use crate::worker::Worker;
 use bytes::BytesMut;
 use framing::Framing;
 use motet_core::engine::Engine;
-use motet_core::machine::{CloseCause, Context, Machine, Random};
+use motet_core::machine::{CloseCause, Context, Machine, Random, Secure};
 use motet_core::mailbox::{KickReason, Mailbox, Notice, Overflow};
 use motet_core::rope::Rope;
 use motet_core::time::{Instant, Now};
@@ -48,6 +48,8 @@ pub(crate) struct Arrival {
     pub(crate) protocol: usize,
     /// Over TLS.
     pub(crate) encrypted: bool,
+    /// What the handshake knows; None without TLS. Shared, because an idle connection's future holds a pointer only.
+    pub(crate) secure: Option<Arc<Secure>>,
     pub(crate) peer: Option<SocketAddr>,
     /// The listener is bound to loopback.
     pub(crate) loopback: bool,
@@ -123,7 +125,8 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         already: &[u8],
     ) -> Self {
         let mailbox = Mailbox::new(house.limits.mailbox_bytes.len(), Overflow::DropNewest);
-        let handle = house.registry.enter(mailbox);
+        let about = About { protocol: arrival.protocol, peer: arrival.peer, since: house.clock.now().wall };
+        let handle = house.registry.enter(mailbox, about);
         if house.is_draining() {
             // The round of goodbyes may have passed us while a handshake went on.
             handle.mailbox.notify(Notice::Kicked(KickReason::ServerShuttingDown));
@@ -275,7 +278,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             mailbox: &self.handle.mailbox,
             peer: self.arrival.peer,
             loopback: self.arrival.loopback,
-            secure: None,
+            secure: self.arrival.secure.as_deref(),
             out,
             out_high_water: high_water,
             random: &mut self.random,
@@ -358,7 +361,7 @@ impl<C, E: Engine> Drop for Connection<C, E> {
                 mailbox: &self.handle.mailbox,
                 peer: self.arrival.peer,
                 loopback: self.arrival.loopback,
-                secure: None,
+                secure: self.arrival.secure.as_deref(),
                 out: &mut Rope::new(),
                 out_high_water: 0,
                 random: &mut self.random,

@@ -19,7 +19,7 @@ struct Bench {
 
 fn arrival() -> Arrival {
     let admission = Door::new(10, 10).admit(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
-    Arrival { protocol: 0, encrypted: false, peer: None, loopback: true, admission }
+    Arrival { protocol: 0, encrypted: false, secure: None, peer: None, loopback: true, admission }
 }
 
 /// A connection over a pipe that holds `pipe` bytes; polled by hand.

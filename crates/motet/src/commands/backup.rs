@@ -92,7 +92,7 @@ fn http_listener(data_dir: &Path) -> Result<String, Failure> {
 }
 
 /// An address on which all of the machine listens is none to connect to.
-fn reachable(address: &str) -> String {
+pub(super) fn reachable(address: &str) -> String {
     match address.rsplit_once(':') {
         Some(("0.0.0.0", port)) => format!("127.0.0.1:{port}"),
         Some(("[::]", port)) => format!("[::1]:{port}"),

@@ -4,6 +4,7 @@ mod backup;
 mod bench;
 mod config;
 mod http;
+mod operator;
 mod run;
 mod status;
 mod store;
@@ -23,6 +24,8 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Config { command }) => config::config(&command, &arguments.configuration),
         Some(Command::Status(status)) => status::status(&status),
         Some(Command::Store { command }) => Ok(store::store(&command, &arguments.configuration)),
+        Some(Command::Sessions { command }) => operator::sessions(&command, &arguments.configuration),
+        Some(Command::Connections { command }) => operator::connections(&command, &arguments.configuration),
         Some(Command::Bench { command }) => bench::bench(&command),
         Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),
     }

@@ -163,6 +163,7 @@ impl NamedQueue {
     /// # Errors
     /// [`ArgumentError`]; nothing was changed.
     pub(super) fn govern(&self, policy: &[(Box<str>, Value)]) -> Result<(), ArgumentError> {
+        read(&super::arguments::governed(&[], policy))?;
         let shape = read(&super::arguments::governed(&self.declared.arguments, policy))?;
         let config = shape.config(&self.declared);
         let mut inner = self.cell.inner.lock();

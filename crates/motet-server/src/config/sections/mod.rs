@@ -1,6 +1,8 @@
 //! The keys an operator sees. Each file is one table of `motet.toml`; the doc comments are the reference page.
 
 mod access;
+mod hook;
+mod jwt;
 mod limits;
 mod listener;
 mod log;
@@ -11,13 +13,15 @@ mod web;
 
 use std::path::PathBuf;
 
-pub use access::{Access, Anonymous, User};
+pub use access::{Access, AccessDefault, AccessRule, Anonymous, Signature, User};
+pub use hook::{Hook, HookFailure};
+pub use jwt::{Jwt, JwtRules};
 pub use limits::Limits;
 pub use listener::{Host, ListenAddress, Listener, Protocol};
 pub use log::{Log, LogFormat, LogLevel};
 pub use mqtt::Mqtt;
 pub use store::Store;
-pub use tls::{ClientCertificate, Tls};
+pub use tls::{AlsoCertificate, ClientCertificate, Tls, TlsVersion};
 pub use web::{Metrics, Web};
 
 section! {
@@ -35,8 +39,12 @@ section! {
         tls: Tls = Tls::default();
         /// Who may log in with a password. None at first: on loopback nobody needs to.
         user: Vec<User> = Vec::new();
-        /// Who is let in without a login.
+        /// Who is let in without a login, and who may do what.
         access: Access = Access::default();
+        /// JSON Web Tokens in place of passwords.
+        jwt: Jwt = Jwt::default();
+        /// A service of yours that is asked over HTTP.
+        hook: Hook = Hook::default();
         /// Bounds on everything that can grow.
         limits: Limits = Limits::default();
         /// What MQTT clients are offered.
