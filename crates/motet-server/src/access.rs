@@ -20,10 +20,8 @@ pub fn access_rules(config: &Config) -> Result<AccessRules, ServerError> {
     let mut rules = Vec::new();
     for (at, entry) in config.access.rule.iter().enumerate() {
         let number = u32::try_from(at + 1).unwrap_or(u32::MAX);
-        let read = rule_of(entry, number).map_err(|(key, what)| ServerError::User {
-            key: format!("access.rule.{at}.{key}"),
-            what,
-        })?;
+        let read = rule_of(entry, number)
+            .map_err(|(key, what)| ServerError::User { key: format!("access.rule.{at}.{key}"), what })?;
         rules.extend(read);
     }
     Ok(AccessRules::new(rules, allows_by_default(config)))
@@ -66,7 +64,11 @@ pub(crate) fn rule_of(entry: &AccessRule, number: u32) -> Result<Vec<Rule>, Wron
         allow,
     };
     let both = [(deny, false), (allow, true)];
-    Ok(both.into_iter().filter(|(actions, _)| !actions.is_empty()).map(|(actions, allow)| rule(actions, allow)).collect())
+    Ok(both
+        .into_iter()
+        .filter(|(actions, _)| !actions.is_empty())
+        .map(|(actions, allow)| rule(actions, allow))
+        .collect())
 }
 
 fn who_of(text: &str) -> Option<Who> {

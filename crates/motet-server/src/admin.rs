@@ -3,8 +3,10 @@
 //! Who may: whoever can read the data directory. The server writes a new random token there at each start, for its
 //! own user only, and a request carries it as `Authorization: Bearer`. [RFC6750-2.1]
 
+mod acl;
 mod inspect;
 
+pub use acl::ACL_PATH;
 pub use inspect::{CONNECTIONS_PATH, SESSIONS_PATH};
 
 use crate::backup::{self, BackedUp, BackupError, JOURNAL_DIR};
@@ -82,7 +84,7 @@ fn write_token(data_dir: &Path, file: &Path, token: &str) -> std::io::Result<()>
 
 /// Whether an operator asks.
 pub(crate) fn is_ours(path: &str) -> bool {
-    path == BACKUP_PATH || inspect::is_ours(path)
+    path == BACKUP_PATH || path == ACL_PATH || inspect::is_ours(path)
 }
 
 /// Answers an operator, after a look at who it is.
@@ -90,7 +92,8 @@ pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: Request<I
     let Some(admin) = &endpoint.admin else {
         return text(StatusCode::NOT_FOUND, "there is no such page; see /\n");
     };
-    let inspects = inspect::is_ours(request.uri().path());
+    let explains = request.uri().path() == ACL_PATH && request.method() == Method::GET;
+    let inspects = explains || inspect::is_ours(request.uri().path());
     if !inspects && request.method() != Method::POST {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered here\n");
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
@@ -101,6 +104,9 @@ pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: Request<I
         let mut answer = text(StatusCode::UNAUTHORIZED, sentence);
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return answer;
+    }
+    if explains {
+        return acl::answer(&endpoint.house, request.uri());
     }
     match inspects {
         true => inspect::answer(&endpoint.house, request.method(), request.uri()),

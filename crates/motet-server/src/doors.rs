@@ -5,8 +5,8 @@ use crate::config::{Config, HookFailure, Jwt, JwtRules};
 use crate::error::ServerError;
 use crate::outcall::Outcall;
 use motet_auth::{
-    Clocks, Courier, Front, HOOK_ANSWER_BYTES_MAX, Hook, HookConfig, HookPurpose, HookReply, JWKS_BYTES_MAX, TokenConfig,
-    TokenKeys, TokenRules, Tokens,
+    Clocks, Courier, Front, HOOK_ANSWER_BYTES_MAX, Hook, HookConfig, HookPurpose, HookReply, JWKS_BYTES_MAX,
+    TokenConfig, TokenKeys, TokenRules, Tokens,
 };
 use motet_core::access::{Authority, SignatureCheck};
 use motet_core::core::Core;
@@ -45,9 +45,7 @@ impl<E: Engine> Doors<E> {
         let hook = self.hook(config)?;
         let permissions = self.core.vhost().access().permissions().clone();
         self.core.set_access(rules.with_permissions(permissions));
-        self.core.set_signatures(
-            (!signatures.is_empty()).then(|| Arc::new(signatures) as Arc<dyn SignatureCheck>),
-        );
+        self.core.set_signatures((!signatures.is_empty()).then(|| Arc::new(signatures) as Arc<dyn SignatureCheck>));
         let authority = hook.clone().filter(|hook| hook.config().authorizes);
         self.core.set_authority(authority.map(|hook| Arc::new(hook) as Arc<dyn Authority>));
         self.front.set_hook(hook);

@@ -7,6 +7,7 @@ use crate::error::ServerError;
 use crate::registry::{Handle, Registry};
 use crate::telemetry::Counters;
 use crate::wheel::Wheel;
+use motet_auth::Front;
 use motet_core::core::Core;
 use motet_core::engine::Engine;
 use motet_core::machine::{Authenticator, Machine};
@@ -27,8 +28,12 @@ pub struct Parts<E: Engine> {
     pub auth: Arc<dyn Authenticator>,
     /// Makes MQTT machines.
     pub mqtt: MachineMaker<E>,
+    /// Makes AMQP machines.
+    pub amqp: MachineMaker<E>,
     /// How the store is, and its end.
     pub store: Box<dyn StoreControl>,
+    /// What counts tokens and questions to the hook, where there is such.
+    pub front: Option<Arc<Front>>,
     /// Takes the users of a reloaded configuration.
     pub reload: Reload,
 }
@@ -43,6 +48,7 @@ impl<E: Engine> std::fmt::Debug for Parts<E> {
 pub(crate) struct House<E: Engine> {
     pub(crate) core: Arc<Core<E>>,
     pub(crate) auth: Arc<dyn Authenticator>,
+    pub(crate) front: Option<Arc<Front>>,
     pub(crate) clock: Clock,
     pub(crate) wheel: Wheel<Handle>,
     pub(crate) registry: Registry,
@@ -64,6 +70,7 @@ impl<E: Engine> House<E> {
         House {
             core,
             auth,
+            front: None,
             store,
             clock: Clock::new(),
             wheel: Wheel::new(),

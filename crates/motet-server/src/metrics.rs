@@ -49,6 +49,7 @@ pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     server(&mut page, house);
     certificates(&mut page, house);
     core(&mut page, house);
+    access(&mut page, house);
     page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());
     page.one("motet_store_failing", "gauge", "1 while the disk takes nothing.", u8::from(house.store.is_failing()));
     page.0
@@ -128,14 +129,53 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
         ("motet_core_retain_refused_total", "Messages not retained at the bound.", &counters.retain_refused),
         ("motet_core_messages_dropped_total", "Deliveries dropped at a subscriber's bound.", &counters.dropped),
         ("motet_core_messages_expired_total", "Messages that expired before delivery.", &counters.expired),
+        (
+            "motet_core_messages_dead_lettered_total",
+            "Messages that left a queue by its back door and went on from its dead-letter exchange.",
+            &counters.dead_lettered,
+        ),
         ("motet_core_messages_damaged_total", "Stored bodies that could not be read back.", &counters.damaged),
         ("motet_core_wills_total", "Wills published.", &counters.wills),
     ] {
         page.count(name, help, counter);
     }
     page.one("motet_core_sessions", "gauge", "Sessions, connected or not.", house.core.session_count());
+    let queues = house.core.queue_totals();
+    page.one("motet_core_queues", "gauge", "Queues with a name, streams too.", queues.queues);
+    page.one("motet_core_queue_messages", "gauge", "Messages that wait in them.", queues.waiting);
+    page.one("motet_core_queue_unacknowledged", "gauge", "Messages that consumers of them hold.", queues.unacked);
     page.one("motet_core_retained_messages", "gauge", "Addresses with a last value.", house.core.retained_count());
     page.one("motet_core_retained_bytes", "gauge", "Bytes of last values.", house.core.retained_bytes());
+}
+
+/// Who was let in how, and what was refused.
+fn access<E: Engine>(page: &mut Page, house: &House<E>) {
+    page.head("motet_core_access_refused_total", "counter", "Wishes refused for want of a right.");
+    for (action, count) in house.core.refused() {
+        let _ = writeln!(page.0, "motet_core_access_refused_total{{action=\"{}\"}} {count}", action.word());
+    }
+    page.one(
+        "motet_core_unsigned_refused_total",
+        "counter",
+        "Messages refused for want of a good signature.",
+        house.core.refused_unsigned(),
+    );
+    let Some(front) = &house.front else { return };
+    let (accepted, refused) = front.token_counts();
+    page.head("motet_auth_tokens_total", "counter", "Tokens shown in place of a password.");
+    for (answer, count) in [("accepted", accepted), ("refused", refused)] {
+        let _ = writeln!(page.0, "motet_auth_tokens_total{{answer=\"{answer}\"}} {count}");
+    }
+    if let Some(hook) = front.hook() {
+        let counters = hook.counters();
+        let answers = [
+            ("allowed", &counters.allowed),
+            ("refused", &counters.refused),
+            ("failed", &counters.failed),
+            ("remembered", &counters.remembered),
+        ];
+        page.each("motet_auth_hook_total", "counter", "Questions to the hook.", "answer", answers);
+    }
 }
 
 /// Where the system tells it; Linux does.
@@ -160,6 +200,10 @@ mod tests {
             ("motet_core_messages_rejected_total", "counter"),
             ("motet_core_messages_dropped_total", "counter"),
             ("motet_core_messages_expired_total", "counter"),
+            ("motet_core_messages_dead_lettered_total", "counter"),
+            ("motet_core_queues", "gauge"),
+            ("motet_core_queue_messages", "gauge"),
+            ("motet_core_queue_unacknowledged", "gauge"),
             ("motet_core_messages_damaged_total", "counter"),
             ("motet_core_wills_total", "counter"),
             ("motet_core_retain_refused_total", "counter"),

@@ -45,7 +45,8 @@ impl Outcall {
         let host = uri.host().ok_or_else(|| wrong("names no host".into()))?.trim_matches(['[', ']']).to_owned();
         let tls = match uri.scheme_str() {
             Some("https") => {
-                let name = ServerName::try_from(host).map_err(|error| wrong(format!("has a host that is none: {error}")))?;
+                let name =
+                    ServerName::try_from(host).map_err(|error| wrong(format!("has a host that is none: {error}")))?;
                 let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
                 let config = ClientConfig::builder_with_provider(provider)
                     .with_safe_default_protocol_versions()
@@ -79,7 +80,8 @@ impl Outcall {
     {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let authority = self.uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
-        let mut request = Request::builder().uri(self.uri.path_and_query().map_or("/", |path| path.as_str())).header(HOST, authority);
+        let mut request =
+            Request::builder().uri(self.uri.path_and_query().map_or("/", |path| path.as_str())).header(HOST, authority);
         if json.is_some() {
             request = request.method(Method::POST).header(CONTENT_TYPE, "application/json");
         }
@@ -107,7 +109,8 @@ fn roots(key: &str, ca_file: Option<&Path>) -> Result<RootCertStore, ServerError
     };
     let wrong = |what: String| ServerError::File { key: format!("ca_file for {key}"), file: file.clone(), what };
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&file).and_then(Iterator::collect);
-    let certificates = certificates.map_err(|error| wrong(format!("is not readable as certificates in PEM: {error}")))?;
+    let certificates =
+        certificates.map_err(|error| wrong(format!("is not readable as certificates in PEM: {error}")))?;
     let mut roots = RootCertStore::empty();
     let (taken, _) = roots.add_parsable_certificates(certificates);
     if taken == 0 { Err(wrong("holds no certificate".into())) } else { Ok(roots) }

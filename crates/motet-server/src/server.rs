@@ -10,7 +10,7 @@ use crate::house::{House, Parts, Reload};
 use crate::http::Web;
 use crate::listen;
 use crate::sys::SysTree;
-use crate::telemetry::{CertificatesRead, Event, NotRetained};
+use crate::telemetry::{AccessRefused, CertificatesRead, Event, NotRetained};
 use crate::tls::Certificates;
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
@@ -69,7 +69,9 @@ impl<E: Engine> Server<E> {
     /// # Errors
     /// A port is taken, a certificate is not readable: see [`ServerError`]. Then nothing is left running.
     pub fn start_with(config: &Config, parts: Parts<E>) -> Result<Self, ServerError> {
-        let house = Arc::new(House::new(parts.core, parts.auth, parts.store, config.limits.clone()));
+        let mut house = House::new(parts.core, parts.auth, parts.store, config.limits.clone());
+        house.front = parts.front;
+        let house = Arc::new(house);
         let door = Door::new(config.limits.connections, config.limits.connections_per_address);
         let has_pages = config.listener.iter().any(|listener| serves_pages(listener.protocol));
         let admin = has_pages.then(|| Admin::open(&config.data_dir)).transpose()?.map(Arc::new);
@@ -80,6 +82,7 @@ impl<E: Engine> Server<E> {
                 protocol: listener.protocol,
                 loopback: listener.is_loopback(),
                 mqtt: parts.mqtt.clone(),
+                amqp: parts.amqp.clone(),
                 certificates: certificates(config, at)?,
                 web: Web::new(config, listener.is_loopback()),
                 admin: admin.clone(),
@@ -131,12 +134,13 @@ impl<E: Engine> Server<E> {
         self.tasks.push(tokio::spawn(async move { house.wheel.run(&house.clock).await }));
         let house = self.house.clone();
         self.tasks.push(tokio::spawn(async move {
-            let (mut ticks, mut not_retained) = (0_u32, 0);
+            let (mut ticks, mut not_retained, mut access_refused) = (0_u32, 0, 0);
             loop {
                 tokio::time::sleep(CORE_TICK).await;
                 ticks = ticks.wrapping_add(1);
                 if ticks.is_multiple_of(RESYNC_TICKS) {
                     house.clock.resync();
+                    note_refusals(&house, &mut access_refused);
                     let refused = house.core.counters().retain_refused.load(Ordering::Relaxed);
                     if refused > not_retained {
                         NotRetained { messages: refused - not_retained }.emit(&house.counters);
@@ -175,6 +179,8 @@ impl<E: Engine> Server<E> {
             let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
             CertificatesRead { error }.emit(&self.house.counters);
         }
+        // Who is connected may have lost a right.
+        self.house.registry.nudge_all();
         note_expiry(&self.endpoints);
         tracing::info!("the configuration was read again");
     }
@@ -192,6 +198,15 @@ impl<E: Engine> Server<E> {
         let _ = tokio::task::spawn_blocking(move || house.store.close()).await;
         drained
     }
+}
+
+/// Says once a second at most that something was refused for want of a right.
+fn note_refusals<E: Engine>(house: &House<E>, before: &mut u64) {
+    let total = house.core.refused().iter().map(|(_, count)| count).sum::<u64>();
+    if let Some(refusal) = house.core.take_refusal() {
+        AccessRefused { refusal: &refusal, count: total.saturating_sub(*before) }.emit(&house.counters);
+    }
+    *before = total;
 }
 
 /// Ends tasks and waits until they have let go of what they hold.

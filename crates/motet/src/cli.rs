@@ -1,6 +1,8 @@
 //! The command line.
 
+pub(crate) mod acl;
 pub(crate) mod bench;
+pub(crate) mod import;
 pub(crate) mod operator;
 
 use std::path::PathBuf;
@@ -72,6 +74,11 @@ pub(crate) enum Command {
     },
     /// Copy everything durable into a folder, while the server runs or not.
     Backup(Backup),
+    /// Ask what the access rules say.
+    Acl {
+        #[command(subcommand)]
+        command: acl::AclCommand,
+    },
     /// See and remove the sessions of a running server.
     Sessions {
         #[command(subcommand)]
@@ -81,6 +88,11 @@ pub(crate) enum Command {
     Connections {
         #[command(subcommand)]
         command: operator::ConnectionsCommand,
+    },
+    /// Bring in the configuration of another server.
+    Import {
+        #[command(subcommand)]
+        command: import::ImportCommand,
     },
     /// Measure a server: rate, latency, loss, duplicates, order, and what it costs the server.
     Bench {

@@ -281,6 +281,7 @@ mod tests {
         let open = OpenSession {
             vhost: core.vhost(),
             client: "c",
+            owner: &Arc::from(""),
             clean_start: true,
             expiry: Expiry::WithConnection,
             credit: 1,

@@ -17,6 +17,7 @@ fn session(bench: &Bench, filter: &str, reliability: Reliability) -> SessionHand
     let open = OpenSession {
         vhost: bench.core.vhost(),
         client: "ann",
+        owner: &std::sync::Arc::from(""),
         clean_start: true,
         expiry: Expiry::Never,
         credit: 10,

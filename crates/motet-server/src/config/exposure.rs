@@ -31,10 +31,15 @@ impl Config {
         if exposed.is_empty() {
             return Vec::new();
         }
-        [self.anonymous_exposure(&exposed), self.rules_exposure(&exposed), plain_exposure(&exposed), self.metrics_exposure(&exposed)]
-            .into_iter()
-            .flatten()
-            .collect()
+        [
+            self.anonymous_exposure(&exposed),
+            self.rules_exposure(&exposed),
+            plain_exposure(&exposed),
+            self.metrics_exposure(&exposed),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     fn anonymous_exposure(&self, exposed: &[&Listener]) -> Option<Exposure> {
@@ -69,7 +74,8 @@ impl Config {
                 remedy: "To say who may do what: add an [[access.rule]], and access.default = \"deny\".".into(),
             });
         }
-        let nothing = crate::access::allows_by_default(self) || !self.access.rule.is_empty() || self.hook.authorize_url.is_some();
+        let nothing =
+            crate::access::allows_by_default(self) || !self.access.rule.is_empty() || self.hook.authorize_url.is_some();
         // In a token may be rules too; then somebody has thought of them.
         (!nothing && !self.jwt.is_on()).then(|| Exposure {
             fact: format!(

@@ -38,6 +38,10 @@ pub use error::{ConfigError, Origin, Problem};
 pub use exposure::Exposure;
 pub use load::{Loaded, Sources, load};
 pub use section::{Key, Shape};
-pub use sections::{Access, AccessDefault, AccessRule, AlsoCertificate, Anonymous, ClientCertificate, Config, Hook, HookFailure, Host, Jwt, JwtRules, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel, Metrics, Mqtt, Protocol, Signature, Store, Tls, TlsVersion, User, Web};
+pub use sections::{
+    Access, AccessDefault, AccessRule, AlsoCertificate, Amqp, Anonymous, ClientCertificate, Config, Hook, HookFailure,
+    Host, Jwt, JwtRules, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel, Metrics, Mqtt, Protocol, Signature,
+    Store, Tls, TlsVersion, User, Web,
+};
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

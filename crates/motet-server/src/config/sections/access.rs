@@ -119,7 +119,12 @@ impl Signature {
             return conflict("topics", "is empty".into(), "one filter or more", "name the topics");
         }
         if let Some(wrong) = self.topics.iter().find(|filter| place_of(filter).is_none()) {
-            return conflict("topics", format!("has {wrong:?}"), "MQTT topic filters", "write a filter such as \"a/#\"");
+            return conflict(
+                "topics",
+                format!("has {wrong:?}"),
+                "MQTT topic filters",
+                "write a filter such as \"a/#\"",
+            );
         }
         if self.key_file.is_none() {
             return conflict("key_file", "is not set".into(), "a file with the key", "set key_file = \"...\"");

@@ -1,6 +1,7 @@
 //! The keys an operator sees. Each file is one table of `motet.toml`; the doc comments are the reference page.
 
 mod access;
+mod amqp;
 mod hook;
 mod jwt;
 mod limits;
@@ -14,6 +15,7 @@ mod web;
 use std::path::PathBuf;
 
 pub use access::{Access, AccessDefault, AccessRule, Anonymous, Signature, User};
+pub use amqp::Amqp;
 pub use hook::{Hook, HookFailure};
 pub use jwt::{Jwt, JwtRules};
 pub use limits::Limits;
@@ -49,6 +51,8 @@ section! {
         limits: Limits = Limits::default();
         /// What MQTT clients are offered.
         mqtt: Mqtt = Mqtt::default();
+        /// What AMQP clients are offered.
+        amqp: Amqp = Amqp::default();
         /// The durable store.
         store: Store = Store::default();
         /// HTTP and WebSocket.
