@@ -38,10 +38,11 @@ pub use error::{ConfigError, Origin, Problem};
 pub use exposure::Exposure;
 pub use load::{Loaded, Sources, load};
 pub use section::{Key, Shape};
+pub(crate) use sections::make;
 pub use sections::{
     Access, AccessDefault, AccessRule, AlsoCertificate, Amqp, Anonymous, ClientCertificate, Config, Hook, HookFailure,
-    Host, Jwt, JwtRules, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel, Metrics, Mqtt, Protocol, Signature,
-    Store, Tls, TlsVersion, User, Web,
+    Host, Jwt, JwtRules, KeyKind, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel, Login, Metrics, Mqtt,
+    Protocol, Signature, SlowSubscriber, Store, Tls, TlsVersion, User, Web, key_kinds,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

@@ -7,6 +7,7 @@ mod jwt;
 mod limits;
 mod listener;
 mod log;
+mod login;
 mod mqtt;
 mod store;
 mod tls;
@@ -14,13 +15,15 @@ mod web;
 
 use std::path::PathBuf;
 
-pub use access::{Access, AccessDefault, AccessRule, Anonymous, Signature, User};
+pub(crate) use access::make;
+pub use access::{Access, AccessDefault, AccessRule, Anonymous, KeyKind, Signature, User, key_kinds};
 pub use amqp::Amqp;
 pub use hook::{Hook, HookFailure};
 pub use jwt::{Jwt, JwtRules};
-pub use limits::Limits;
+pub use limits::{Limits, SlowSubscriber};
 pub use listener::{Host, ListenAddress, Listener, Protocol};
 pub use log::{Log, LogFormat, LogLevel};
+pub use login::Login;
 pub use mqtt::Mqtt;
 pub use store::Store;
 pub use tls::{AlsoCertificate, ClientCertificate, Tls, TlsVersion};
@@ -47,6 +50,8 @@ section! {
         jwt: Jwt = Jwt::default();
         /// A service of yours that is asked over HTTP.
         hook: Hook = Hook::default();
+        /// How passwords are stored and checked.
+        login: Login = Login::default();
         /// Bounds on everything that can grow.
         limits: Limits = Limits::default();
         /// What MQTT clients are offered.
