@@ -126,7 +126,7 @@ def test_explain_says_which_rule_decides(run):
                                            ("publish", "own/c/x", 0, "allowed by access.rule 2"),
                                            ("publish", "closed", 1, "refused by no rule fits")]:
             done = subprocess.run([binary, "acl", "explain", "--config", config, *online, "--client", "c",
-                                   "--action", action, what], capture_output=True, text=True)
+                                   "--action", action, what], capture_output=True, text=True, env=server.environment())
             assert (done.returncode, said in done.stdout) == (status, True), done
 
 
