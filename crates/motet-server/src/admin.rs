@@ -131,14 +131,11 @@ pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, reques
         return answer;
     }
     let house = &endpoint.house;
-    if matches!(wish, Wish::Inspect) {
-        return inspect::answer(house, request.method(), request.uri());
-    }
     if house.is_draining() {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     }
-    let get = request.method() == Method::GET;
-    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, BODY_BYTES_MAX).collect();
     let Ok(read) = timeout(house.limits.first_byte_timeout, body).await else {
         return text(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time\n");
     };
@@ -148,7 +145,8 @@ pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, reques
     };
     match wish {
         Wish::Backup => backup(endpoint, admin, &body).await,
-        Wish::Users if get => users::list(&*house.accounts),
+        Wish::Inspect => inspect::answer(house, &parts.method, &parts.uri),
+        Wish::Users if parts.method == Method::GET => users::list(&*house.accounts),
         Wish::Users => users::change(house.accounts.clone(), &body).await,
     }
 }
