@@ -131,14 +131,12 @@ pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, reques
         return answer;
     }
     let house = &endpoint.house;
-    if matches!(wish, Wish::Inspect) {
-        return inspect::answer(house, request.method(), request.uri());
-    }
-    if house.is_draining() {
+    // A look is welcome to the end.
+    if house.is_draining() && !matches!(wish, Wish::Inspect) {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     }
-    let get = request.method() == Method::GET;
-    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect();
+    let (head, body) = request.into_parts();
+    let body = Limited::new(body, BODY_BYTES_MAX).collect();
     let Ok(read) = timeout(house.limits.first_byte_timeout, body).await else {
         return text(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time\n");
     };
@@ -147,8 +145,9 @@ pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, reques
         Err(error) => return text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
     };
     match wish {
+        Wish::Inspect => inspect::answer(house, &head.method, &head.uri),
         Wish::Backup => backup(endpoint, admin, &body).await,
-        Wish::Users if get => users::list(&*house.accounts),
+        Wish::Users if head.method == Method::GET => users::list(&*house.accounts),
         Wish::Users => users::change(house.accounts.clone(), &body).await,
     }
 }
