@@ -98,6 +98,8 @@ fn core_limits(limits: &Limits) -> CoreLimits {
     CoreLimits {
         session_queue_messages: limits.session_queue_messages,
         session_queue_bytes: limits.session_queue_bytes.bytes(),
+        session_queue_high_percent: limits.session_queue_slow_percent,
+        slow_subscriber_wait: limits.slow_subscriber_wait,
         session_expiry_max_secs: u32::try_from(limits.session_expiry_max.as_secs()).unwrap_or(u32::MAX),
         subscriptions_per_session: limits.subscriptions_per_session as usize,
         sessions: limits.sessions,

@@ -8,6 +8,7 @@ use crate::registry::{Handle, Registry};
 use crate::telemetry::Counters;
 use crate::users::AccountControl;
 use crate::wheel::Wheel;
+use motet_core::budget::Budget;
 use motet_core::core::Core;
 use motet_core::engine::Engine;
 use motet_core::machine::{Authenticator, Machine};
@@ -54,6 +55,8 @@ pub(crate) struct House<E: Engine> {
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
     pub(crate) limits: Limits,
+    /// What waits for all subscribers together.
+    pub(crate) waiting: Arc<Budget>,
     pub(crate) store: Box<dyn StoreControl>,
     /// TLS handshakes in progress; further ones wait their turn.
     pub(crate) handshakes: Semaphore,
@@ -78,6 +81,7 @@ impl<E: Engine> House<E> {
             registry: Registry::new(),
             counters: Counters::default(),
             handshakes: Semaphore::new(limits.handshakes_in_progress as usize),
+            waiting: Arc::new(Budget::new(limits.waiting_bytes.len())),
             limits,
             draining: watch::Sender::new(false),
         }

@@ -27,6 +27,7 @@ mod passwords;
 mod registry;
 mod run;
 mod server;
+mod slow;
 mod sniff;
 mod sys;
 mod telemetry;

@@ -155,6 +155,12 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
     ] {
         page.count(name, help, counter);
     }
+    page.one(
+        "motet_core_waiting_bytes",
+        "gauge",
+        "Bytes that wait for subscribers, in mailboxes and as output, as limits.waiting_bytes counts them.",
+        house.waiting.bytes(),
+    );
     page.one("motet_core_sessions", "gauge", "Sessions, connected or not.", house.core.session_count());
     let queues = house.core.queue_totals();
     page.one("motet_core_queues", "gauge", "Queues with a name, streams too.", queues.queues);
@@ -193,6 +199,7 @@ mod tests {
             ("motet_core_messages_damaged_total", "counter"),
             ("motet_core_wills_total", "counter"),
             ("motet_core_retain_refused_total", "counter"),
+            ("motet_core_waiting_bytes", "gauge"),
             ("motet_core_sessions", "gauge"),
             ("motet_core_retained_messages", "gauge"),
             ("motet_core_retained_bytes", "gauge"),

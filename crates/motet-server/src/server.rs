@@ -24,6 +24,8 @@ use tokio::task::JoinHandle;
 const CORE_TICK: Duration = Duration::from_millis(100);
 /// How often the wall clock is compared with the system's, and the core is asked what it refused to retain.
 const RESYNC_TICKS: u32 = 10;
+/// How often the log hears of slow subscribers; a multiple of the other.
+const SLOW_REPORT_TICKS: u32 = 100;
 
 /// A socket that listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +141,9 @@ impl<E: Engine> Server<E> {
                 if ticks.is_multiple_of(RESYNC_TICKS) {
                     house.clock.resync();
                     let refused = house.core.counters().retain_refused.load(Ordering::Relaxed);
+                    if ticks.is_multiple_of(SLOW_REPORT_TICKS) {
+                        crate::slow::report(&house);
+                    }
                     if refused > not_retained {
                         NotRetained { messages: refused - not_retained }.emit(&house.counters);
                         not_retained = refused;

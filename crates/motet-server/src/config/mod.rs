@@ -41,7 +41,8 @@ pub use section::{Key, Shape};
 pub(crate) use sections::make;
 pub use sections::{
     Access, AlsoCertificate, Amqp, Anonymous, ClientCertificate, Config, Host, KeyKind, Limits, ListenAddress,
-    Listener, Log, LogFormat, LogLevel, Login, Metrics, Mqtt, Protocol, Store, Tls, TlsVersion, User, Web, key_kinds,
+    Listener, Log, LogFormat, LogLevel, Login, Metrics, Mqtt, Protocol, SlowSubscriber, Store, Tls, TlsVersion, User,
+    Web, key_kinds,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

@@ -16,7 +16,7 @@ use std::path::PathBuf;
 pub(crate) use access::make;
 pub use access::{Access, Anonymous, KeyKind, User, key_kinds};
 pub use amqp::Amqp;
-pub use limits::Limits;
+pub use limits::{Limits, SlowSubscriber};
 pub use listener::{Host, ListenAddress, Listener, Protocol};
 pub use log::{Log, LogFormat, LogLevel};
 pub use login::Login;
