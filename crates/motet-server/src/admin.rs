@@ -136,7 +136,8 @@ pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, reques
         return answer;
     }
     let house = &endpoint.house;
-    if house.is_draining() {
+    // A look is welcome to the end.
+    if house.is_draining() && !matches!(wish, Wish::Inspect) {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     }
     let (parts, body) = request.into_parts();

@@ -44,21 +44,20 @@ impl Config {
 
     fn anonymous_exposure(&self, exposed: &[&Listener]) -> Option<Exposure> {
         let place = places(exposed);
-        let nobody =
-            if self.user.is_empty() { " Nobody can log in there yet, because there is no [[user]]." } else { "" };
+        let nobody = if self.user.is_empty() { " Without a user nobody can log in there." } else { "" };
         match self.access.anonymous {
             Anonymous::Always => Some(Exposure {
                 fact: format!(
                     "Clients without a login are let in from other machines on {place}, because access.anonymous = \"always\"."
                 ),
-                remedy: "To refuse them: access.anonymous = \"loopback\", and a [[user]] for those who may.".into(),
+                remedy: "To refuse them: access.anonymous = \"loopback\", and a user for those who may (motet user add).".into(),
             }),
             Anonymous::Never if !self.user.is_empty() => None,
             Anonymous::Loopback | Anonymous::Never => Some(Exposure {
                 fact: format!(
                     "Clients without a login are refused on {place}, because other machines reach it.{nobody}"
                 ),
-                remedy: "To let clients log in: add a [[user]]. To let anybody in: access.anonymous = \"always\"."
+                remedy: "To let clients log in: motet user add, or a [[user]]. To let anybody in: access.anonymous = \"always\"."
                     .into(),
             }),
         }
@@ -142,7 +141,7 @@ mod tests {
         assert!(!config.is_loopback_only());
         assert!(!config.access.admits_anonymous(&config.listener[0]));
         expect![[r#"
-            Clients without a login are refused on mqtt *:1883, http *:8080, because other machines reach it. Nobody can log in there yet, because there is no [[user]]. To let clients log in: add a [[user]]. To let anybody in: access.anonymous = "always".
+            Clients without a login are refused on mqtt *:1883, http *:8080, because other machines reach it. Without a user nobody can log in there. To let clients log in: motet user add, or a [[user]]. To let anybody in: access.anonymous = "always".
             Passwords and messages can cross the network in clear text on mqtt *:1883, http *:8080. To encrypt them: protocol = "mqtts" or "https" with a certificate in [tls].
             /metrics can be read without a login on http *:8080. To close it: metrics.enabled = false.
         "#]].assert_eq(&said(&config));
@@ -154,7 +153,7 @@ mod tests {
         config.access.anonymous = Anonymous::Always;
         assert!(config.access.admits_anonymous(&config.listener[0]));
         expect![[r#"
-            Clients without a login are let in from other machines on mqtts *:8883, because access.anonymous = "always". To refuse them: access.anonymous = "loopback", and a [[user]] for those who may.
+            Clients without a login are let in from other machines on mqtts *:8883, because access.anonymous = "always". To refuse them: access.anonymous = "loopback", and a user for those who may (motet user add).
         "#]].assert_eq(&said(&config));
     }
 
