@@ -38,9 +38,11 @@ pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), Ser
     }));
     let recovered = core.recover(Clock::new().now(), recovery);
     let mqtt = Arc::new(mqtt_config(config));
+    let amqp = Arc::new(amqp_config(config));
     let parts = Parts {
         auth: directory.clone(),
         mqtt: Arc::new(move || Box::new(motet_mqtt::Connection::new(mqtt.clone()))),
+        amqp: Arc::new(move || Box::new(motet_amqp::Connection::new(amqp.clone()))),
         store: Box::new(StoreOf(core.clone())),
         reload: Box::new(move |config| {
             directory.reload(accounts(config)?);
@@ -129,6 +131,22 @@ fn mqtt_config(config: &Config) -> motet_mqtt::Config {
         pending_bytes_high: limits.pending_durable_bytes.bytes() / 2,
         connect_timeout: limits.connect_timeout,
         ..motet_mqtt::Config::default()
+    }
+}
+
+fn amqp_config(config: &Config) -> motet_amqp::Config {
+    let (amqp, limits) = (&config.amqp, &config.limits);
+    motet_amqp::Config {
+        frame_bytes_max: u32::try_from(amqp.frame_bytes_max.bytes()).unwrap_or(u32::MAX),
+        channels_max: amqp.channels_max,
+        heartbeat_secs: u16::try_from(amqp.heartbeat.as_secs()).unwrap_or(u16::MAX),
+        message_bytes_max: amqp.message_bytes_max.bytes(),
+        consumers_per_channel: amqp.consumers_per_channel as usize,
+        unacked_per_channel: amqp.unacked_per_channel as usize,
+        delivery_ack_timeout: amqp.delivery_ack_timeout,
+        pending_bytes_high: limits.pending_durable_bytes.bytes() / 2,
+        connect_timeout: limits.connect_timeout,
+        ..motet_amqp::Config::default()
     }
 }
 

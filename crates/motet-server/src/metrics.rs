@@ -128,12 +128,21 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
         ("motet_core_retain_refused_total", "Messages not retained at the bound.", &counters.retain_refused),
         ("motet_core_messages_dropped_total", "Deliveries dropped at a subscriber's bound.", &counters.dropped),
         ("motet_core_messages_expired_total", "Messages that expired before delivery.", &counters.expired),
+        (
+            "motet_core_messages_dead_lettered_total",
+            "Messages that left a queue by its back door and went on from its dead-letter exchange.",
+            &counters.dead_lettered,
+        ),
         ("motet_core_messages_damaged_total", "Stored bodies that could not be read back.", &counters.damaged),
         ("motet_core_wills_total", "Wills published.", &counters.wills),
     ] {
         page.count(name, help, counter);
     }
     page.one("motet_core_sessions", "gauge", "Sessions, connected or not.", house.core.session_count());
+    let queues = house.core.queue_totals();
+    page.one("motet_core_queues", "gauge", "Queues with a name, streams too.", queues.queues);
+    page.one("motet_core_queue_messages", "gauge", "Messages that wait in them.", queues.waiting);
+    page.one("motet_core_queue_unacknowledged", "gauge", "Messages that consumers of them hold.", queues.unacked);
     page.one("motet_core_retained_messages", "gauge", "Addresses with a last value.", house.core.retained_count());
     page.one("motet_core_retained_bytes", "gauge", "Bytes of last values.", house.core.retained_bytes());
 }
@@ -160,6 +169,10 @@ mod tests {
             ("motet_core_messages_rejected_total", "counter"),
             ("motet_core_messages_dropped_total", "counter"),
             ("motet_core_messages_expired_total", "counter"),
+            ("motet_core_messages_dead_lettered_total", "counter"),
+            ("motet_core_queues", "gauge"),
+            ("motet_core_queue_messages", "gauge"),
+            ("motet_core_queue_unacknowledged", "gauge"),
             ("motet_core_messages_damaged_total", "counter"),
             ("motet_core_wills_total", "counter"),
             ("motet_core_retain_refused_total", "counter"),

@@ -80,6 +80,7 @@ impl<E: Engine> Server<E> {
                 protocol: listener.protocol,
                 loopback: listener.is_loopback(),
                 mqtt: parts.mqtt.clone(),
+                amqp: parts.amqp.clone(),
                 certificates: certificates(config, at)?,
                 web: Web::new(config, listener.is_loopback()),
                 admin: admin.clone(),

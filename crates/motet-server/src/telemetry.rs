@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is counted for each protocol of a listener.
-pub(crate) const PROTOCOLS: [&str; 5] = ["mqtt", "mqtts", "ws", "wss", "http"];
+pub(crate) const PROTOCOLS: [&str; 7] = ["mqtt", "mqtts", "ws", "wss", "http", "amqp", "amqps"];
 
 /// Figures of one protocol.
 #[derive(Debug, Default)]

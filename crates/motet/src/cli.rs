@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod bench;
+pub(crate) mod import;
 pub(crate) mod operator;
 
 use std::path::PathBuf;
@@ -81,6 +82,11 @@ pub(crate) enum Command {
     Connections {
         #[command(subcommand)]
         command: operator::ConnectionsCommand,
+    },
+    /// Bring in the configuration of another server.
+    Import {
+        #[command(subcommand)]
+        command: import::ImportCommand,
     },
     /// Measure a server: rate, latency, loss, duplicates, order, and what it costs the server.
     Bench {

@@ -147,6 +147,8 @@ pub struct Core<E> {
     /// Under which promise queues with a name receive: whoever takes from them has a promise of its own.
     named_grant: Arc<Grant>,
     waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
+    /// Streams that show more once a position is durable.
+    unshown: Mutex<Vec<(Position, Arc<broker::NamedQueue>)>>,
     timers: Timers,
     registry: registry::Registry,
     next_publisher: AtomicU64,
@@ -176,6 +178,7 @@ impl<E: Engine> Core<E> {
             vhost,
             named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),
             waiting: Mutex::default(),
+            unshown: Mutex::default(),
             timers: Timers::default(),
             registry: registry::Registry::default(),
             next_publisher: AtomicU64::new(1),
@@ -275,6 +278,7 @@ impl<E: Engine> Core<E> {
     }
 
     fn on_durable(&self, position: Position) {
+        self.show_streams(position);
         let due: Vec<_> = {
             let mut waiting = self.waiting.lock();
             let end = waiting.partition_point(|(p, _)| *p <= position);

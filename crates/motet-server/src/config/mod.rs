@@ -39,7 +39,7 @@ pub use exposure::Exposure;
 pub use load::{Loaded, Sources, load};
 pub use section::{Key, Shape};
 pub use sections::{
-    Access, AlsoCertificate, Anonymous, ClientCertificate, Config, Host, Limits, ListenAddress, Listener, Log,
+    Access, AlsoCertificate, Amqp, Anonymous, ClientCertificate, Config, Host, Limits, ListenAddress, Listener, Log,
     LogFormat, LogLevel, Metrics, Mqtt, Protocol, Store, Tls, TlsVersion, User, Web,
 };
 pub use setting::Setting;
