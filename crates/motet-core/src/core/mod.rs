@@ -12,6 +12,7 @@
 mod after;
 pub mod broker;
 mod consume;
+mod delayed;
 mod ending;
 mod fanout;
 mod inspect;
@@ -138,6 +139,8 @@ pub struct Core<E> {
     vhost: Arc<Vhost>,
     owners: owners::Owners,
     shares: shares::Shares,
+    /// Told what is due of what was published for later.
+    postman: Arc<Mailbox>,
     /// All of them by name, [`ROOT_VHOST`] too.
     vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
@@ -175,6 +178,7 @@ impl<E: Engine> Core<E> {
             objects: Objects::with_vhost(&vhost),
             owners: owners::Owners::default(),
             shares: shares::Shares::default(),
+            postman: delayed::postman(),
             vhost,
             named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),
             waiting: Mutex::default(),
