@@ -18,7 +18,6 @@ fn session(bench: &Bench, filter: &str, reliability: Reliability) -> SessionHand
         owner: &std::sync::Arc::from(""),
         vhost: bench.core.vhost(),
         client: "ann",
-        owner: &std::sync::Arc::from(""),
         clean_start: true,
         expiry: Expiry::Never,
         credit: 10,
