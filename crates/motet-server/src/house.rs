@@ -6,7 +6,9 @@ use crate::config::{Config, Limits};
 use crate::error::ServerError;
 use crate::registry::{Handle, Registry};
 use crate::telemetry::Counters;
+use crate::users::AccountControl;
 use crate::wheel::Wheel;
+use motet_core::budget::Budget;
 use motet_core::core::Core;
 use motet_core::engine::Engine;
 use motet_core::machine::{Authenticator, Machine};
@@ -35,6 +37,8 @@ pub struct Parts<E: Engine> {
     pub amqp: MachineMaker<E>,
     /// How the store is, and its end.
     pub store: Box<dyn StoreControl>,
+    /// The accounts, for operators.
+    pub accounts: Arc<dyn AccountControl>,
     /// Takes the users of a reloaded configuration.
     pub reload: Reload,
 }
@@ -49,11 +53,14 @@ impl<E: Engine> std::fmt::Debug for Parts<E> {
 pub(crate) struct House<E: Engine> {
     pub(crate) core: Arc<Core<E>>,
     pub(crate) auth: Arc<dyn Authenticator>,
+    pub(crate) accounts: Arc<dyn AccountControl>,
     pub(crate) clock: Clock,
     pub(crate) wheel: Wheel<Handle>,
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
     pub(crate) limits: Limits,
+    /// What waits for all subscribers together.
+    pub(crate) waiting: Arc<Budget>,
     pub(crate) store: Box<dyn StoreControl>,
     /// TLS handshakes in progress; further ones wait their turn.
     pub(crate) handshakes: Semaphore,
@@ -64,18 +71,21 @@ impl<E: Engine> House<E> {
     pub(crate) fn new(
         core: Arc<Core<E>>,
         auth: Arc<dyn Authenticator>,
+        accounts: Arc<dyn AccountControl>,
         store: Box<dyn StoreControl>,
         limits: Limits,
     ) -> Self {
         House {
             core,
             auth,
+            accounts,
             store,
             clock: Clock::new(),
             wheel: Wheel::new(),
             registry: Registry::new(),
             counters: Counters::default(),
             handshakes: Semaphore::new(limits.handshakes_in_progress as usize),
+            waiting: Arc::new(Budget::new(limits.waiting_bytes.len())),
             limits,
             draining: watch::Sender::new(false),
         }

@@ -48,6 +48,7 @@ pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     let mut page = Page::default();
     server(&mut page, house);
     certificates(&mut page, house);
+    logins(&mut page, house);
     core(&mut page, house);
     page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());
     page.one("motet_store_failing", "gauge", "1 while the disk takes nothing.", u8::from(house.store.is_failing()));
@@ -105,6 +106,22 @@ fn server<E: Engine>(page: &mut Page, house: &House<E>) {
     }
 }
 
+fn logins<E: Engine>(page: &mut Page, house: &House<E>) {
+    let counters = house.accounts.counters();
+    let outcomes = [("accepted", &counters.accepted), ("refused", &counters.refused), ("busy", &counters.busy)];
+    page.each("motet_auth_logins_total", "counter", "Logins by their outcome.", "outcome", outcomes);
+    for (name, help, counter) in [
+        ("motet_auth_waiting_total", "Busy answers because of too many failures.", &counters.waiting),
+        ("motet_auth_bans_total", "How often an address was banned.", &counters.bans),
+        ("motet_auth_verifications_total", "Passwords verified by the pool.", &counters.verified),
+        ("motet_auth_remembered_total", "Logins answered from what was remembered.", &counters.remembered),
+        ("motet_auth_disconnects_total", "Connections ended because their account changed.", &counters.put_out),
+    ] {
+        page.count(name, help, counter);
+    }
+    page.one("motet_auth_users", "gauge", "Accounts.", house.accounts.count());
+}
+
 /// When the first certificate ends; silent where there is no TLS.
 fn certificates<E: Engine>(page: &mut Page, house: &House<E>) {
     let ends = house.counters.certificate_expires.load(Ordering::Relaxed);
@@ -138,6 +155,12 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
     ] {
         page.count(name, help, counter);
     }
+    page.one(
+        "motet_core_waiting_bytes",
+        "gauge",
+        "Bytes that wait for subscribers, in mailboxes and as output, as limits.waiting_bytes counts them.",
+        house.waiting.bytes(),
+    );
     page.one("motet_core_sessions", "gauge", "Sessions, connected or not.", house.core.session_count());
     let queues = house.core.queue_totals();
     page.one("motet_core_queues", "gauge", "Queues with a name, streams too.", queues.queues);
@@ -176,6 +199,7 @@ mod tests {
             ("motet_core_messages_damaged_total", "counter"),
             ("motet_core_wills_total", "counter"),
             ("motet_core_retain_refused_total", "counter"),
+            ("motet_core_waiting_bytes", "gauge"),
             ("motet_core_sessions", "gauge"),
             ("motet_core_retained_messages", "gauge"),
             ("motet_core_retained_bytes", "gauge"),

@@ -147,6 +147,32 @@ impl Event for NotRetained {
     }
 }
 
+/// Messages were dropped because a subscriber did not take them in time. The core counts them.
+#[derive(Debug)]
+pub(crate) struct SlowSubscriber {
+    /// Its session's name, where it has one.
+    pub(crate) client: Option<String>,
+    /// Messages since the last line about it.
+    pub(crate) dropped: u64,
+    /// Bytes that wait for it.
+    pub(crate) waiting: usize,
+    /// Other subscribers of which the same could be said.
+    pub(crate) more: u64,
+}
+
+impl Event for SlowSubscriber {
+    fn emit(&self, _: &Counters) {
+        let Self { client, dropped, waiting, more } = self;
+        tracing::warn!(
+            client,
+            dropped,
+            waiting_bytes = waiting,
+            more,
+            "a subscriber is too slow for what it asked for"
+        );
+    }
+}
+
 /// The system gave us no connection.
 #[derive(Debug)]
 pub(crate) struct AcceptFailed<'a> {

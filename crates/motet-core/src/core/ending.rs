@@ -130,6 +130,8 @@ impl<E: Engine> Core<E> {
             let mut inner = cell.inner.lock();
             inner.consumers.clear();
             inner.queue = crate::queue::Queue::new(self.session_queue_config(false), 0);
+            inner.expired_counted = 0;
+            self.weigh(cell, &inner);
         }
     }
 

@@ -18,6 +18,7 @@ mod fanout;
 mod inspect;
 mod objects;
 mod owners;
+mod pressure;
 mod proclaim;
 mod publish;
 mod records;
@@ -33,6 +34,8 @@ mod vhost;
 pub(crate) use broker::NamedQueue;
 pub use consume::{Delivery, Took};
 pub use inspect::SessionSummary;
+pub(crate) use pressure::Crowd;
+pub use pressure::Pressure;
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
@@ -54,6 +57,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use timers::Timers;
 use vhost::VhostObjects;
 
@@ -71,6 +75,10 @@ pub struct CoreLimits {
     pub session_queue_messages: u64,
     /// Bytes a session's queue holds before publishers are refused.
     pub session_queue_bytes: u64,
+    /// Per cent of either bound from which on a queue that somebody takes from slows those who fill it.
+    pub session_queue_high_percent: u32,
+    /// How long publishers wait for a consumer that makes no room; then the bound refuses them.
+    pub slow_subscriber_wait: Duration,
     /// Seconds a session may live without a connection, whatever the client asks for.
     pub session_expiry_max_secs: u32,
     /// Subscriptions of one session.
@@ -94,6 +102,8 @@ impl Default for CoreLimits {
         CoreLimits {
             session_queue_messages: 1_000_000,
             session_queue_bytes: 1 << 30,
+            session_queue_high_percent: 75,
+            slow_subscriber_wait: Duration::from_secs(5),
             session_expiry_max_secs: u32::MAX,
             subscriptions_per_session: 10_000,
             sessions: 2_000_000,

@@ -74,8 +74,8 @@ impl<E: Engine> Core<E> {
         stage: &mut S,
     ) {
         let value = encode_directory(session.id(), state.expiry, state.disconnected_at, sent);
-        state.directory =
-            Some(stage.put(session.vhost().objects.directory, session.client().as_bytes(), &value, state.directory));
+        let directory = session.vhost().objects.directory;
+        state.directory = Some(stage.put(directory, session.client().as_bytes(), &value, state.directory));
     }
 
     pub(super) fn stage_will<S: Stage>(session: &Session, state: &mut State, stage: &mut S) {

@@ -160,6 +160,7 @@ impl<E: Engine> Core<E> {
         let sent = queue.sent_marks();
         // Nobody is left to be woken.
         self.carry_out(cell, &mut inner, stage);
+        inner.rest();
         sent
     }
 
@@ -176,6 +177,7 @@ impl<E: Engine> Core<E> {
         let mut state = session.state.lock();
         state.generation += 1;
         state.mailbox = Some(open.mailbox.clone());
+        open.mailbox.belongs_to(session);
         state.credit = open.credit;
         // A durable session that is resumed without an expiry ends with this connection, and is durable until then.
         state.expiry = if session.is_durable() { expiry } else { Expiry::WithConnection };
@@ -198,10 +200,10 @@ impl<E: Engine> Core<E> {
             let mut stage = cell.is_durable().then(|| self.engine.stage_release());
             let mut inner = cell.inner.lock();
             inner.attach(open.mailbox.clone(), open.credit);
-            let wakes = self.carry_out(cell, &mut inner, stage.as_mut());
+            let after = self.carry_out(cell, &mut inner, stage.as_mut());
             drop(inner);
             drop(stage);
-            announce(cell, wakes);
+            announce(cell, after);
         }
         Opened { handle, present: false, record, joined: Vec::new(), position }
     }

@@ -171,7 +171,7 @@ impl Connected {
         }
         let silence = self.silence_max.map(|max| self.last_input + max);
         let again = self.again.as_ref().map(|again| again.deadline);
-        silence.into_iter().chain(again).min()
+        silence.into_iter().chain(again).chain(self.inbound.held_until()).min()
     }
 
     fn packet<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, frame: Frame<'_>) -> Flow {
@@ -214,6 +214,9 @@ impl Connected {
     fn pump<E: Engine>(&mut self, cx: &mut Context<'_, E>) -> Flow {
         if self.pulled.direct.is_empty() && self.pulled.ready.is_empty() && self.pulled.notices.is_empty() {
             cx.mailbox.pull(&mut self.pulled);
+        } else {
+            // Orders do not wait until the client takes what it was sent.
+            cx.mailbox.take_notices(&mut self.pulled.notices);
         }
         for notice in std::mem::take(&mut self.pulled.notices) {
             match notice {
@@ -301,6 +304,10 @@ impl<E: Engine> Machine<E> for Connection {
                 if c.opening.is_none() && c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) =>
             {
                 self.close(cx, close::Farewell::KeepAlive);
+            }
+            State::Connected(c) => {
+                c.release_replies(cx);
+                c.wake_for_replies(cx);
             }
             _ => {}
         }

@@ -5,6 +5,7 @@ mod amqp;
 mod limits;
 mod listener;
 mod log;
+mod login;
 mod mqtt;
 mod store;
 mod tls;
@@ -12,11 +13,13 @@ mod web;
 
 use std::path::PathBuf;
 
-pub use access::{Access, Anonymous, User};
+pub(crate) use access::make;
+pub use access::{Access, Anonymous, KeyKind, User, key_kinds};
 pub use amqp::Amqp;
-pub use limits::Limits;
+pub use limits::{Limits, SlowSubscriber};
 pub use listener::{Host, ListenAddress, Listener, Protocol};
 pub use log::{Log, LogFormat, LogLevel};
+pub use login::Login;
 pub use mqtt::Mqtt;
 pub use store::Store;
 pub use tls::{AlsoCertificate, ClientCertificate, Tls, TlsVersion};
@@ -39,6 +42,8 @@ section! {
         user: Vec<User> = Vec::new();
         /// Who is let in without a login.
         access: Access = Access::default();
+        /// How passwords are stored and checked.
+        login: Login = Login::default();
         /// Bounds on everything that can grow.
         limits: Limits = Limits::default();
         /// What MQTT clients are offered.
