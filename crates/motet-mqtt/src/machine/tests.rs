@@ -4,3 +4,4 @@ mod bench;
 mod delivering;
 mod ending;
 mod publishing;
+mod sharing;
