@@ -142,6 +142,7 @@ fn mqtt_config(config: &Config) -> motet_mqtt::Config {
         retain_available: config.mqtt.retain_available,
         outbound_aliases_max: limits.topic_aliases_sent,
         payload_format_checked: config.mqtt.payload_format_checked,
+        delay_max_secs: u32::try_from(config.mqtt.delay_max.as_secs()).unwrap_or(u32::MAX),
         response_prefix: Some(config.mqtt.response_prefix.as_str()).filter(|p| !p.is_empty()).map(Into::into),
         server_reference: config.mqtt.server_reference.as_deref().map(Into::into),
         server_moved: config.mqtt.server_moved,

@@ -14,7 +14,11 @@ use motet_core::core::Core;
 use motet_core::engine::Engine;
 use motet_core::machine::{Authenticator, Machine};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
+
+/// The core is not asked more often than that what is due: a bound on what deadlines in a row can cost.
+const TICK_MIN: Duration = Duration::from_millis(5);
 
 /// Makes the machine of a new connection.
 pub type MachineMaker<E> = Arc<dyn Fn() -> Box<dyn Machine<E>> + Send + Sync>;
@@ -90,6 +94,13 @@ impl<E: Engine> House<E> {
             limits,
             draining: watch::Sender::new(false),
         }
+    }
+
+    /// How long the core can be left alone: until something is due there, at most `tick`.
+    pub(crate) fn until_due(&self, tick: Duration) -> Duration {
+        let now = self.clock.now().wall.0;
+        let due = self.core.next_deadline().map(|at| Duration::from_millis(at.0.saturating_sub(now)));
+        due.map_or(tick, |due| due.clamp(TICK_MIN, tick))
     }
 
     /// The server is going down.

@@ -138,7 +138,7 @@ impl<E: Engine> Server<E> {
         self.tasks.push(tokio::spawn(async move {
             let (mut ticks, mut not_retained, mut access_refused) = (0_u32, 0, 0);
             loop {
-                tokio::time::sleep(CORE_TICK).await;
+                tokio::time::sleep(house.until_due(CORE_TICK)).await;
                 ticks = ticks.wrapping_add(1);
                 if ticks.is_multiple_of(RESYNC_TICKS) {
                     house.clock.resync();

@@ -12,6 +12,7 @@
 mod after;
 pub mod broker;
 mod consume;
+mod delayed;
 mod ending;
 mod fanout;
 mod guard;
@@ -151,6 +152,8 @@ pub struct Core<E> {
     guard: Arc<Guard>,
     owners: owners::Owners,
     shares: shares::Shares,
+    /// Told what is due of what was published for later.
+    postman: Arc<Mailbox>,
     /// All of them by name, [`ROOT_VHOST`] too.
     vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
@@ -189,6 +192,7 @@ impl<E: Engine> Core<E> {
             objects: Objects::with_vhost(&vhost),
             owners: owners::Owners::default(),
             shares: shares::Shares::default(),
+            postman: delayed::postman(),
             vhost,
             guard,
             named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),

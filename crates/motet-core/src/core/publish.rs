@@ -82,6 +82,10 @@ impl Publisher {
         &self.vhost
     }
 
+    pub(super) fn refusals(&self) -> Refusals {
+        self.refusals
+    }
+
     /// Its identity, to be put into its batches.
     pub fn id(&self) -> PublisherId {
         self.id

@@ -86,6 +86,8 @@ struct Run {
     topic: Box<str>,
     known: KnownName,
     answered: Answered,
+    /// To be published that much later, in milliseconds.
+    delay_ms: Option<u64>,
     /// Why nothing of this run is published.
     refusal: Option<(ReasonCode, &'static str)>,
     builder: BatchBuilder,
@@ -181,6 +183,23 @@ impl Inbound {
         Ok(Cow::Borrowed(publish.topic))
     }
 }
+
+/// The delay that a topic asks for (`$delayed/<seconds>/<topic>`), in milliseconds, and the topic behind it.
+fn delayed<'a>(config: &Config, topic: &'a str) -> Result<(Option<u64>, &'a str), Refusal> {
+    let Some(rest) = topic.strip_prefix("$delayed/") else { return Ok((None, topic)) };
+    let refusal = |why| (ReasonCode::TopicNameInvalid, why);
+    let (secs, inner) = rest.split_once('/').filter(|(_, inner)| !inner.is_empty()).ok_or(refusal(NOT_DELAYED))?;
+    let secs: u32 = secs.parse().map_err(|_| refusal(NOT_DELAYED))?;
+    if secs > config.delay_max_secs {
+        return Err(refusal("the delay is longer than is taken here"));
+    }
+    Ok((Some(u64::from(secs) * 1000), inner))
+}
+
+const NOT_DELAYED: &str = "a delayed topic is $delayed/<seconds>/<topic>";
+
+/// Why a topic is not taken: the code, and a sentence for whoever reads the client's log.
+type Refusal = (ReasonCode, &'static str);
 
 /// Trees that only the server fills. Queues and exchanges take messages, but not those that are the server's own.
 pub(super) fn is_ours(name: &Name) -> bool {
@@ -284,19 +303,25 @@ impl Connected {
             // An acknowledgement would say that it was taken.
             return Err(Farewell::Reason(ReasonCode::TopicNameInvalid, "topic of too many levels"));
         }
+        let (delay, inner, wrong) = match delayed(config, topic) {
+            Ok((delay, inner)) => (delay, inner, None),
+            Err(refusal) => (None, topic, Some(refusal)),
+        };
         let known = self
             .publisher
-            .known(topic.as_bytes(), || mqtt::decode_name(topic))
+            .known(inner.as_bytes(), || mqtt::decode_name(inner))
             .map_err(|_| Farewell::Reason(ReasonCode::TopicNameInvalid, "not a topic name"))?
             .clone();
-        let refusal = if too_deep || is_ours(&known.name) {
+        let refusal = if wrong.is_some() {
+            wrong
+        } else if too_deep || is_ours(&known.name) {
             let why = if too_deep { "topic of too many levels" } else { "this topic belongs to the server" };
             Some((ReasonCode::TopicNameInvalid, why))
         } else {
             super::access::refusal(cx, &known, publish)
         };
-        let (topic, builder) = (topic.into(), BatchBuilder::new());
-        Ok(Box::new(Run { topic, known, answered, refusal, builder, ids: Vec::new(), refused: 0 }))
+        let (topic, builder, delay_ms) = (topic.into(), BatchBuilder::new(), delay);
+        Ok(Box::new(Run { topic, known, answered, delay_ms, refusal, builder, ids: Vec::new(), refused: 0 }))
     }
 
     /// Publishes what has been collected.
@@ -319,7 +344,11 @@ impl Connected {
         let keys: Vec<_> =
             ids.iter().filter(|(qos, _)| *qos == QoS::ExactlyOnce).map(|(_, id)| received_key(*id)).collect();
         let notes: Vec<_> = keys.iter().map(|key| Note::Put { key, value: &[] }).collect();
-        let receipt = cx.core.publish(cx.now, &self.publisher, &run.known, batch, Some((&self.handle, &notes)));
+        let session = Some((&self.handle, &notes[..]));
+        let receipt = match run.delay_ms {
+            None => cx.core.publish(cx.now, &self.publisher, &run.known, batch, session),
+            Some(delay_ms) => cx.core.publish_delayed(cx.now, &self.publisher, batch, delay_ms, session),
+        };
         if let Some(position) = receipt.position
             && cx.core.engine().pending_bytes() > self.inbound.pending_bytes_high
         {

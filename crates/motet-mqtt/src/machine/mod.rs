@@ -251,9 +251,10 @@ impl Connected {
         }
         self.release_replies(cx);
         if !self.pulled.ready.is_empty() {
-            for ready in std::mem::take(&mut self.pulled.ready) {
-                self.announced(&ready);
-            }
+            // Its memory goes back to the mailbox at the next pull.
+            let mut announced = std::mem::take(&mut self.pulled.ready);
+            announced.drain(..).for_each(|ready| self.announced(&ready));
+            self.pulled.ready = announced;
         }
         self.deliver(cx);
         self.settle(cx);

@@ -5,3 +5,4 @@ mod delivering;
 mod ending;
 mod publishing;
 mod rights;
+mod sharing;
