@@ -49,6 +49,8 @@ pub(crate) struct House<E: Engine> {
     pub(crate) counters: Counters,
     pub(crate) limits: Limits,
     pub(crate) store: Box<dyn StoreControl>,
+    /// How the bridges are.
+    pub(crate) bridges: crate::bridge::Board,
     /// TLS handshakes in progress; further ones wait their turn.
     pub(crate) handshakes: Semaphore,
     draining: watch::Sender<bool>,
@@ -69,6 +71,7 @@ impl<E: Engine> House<E> {
             wheel: Wheel::new(),
             registry: Registry::new(),
             counters: Counters::default(),
+            bridges: crate::bridge::Board::default(),
             handshakes: Semaphore::new(limits.handshakes_in_progress as usize),
             limits,
             draining: watch::Sender::new(false),

@@ -39,8 +39,9 @@ pub use exposure::Exposure;
 pub use load::{Loaded, Sources, load};
 pub use section::{Key, Shape};
 pub use sections::{
-    Access, AlsoCertificate, Anonymous, ClientCertificate, Config, Host, Limits, ListenAddress, Listener, Log,
-    LogFormat, LogLevel, Metrics, Mqtt, Protocol, Store, Tls, TlsVersion, User, Web,
+    Access, AlsoCertificate, Anonymous, Bridge, BridgeTls, BridgeTopic, BridgeVersion, ClientCertificate, Config,
+    Crossing, Host, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel, Metrics, Mqtt, Protocol, Store, Tls,
+    TlsVersion, User, Web,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

@@ -1,6 +1,7 @@
 //! The keys an operator sees. Each file is one table of `motet.toml`; the doc comments are the reference page.
 
 mod access;
+mod bridge;
 mod limits;
 mod listener;
 mod log;
@@ -12,6 +13,7 @@ mod web;
 use std::path::PathBuf;
 
 pub use access::{Access, Anonymous, User};
+pub use bridge::{Bridge, BridgeTls, BridgeTopic, BridgeVersion, Crossing};
 pub use limits::Limits;
 pub use listener::{Host, ListenAddress, Listener, Protocol};
 pub use log::{Log, LogFormat, LogLevel};
@@ -41,6 +43,8 @@ section! {
         limits: Limits = Limits::default();
         /// What MQTT clients are offered.
         mqtt: Mqtt = Mqtt::default();
+        /// Other MQTT servers with which messages are exchanged.
+        bridge: Vec<Bridge> = Vec::new();
         /// The durable store.
         store: Store = Store::default();
         /// HTTP and WebSocket.
