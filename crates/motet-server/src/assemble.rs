@@ -150,7 +150,7 @@ fn accounts(config: &Config) -> Result<Accounts, ServerError> {
         let wrong = |what: String| ServerError::User { key: format!("user.{at}"), what };
         let stored = match (&user.password, &user.password_hash) {
             (Some(password), _) => StoredPassword::from_plain(password.reveal().as_bytes()),
-            (None, Some(hash)) => StoredPassword::from_phc(hash.reveal()),
+            (None, Some(hash)) => StoredPassword::from_text(hash.reveal()),
             (None, None) => continue,
         };
         let stored = stored.map_err(|error| wrong(error.to_string()))?;

@@ -36,6 +36,9 @@ impl Access {
     }
 }
 
+/// How the texts begin that an account can have instead of its password.
+const HASHES: [&str; 4] = ["$argon2id$", "SCRAM-", "$7$", "$6$"];
+
 section! {
     /// An account. Exactly one of `password` and `password_hash` is set.
     pub struct User {
@@ -43,7 +46,8 @@ section! {
         name: String = String::new(), example "\"alice\"";
         /// The password in plain text: for a first try and for tests, because whoever reads the file has it.
         password: Option<Secret> = None, example "\"correct horse battery staple\"";
-        /// The password's argon2id hash, as a PHC text: it begins `$argon2id$`.
+        /// The password's argon2id hash, as a PHC text: it begins `$argon2id$`. Also SCRAM keys (`SCRAM-SHA-256$...`), and
+        /// hashes of Mosquitto's password file (`$7$...`, `$6$...`), which are easier to guess from.
         password_hash: Option<Secret> = None, example "\"$argon2id$v=19$m=19456,t=2,p=1$...\"";
     }
     verified User::conflicts
@@ -63,7 +67,7 @@ impl User {
             (Some(_), Some(_)) => {
                 conflict("password", "is set, and so is `password_hash`", "one of both", "remove one of them")
             }
-            (None, Some(hash)) if !hash.reveal().starts_with("$argon2id$") => {
+            (None, Some(hash)) if !HASHES.iter().any(|known| hash.reveal().starts_with(known)) => {
                 conflict("password_hash", "is no argon2id hash", "a text that begins $argon2id$", remedy)
             }
             _ => Vec::new(),
