@@ -1,9 +1,11 @@
-//! What an operator may ask of a running server over HTTP: `POST /api/backup`, and what is in [`inspect`].
+//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `GET` and `POST /api/motet/users`, and
+//! what is in [`inspect`].
 //!
 //! Who may: whoever can read the data directory. The server writes a new random token there at each start, for its
 //! own user only, and a request carries it as `Authorization: Bearer`. [RFC6750-2.1]
 
 mod inspect;
+pub(crate) mod users;
 
 pub use inspect::{CONNECTIONS_PATH, SESSIONS_PATH};
 
@@ -29,6 +31,8 @@ use tokio::time::timeout;
 pub const TOKEN_FILE: &str = "admin-token";
 /// Where a backup is asked for.
 pub const BACKUP_PATH: &str = "/api/backup";
+/// Where accounts are listed and changed.
+pub const USERS_PATH: &str = "/api/motet/users";
 /// Bytes of a request's body: a path (4096 at most on Linux) and what is around it, each byte escaped.
 const BODY_BYTES_MAX: usize = 32 << 10;
 const TOKEN_BYTES: usize = 32;
@@ -80,20 +84,44 @@ fn write_token(data_dir: &Path, file: &Path, token: &str) -> std::io::Result<()>
     std::fs::rename(&unfinished, file)
 }
 
-/// Whether an operator asks.
-pub(crate) fn is_ours(path: &str) -> bool {
-    path == BACKUP_PATH || inspect::is_ours(path)
+/// What an operator may ask for.
+#[derive(Clone, Copy)]
+pub(crate) enum Wish {
+    Backup,
+    Users,
+    Inspect,
+}
+
+impl Wish {
+    /// None where the path is no operator's.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        match path {
+            BACKUP_PATH => Some(Wish::Backup),
+            USERS_PATH => Some(Wish::Users),
+            _ => inspect::is_ours(path).then_some(Wish::Inspect),
+        }
+    }
+
+    /// None where it is the part's own business.
+    fn methods(self) -> Option<(&'static [Method], &'static str)> {
+        match self {
+            Wish::Backup => Some((&[Method::POST], "POST")),
+            Wish::Users => Some((&[Method::GET, Method::POST], "GET, POST")),
+            Wish::Inspect => None,
+        }
+    }
 }
 
 /// Answers an operator, after a look at who it is.
-pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: Request<Incoming>) -> Answer {
+pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, request: Request<Incoming>) -> Answer {
     let Some(admin) = &endpoint.admin else {
         return text(StatusCode::NOT_FOUND, "there is no such page; see /\n");
     };
-    let inspects = inspect::is_ours(request.uri().path());
-    if !inspects && request.method() != Method::POST {
-        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered here\n");
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    if let Some((methods, named)) = wish.methods()
+        && !methods.contains(request.method())
+    {
+        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {named} is answered here\n"));
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(named));
         return answer;
     }
     if !admin.admits(request.headers()) {
@@ -102,22 +130,30 @@ pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: Request<I
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return answer;
     }
-    match inspects {
-        true => inspect::answer(&endpoint.house, request.method(), request.uri()),
-        false => backup(endpoint, admin, request).await,
-    }
-}
-
-/// Makes a backup.
-async fn backup<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, request: Request<Incoming>) -> Answer {
-    let house = endpoint.house.clone();
+    let house = &endpoint.house;
     if house.is_draining() {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     }
-    let Ok(read) = timeout(house.limits.first_byte_timeout, target(request)).await else {
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, BODY_BYTES_MAX).collect();
+    let Ok(read) = timeout(house.limits.first_byte_timeout, body).await else {
         return text(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time\n");
     };
-    let target = match read {
+    let body = match read {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
+    };
+    match wish {
+        Wish::Backup => backup(endpoint, admin, &body).await,
+        Wish::Inspect => inspect::answer(house, &parts.method, &parts.uri),
+        Wish::Users if parts.method == Method::GET => users::list(&*house.accounts),
+        Wish::Users => users::change(house.accounts.clone(), &body).await,
+    }
+}
+
+async fn backup<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, body: &[u8]) -> Answer {
+    let house = endpoint.house.clone();
+    let target = match target(body) {
         Ok(target) => target,
         Err(what) => return text(StatusCode::BAD_REQUEST, &format!("{what}\n")),
     };
@@ -143,14 +179,13 @@ async fn backup<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, request: Reque
 }
 
 /// The folder that `{"target": "/whole/path"}` names.
-async fn target(request: Request<Incoming>) -> Result<PathBuf, String> {
+fn target(body: &[u8]) -> Result<PathBuf, String> {
     #[derive(serde::Deserialize)]
     struct Asked {
         target: PathBuf,
     }
-    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
-    let asked: Asked = serde_json::from_slice(&body.to_bytes())
-        .map_err(|error| format!("expected {{\"target\": \"/whole/path\"}}: {error}"))?;
+    let asked: Asked =
+        serde_json::from_slice(body).map_err(|error| format!("expected {{\"target\": \"/whole/path\"}}: {error}"))?;
     Ok(asked.target)
 }
 

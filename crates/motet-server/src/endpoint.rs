@@ -4,8 +4,10 @@
 //! |---|---|---|
 //! | `mqtt` | TCP | MQTT |
 //! | `mqtts` | TLS | MQTT |
-//! | `http` | by the first bytes: TCP; HTTP and its WebSocket; TLS, and inside it the same again | MQTT, pages |
-//! | `https` | TLS, and inside it by the first bytes: HTTP and its WebSocket, or nothing between | MQTT, pages |
+//! | `amqp` | TCP | AMQP 0-9-1 |
+//! | `amqps` | TLS | AMQP 0-9-1 |
+//! | `http` | by the first bytes: TCP; HTTP and its WebSocket; TLS, and inside it the same again | MQTT, AMQP, pages |
+//! | `https` | TLS, and inside it by the first bytes: HTTP and its WebSocket, or nothing between | MQTT, AMQP, pages |
 //! | `ws` | WebSocket on any path | MQTT |
 
 use crate::admin::Admin;
@@ -34,6 +36,8 @@ pub(crate) const MQTTS: usize = 1;
 pub(crate) const WS: usize = 2;
 pub(crate) const WSS: usize = 3;
 pub(crate) const HTTP: usize = 4;
+pub(crate) const AMQP: usize = 5;
+pub(crate) const AMQPS: usize = 6;
 
 /// TLS, behind bytes that may have been read to find out that it is TLS. Boxed: a session is a kilobyte.
 type Encrypted = Box<TlsStream<Prefixed<TcpStream>>>;
@@ -45,6 +49,7 @@ pub(crate) struct Endpoint<E: Engine> {
     /// Bound to loopback.
     pub(crate) loopback: bool,
     pub(crate) mqtt: MachineMaker<E>,
+    pub(crate) amqp: MachineMaker<E>,
     /// None where no TLS is spoken.
     pub(crate) certificates: Option<Certificates>,
     pub(crate) web: Web,
@@ -67,7 +72,8 @@ impl<E: Engine> Endpoint<E> {
         match self.protocol {
             // No wrapping future: this one is all that an idle connection holds.
             Protocol::Mqtt => self.talk(stream, arrival, &[]),
-            Protocol::Mqtts | Protocol::Https => {
+            Protocol::Amqp => self.talk(stream, Arrival { protocol: AMQP, ..arrival }, &[]),
+            Protocol::Mqtts | Protocol::Amqps | Protocol::Https => {
                 tokio::spawn(async move { this.serve_tls(Prefixed::new(Bytes::new(), stream), arrival).await });
             }
             Protocol::Http => {
@@ -84,6 +90,7 @@ impl<E: Engine> Endpoint<E> {
         let Some((spoken, heard)) = self.listen(&mut stream, &arrival).await else { return };
         match spoken {
             Spoken::Mqtt => self.talk(stream, arrival, &heard),
+            Spoken::Amqp => self.talk(stream, Arrival { protocol: AMQP, ..arrival }, &heard),
             Spoken::Http => Box::pin(self.serve_http(Prefixed::new(heard, stream), arrival)).await,
             Spoken::Tls => Box::pin(self.serve_tls(Prefixed::new(heard, stream), arrival)).await,
         }
@@ -93,12 +100,15 @@ impl<E: Engine> Endpoint<E> {
     async fn serve_tls(self: Arc<Self>, stream: Prefixed<TcpStream>, mut arrival: Arrival) {
         let Some((mut stream, secure)) = self.shake_hands(stream, &arrival).await else { return };
         (arrival.encrypted, arrival.secure, arrival.protocol) = (true, Some(secure), MQTTS);
-        if self.protocol == Protocol::Mqtts {
-            return self.talk(stream, arrival, &[]);
+        match self.protocol {
+            Protocol::Mqtts => return self.talk(stream, arrival, &[]),
+            Protocol::Amqps => return self.talk(stream, Arrival { protocol: AMQPS, ..arrival }, &[]),
+            _ => {}
         }
         let Some((spoken, heard)) = self.listen(&mut stream, &arrival).await else { return };
         match spoken {
             Spoken::Mqtt => self.talk(stream, arrival, &heard),
+            Spoken::Amqp => self.talk(stream, Arrival { protocol: AMQPS, ..arrival }, &heard),
             Spoken::Http => Box::pin(self.serve_http(Prefixed::new(heard, stream), arrival)).await,
             // TLS inside TLS is nothing we know.
             Spoken::Tls => self.unknown(&arrival),
@@ -112,9 +122,12 @@ impl<E: Engine> Endpoint<E> {
         http::serve(self, stream, arrival).await;
     }
 
-    /// MQTT, in a task of its own that holds nothing of what led to it.
+    /// MQTT or AMQP, in a task of its own that holds nothing of what led to it.
     fn talk<S: Carrier>(&self, carrier: S, arrival: Arrival, heard: &[u8]) {
-        let machine = (self.mqtt)();
+        let machine = match arrival.protocol {
+            AMQP | AMQPS => (self.amqp)(),
+            _ => (self.mqtt)(),
+        };
         tokio::spawn(Connection::new(self.house.clone(), carrier, Framing::Plain, machine, arrival, heard));
     }
 

@@ -61,6 +61,9 @@ pub enum ServerError {
     /// The store cannot be opened.
     #[error("the store does not open: {0}")]
     Store(String),
+    /// Another process has the store.
+    #[error("the store does not open: {0}")]
+    InUse(String),
     /// The system gives us no runtime or no signals.
     #[error("the system refuses: {0}")]
     System(#[from] std::io::Error),

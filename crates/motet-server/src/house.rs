@@ -6,7 +6,9 @@ use crate::config::{Config, Limits};
 use crate::error::ServerError;
 use crate::registry::{Handle, Registry};
 use crate::telemetry::Counters;
+use crate::users::AccountControl;
 use crate::wheel::Wheel;
+use motet_core::budget::Budget;
 use motet_core::core::Core;
 use motet_core::engine::Engine;
 use motet_core::machine::{Authenticator, Machine};
@@ -27,8 +29,12 @@ pub struct Parts<E: Engine> {
     pub auth: Arc<dyn Authenticator>,
     /// Makes MQTT machines.
     pub mqtt: MachineMaker<E>,
+    /// Makes AMQP machines.
+    pub amqp: MachineMaker<E>,
     /// How the store is, and its end.
     pub store: Box<dyn StoreControl>,
+    /// The accounts, for operators.
+    pub accounts: Arc<dyn AccountControl>,
     /// Takes the users of a reloaded configuration.
     pub reload: Reload,
 }
@@ -43,11 +49,14 @@ impl<E: Engine> std::fmt::Debug for Parts<E> {
 pub(crate) struct House<E: Engine> {
     pub(crate) core: Arc<Core<E>>,
     pub(crate) auth: Arc<dyn Authenticator>,
+    pub(crate) accounts: Arc<dyn AccountControl>,
     pub(crate) clock: Clock,
     pub(crate) wheel: Wheel<Handle>,
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
     pub(crate) limits: Limits,
+    /// What waits for all subscribers together.
+    pub(crate) waiting: Arc<Budget>,
     pub(crate) store: Box<dyn StoreControl>,
     /// How the bridges are.
     pub(crate) bridges: crate::bridge::Board,
@@ -60,12 +69,14 @@ impl<E: Engine> House<E> {
     pub(crate) fn new(
         core: Arc<Core<E>>,
         auth: Arc<dyn Authenticator>,
+        accounts: Arc<dyn AccountControl>,
         store: Box<dyn StoreControl>,
         limits: Limits,
     ) -> Self {
         House {
             core,
             auth,
+            accounts,
             store,
             clock: Clock::new(),
             wheel: Wheel::new(),
@@ -73,6 +84,7 @@ impl<E: Engine> House<E> {
             counters: Counters::default(),
             bridges: crate::bridge::Board::default(),
             handshakes: Semaphore::new(limits.handshakes_in_progress as usize),
+            waiting: Arc::new(Budget::new(limits.waiting_bytes.len())),
             limits,
             draining: watch::Sender::new(false),
         }

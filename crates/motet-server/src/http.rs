@@ -82,8 +82,8 @@ pub(crate) async fn serve<S: Carrier, E: Engine>(endpoint: Arc<Endpoint<E>>, io:
         async move {
             let answer = match admin_asked(&endpoint, &request) {
                 // Boxed: it is rare, and the others need not hold its room.
-                true => Box::pin(admin::answer(&endpoint, request)).await,
-                false => respond::<S, E>(&endpoint, request, &arrival),
+                Some(wish) => Box::pin(admin::answer(wish, &endpoint, request)).await,
+                None => respond::<S, E>(&endpoint, request, &arrival),
             };
             Ok::<_, Infallible>(answer)
         }
@@ -129,9 +129,9 @@ fn respond<S: Carrier, E: Engine>(
 }
 
 /// For an operator: the path is right, the listener one for pages, the name one of ours.
-fn admin_asked<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> bool {
-    let path = request.uri().path();
-    admin::is_ours(path) && endpoint.protocol != Protocol::Ws && named_rightly(endpoint, request)
+fn admin_asked<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> Option<admin::Wish> {
+    let wish = admin::Wish::of(request.uri().path())?;
+    (endpoint.protocol != Protocol::Ws && named_rightly(endpoint, request)).then_some(wish)
 }
 
 fn named_rightly<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> bool {

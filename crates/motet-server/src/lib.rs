@@ -28,6 +28,7 @@ mod passwords;
 mod registry;
 mod run;
 mod server;
+mod slow;
 mod sniff;
 mod sys;
 mod telemetry;
@@ -36,10 +37,12 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod users;
 mod wheel;
 mod worker;
 
-pub use admin::{BACKUP_PATH, CONNECTIONS_PATH, SESSIONS_PATH, TOKEN_FILE};
+pub use admin::users::{as_json as users_as_json, read_change};
+pub use admin::{BACKUP_PATH, CONNECTIONS_PATH, SESSIONS_PATH, TOKEN_FILE, USERS_PATH};
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
 pub use client_tls::ClientTls;
@@ -48,3 +51,4 @@ pub use house::{MachineMaker, Parts, Reload};
 pub use passwords::accepts_password_hash;
 pub use run::{PORTS_FILE, run};
 pub use server::{Bound, Server};
+pub use users::{AccountControl, Change, OfflineUsers, UserError, hash_password};

@@ -48,6 +48,7 @@ pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     let mut page = Page::default();
     server(&mut page, house);
     certificates(&mut page, house);
+    logins(&mut page, house);
     core(&mut page, house);
     bridges(&mut page, house);
     page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());
@@ -125,6 +126,22 @@ fn server<E: Engine>(page: &mut Page, house: &House<E>) {
     }
 }
 
+fn logins<E: Engine>(page: &mut Page, house: &House<E>) {
+    let counters = house.accounts.counters();
+    let outcomes = [("accepted", &counters.accepted), ("refused", &counters.refused), ("busy", &counters.busy)];
+    page.each("motet_auth_logins_total", "counter", "Logins by their outcome.", "outcome", outcomes);
+    for (name, help, counter) in [
+        ("motet_auth_waiting_total", "Busy answers because of too many failures.", &counters.waiting),
+        ("motet_auth_bans_total", "How often an address was banned.", &counters.bans),
+        ("motet_auth_verifications_total", "Passwords verified by the pool.", &counters.verified),
+        ("motet_auth_remembered_total", "Logins answered from what was remembered.", &counters.remembered),
+        ("motet_auth_disconnects_total", "Connections ended because their account changed.", &counters.put_out),
+    ] {
+        page.count(name, help, counter);
+    }
+    page.one("motet_auth_users", "gauge", "Accounts.", house.accounts.count());
+}
+
 /// When the first certificate ends; silent where there is no TLS.
 fn certificates<E: Engine>(page: &mut Page, house: &House<E>) {
     let ends = house.counters.certificate_expires.load(Ordering::Relaxed);
@@ -148,12 +165,27 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
         ("motet_core_retain_refused_total", "Messages not retained at the bound.", &counters.retain_refused),
         ("motet_core_messages_dropped_total", "Deliveries dropped at a subscriber's bound.", &counters.dropped),
         ("motet_core_messages_expired_total", "Messages that expired before delivery.", &counters.expired),
+        (
+            "motet_core_messages_dead_lettered_total",
+            "Messages that left a queue by its back door and went on from its dead-letter exchange.",
+            &counters.dead_lettered,
+        ),
         ("motet_core_messages_damaged_total", "Stored bodies that could not be read back.", &counters.damaged),
         ("motet_core_wills_total", "Wills published.", &counters.wills),
     ] {
         page.count(name, help, counter);
     }
+    page.one(
+        "motet_core_waiting_bytes",
+        "gauge",
+        "Bytes that wait for subscribers, in mailboxes and as output, as limits.waiting_bytes counts them.",
+        house.waiting.bytes(),
+    );
     page.one("motet_core_sessions", "gauge", "Sessions, connected or not.", house.core.session_count());
+    let queues = house.core.queue_totals();
+    page.one("motet_core_queues", "gauge", "Queues with a name, streams too.", queues.queues);
+    page.one("motet_core_queue_messages", "gauge", "Messages that wait in them.", queues.waiting);
+    page.one("motet_core_queue_unacknowledged", "gauge", "Messages that consumers of them hold.", queues.unacked);
     page.one("motet_core_retained_messages", "gauge", "Addresses with a last value.", house.core.retained_count());
     page.one("motet_core_retained_bytes", "gauge", "Bytes of last values.", house.core.retained_bytes());
 }
@@ -180,9 +212,14 @@ mod tests {
             ("motet_core_messages_rejected_total", "counter"),
             ("motet_core_messages_dropped_total", "counter"),
             ("motet_core_messages_expired_total", "counter"),
+            ("motet_core_messages_dead_lettered_total", "counter"),
+            ("motet_core_queues", "gauge"),
+            ("motet_core_queue_messages", "gauge"),
+            ("motet_core_queue_unacknowledged", "gauge"),
             ("motet_core_messages_damaged_total", "counter"),
             ("motet_core_wills_total", "counter"),
             ("motet_core_retain_refused_total", "counter"),
+            ("motet_core_waiting_bytes", "gauge"),
             ("motet_core_sessions", "gauge"),
             ("motet_core_retained_messages", "gauge"),
             ("motet_core_retained_bytes", "gauge"),

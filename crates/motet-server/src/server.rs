@@ -25,6 +25,8 @@ use tokio::task::JoinHandle;
 const CORE_TICK: Duration = Duration::from_millis(100);
 /// How often the wall clock is compared with the system's, and the core is asked what it refused to retain.
 const RESYNC_TICKS: u32 = 10;
+/// How often the log hears of slow subscribers; a multiple of the other.
+const SLOW_REPORT_TICKS: u32 = 100;
 
 /// A socket that listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +73,7 @@ impl<E: Engine> Server<E> {
     /// # Errors
     /// A port is taken, a certificate is not readable: see [`ServerError`]. Then nothing is left running.
     pub fn start_with(config: &Config, parts: Parts<E>) -> Result<Self, ServerError> {
-        let house = Arc::new(House::new(parts.core, parts.auth, parts.store, config.limits.clone()));
+        let house = Arc::new(House::new(parts.core, parts.auth, parts.accounts, parts.store, config.limits.clone()));
         let door = Door::new(config.limits.connections, config.limits.connections_per_address);
         let has_pages = config.listener.iter().any(|listener| serves_pages(listener.protocol));
         let admin = has_pages.then(|| Admin::open(&config.data_dir)).transpose()?.map(Arc::new);
@@ -82,6 +84,7 @@ impl<E: Engine> Server<E> {
                 protocol: listener.protocol,
                 loopback: listener.is_loopback(),
                 mqtt: parts.mqtt.clone(),
+                amqp: parts.amqp.clone(),
                 certificates: certificates(config, at)?,
                 web: Web::new(config, listener.is_loopback()),
                 admin: admin.clone(),
@@ -147,6 +150,9 @@ impl<E: Engine> Server<E> {
                 if ticks.is_multiple_of(RESYNC_TICKS) {
                     house.clock.resync();
                     let refused = house.core.counters().retain_refused.load(Ordering::Relaxed);
+                    if ticks.is_multiple_of(SLOW_REPORT_TICKS) {
+                        crate::slow::report(&house);
+                    }
                     if refused > not_retained {
                         NotRetained { messages: refused - not_retained }.emit(&house.counters);
                         not_retained = refused;

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is counted for each protocol of a listener.
-pub(crate) const PROTOCOLS: [&str; 5] = ["mqtt", "mqtts", "ws", "wss", "http"];
+pub(crate) const PROTOCOLS: [&str; 7] = ["mqtt", "mqtts", "ws", "wss", "http", "amqp", "amqps"];
 
 /// Figures of one protocol.
 #[derive(Debug, Default)]
@@ -144,6 +144,32 @@ impl Event for NotRetained {
                 "messages were not retained at the bound"
             );
         }
+    }
+}
+
+/// Messages were dropped because a subscriber did not take them in time. The core counts them.
+#[derive(Debug)]
+pub(crate) struct SlowSubscriber {
+    /// Its session's name, where it has one.
+    pub(crate) client: Option<String>,
+    /// Messages since the last line about it.
+    pub(crate) dropped: u64,
+    /// Bytes that wait for it.
+    pub(crate) waiting: usize,
+    /// Other subscribers of which the same could be said.
+    pub(crate) more: u64,
+}
+
+impl Event for SlowSubscriber {
+    fn emit(&self, _: &Counters) {
+        let Self { client, dropped, waiting, more } = self;
+        tracing::warn!(
+            client,
+            dropped,
+            waiting_bytes = waiting,
+            more,
+            "a subscriber is too slow for what it asked for"
+        );
     }
 }
 

@@ -68,6 +68,22 @@ impl Directory {
         Ok(done)
     }
 
+    /// Says whether [`Directory::change`] would; changes nothing.
+    ///
+    /// # Errors
+    /// What `change` says.
+    pub fn try_change<T>(
+        &self,
+        change: impl FnOnce(&mut Accounts) -> Result<T, AccountError>,
+    ) -> Result<T, AccountError> {
+        change(&mut (*self.0.desk.accounts()).clone())
+    }
+
+    /// How many accounts there are.
+    pub fn count(&self) -> usize {
+        self.0.desk.accounts().len()
+    }
+
     /// All accounts, by name.
     pub fn list(&self) -> Vec<Listed> {
         self.0.desk.accounts().list()

@@ -60,7 +60,6 @@ impl<E: Engine> Core<E> {
         out: &mut Vec<Delivery>,
     ) -> Took {
         let Some(queue) = handle.session().queue() else { return Took { more: false, staged: None } };
-        // Taking may settle what has expired, so a durable queue needs a stage before its lock.
         let stage = queue.is_durable().then(|| self.engine.stage_release());
         // After a takeover these are another connection's; under the stage there is none.
         if !self.is_current(handle) {
@@ -94,6 +93,13 @@ impl<E: Engine> Core<E> {
         out: &mut Vec<Delivery>,
     ) -> Took {
         let mut inner = queue.inner.lock();
+        if let Some(part) = &mut inner.stream {
+            let before = out.len();
+            let more = self.read_stream(queue, part, consumer, max_messages, max_bytes, out);
+            self.counters.delivered.fetch_add((out.len() - before) as u64, Ordering::Relaxed);
+            // What a stream shows is durable.
+            return Took { more, staged: None };
+        }
         let mut taken = Vec::with_capacity(max_messages.min(256));
         let Inner { queue: q, fx, .. } = &mut *inner;
         let taking = q.take(now.wall.0, consumer, max_messages, max_bytes, &mut taken, fx);
@@ -153,16 +159,24 @@ impl<E: Engine> Core<E> {
     }
 
     /// Does what a queue's effects ask for, under its lock; returns what is to be done after letting go of it.
-    pub(super) fn carry_out<S: Stage>(
+    pub(super) fn carry_out<S: Stage>(&self, cell: &Arc<QueueCell>, inner: &mut Inner, stage: Option<&mut S>) -> After {
+        let mut after = After::default();
+        self.carry_out_into(cell, inner, stage, &mut after);
+        after
+    }
+
+    /// The same for a call on several queues.
+    pub(super) fn carry_out_into<S: Stage>(
         &self,
         cell: &Arc<QueueCell>,
         inner: &mut Inner,
         mut stage: Option<&mut S>,
-    ) -> After {
-        let mut after = After::default();
+        after: &mut After,
+    ) {
         let named = cell.named();
+        self.weigh(cell, inner);
         if inner.fx.is_empty() && named.is_none() {
-            return after;
+            return;
         }
         let Inner { fx, consumers, queue, .. } = inner;
         let listener = |id| consumers.iter().find(|listener| listener.id == id);
@@ -202,11 +216,10 @@ impl<E: Engine> Core<E> {
             inner.expired_counted = expired;
         }
         if (cell.is_durable() || named.is_some())
-            && let Some(at) = inner.queue.next_deadline()
+            && let Some(at) = inner.next_deadline()
         {
             self.timers.queue_at(at, cell.id());
         }
-        after
     }
 
     /// The store brings bodies that were paged out.
@@ -218,6 +231,10 @@ impl<E: Engine> Core<E> {
         for (seq, bytes) in entries {
             let queued = bytes.and_then(|bytes| decode_queued(&bytes));
             self.counters.damaged.fetch_add(u64::from(queued.is_none()), Ordering::Relaxed);
+            if let Some(part) = &mut inner.stream {
+                part.loaded(&cell, seq - 1, queued.as_ref(), &mut after);
+                continue;
+            }
             if let Some(letter) = inner.pending.as_mut().and_then(|pending| pending.dying.remove(&seq)) {
                 after.letters.extend(cell.named().map(|from| Letter::read(from, letter, queued)));
                 continue;
@@ -228,7 +245,7 @@ impl<E: Engine> Core<E> {
                 None => drop(q.load_failed(seq, fx)),
             }
         }
-        after.absorb(self.carry_out(&cell, &mut inner, Some(&mut stage)));
+        self.carry_out_into(&cell, &mut inner, Some(&mut stage), &mut after);
         // Whoever fetches looks again.
         let fetching = inner.pending.as_mut().map(|pending| std::mem::take(&mut pending.fetching)).unwrap_or_default();
         after.wakes.extend(fetching.into_iter().filter_map(|id| inner.listener(id)?.ready(&cell)));

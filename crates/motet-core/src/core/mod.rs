@@ -17,6 +17,7 @@ mod fanout;
 mod inspect;
 mod objects;
 mod owners;
+mod pressure;
 mod proclaim;
 mod publish;
 mod records;
@@ -24,17 +25,23 @@ mod recover;
 mod registry;
 mod retain;
 mod sessions;
+mod shares;
 mod subscribing;
 mod timers;
 mod vhost;
 
+pub(crate) use broker::NamedQueue;
 pub use consume::{Delivery, Took};
 pub use inspect::SessionSummary;
+pub(crate) use pressure::Crowd;
+pub use pressure::Pressure;
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
 pub use sessions::OpenRefused;
+pub(crate) use shares::Membership;
+pub use shares::{JoinRefused, Joined, Source};
 pub use subscribing::{Note, Subscribed};
 pub use vhost::{ROOT_VHOST, Vhost};
 
@@ -49,6 +56,7 @@ use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use timers::Timers;
 use vhost::VhostObjects;
 
@@ -66,6 +74,10 @@ pub struct CoreLimits {
     pub session_queue_messages: u64,
     /// Bytes a session's queue holds before publishers are refused.
     pub session_queue_bytes: u64,
+    /// Per cent of either bound from which on a queue that somebody takes from slows those who fill it.
+    pub session_queue_high_percent: u32,
+    /// How long publishers wait for a consumer that makes no room; then the bound refuses them.
+    pub slow_subscriber_wait: Duration,
     /// Seconds a session may live without a connection, whatever the client asks for.
     pub session_expiry_max_secs: u32,
     /// Subscriptions of one session.
@@ -89,6 +101,8 @@ impl Default for CoreLimits {
         CoreLimits {
             session_queue_messages: 1_000_000,
             session_queue_bytes: 1 << 30,
+            session_queue_high_percent: 75,
+            slow_subscriber_wait: Duration::from_secs(5),
             session_expiry_max_secs: u32::MAX,
             subscriptions_per_session: 10_000,
             sessions: 2_000_000,
@@ -133,6 +147,7 @@ pub struct Core<E> {
     engine: E,
     vhost: Arc<Vhost>,
     owners: owners::Owners,
+    shares: shares::Shares,
     /// All of them by name, [`ROOT_VHOST`] too.
     vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
@@ -142,6 +157,8 @@ pub struct Core<E> {
     /// Under which promise queues with a name receive: whoever takes from them has a promise of its own.
     named_grant: Arc<Grant>,
     waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
+    /// Streams that show more once a position is durable.
+    unshown: Mutex<Vec<(Position, Arc<broker::NamedQueue>)>>,
     timers: Timers,
     registry: registry::Registry,
     next_publisher: AtomicU64,
@@ -167,9 +184,11 @@ impl<E: Engine> Core<E> {
             limits,
             objects: Objects::with_vhost(&vhost),
             owners: owners::Owners::default(),
+            shares: shares::Shares::default(),
             vhost,
             named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),
             waiting: Mutex::default(),
+            unshown: Mutex::default(),
             timers: Timers::default(),
             registry: registry::Registry::default(),
             next_publisher: AtomicU64::new(1),
@@ -269,6 +288,7 @@ impl<E: Engine> Core<E> {
     }
 
     fn on_durable(&self, position: Position) {
+        self.show_streams(position);
         let due: Vec<_> = {
             let mut waiting = self.waiting.lock();
             let end = waiting.partition_point(|(p, _)| *p <= position);

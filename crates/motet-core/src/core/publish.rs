@@ -69,6 +69,11 @@ impl Publisher {
         self.id
     }
 
+    /// The session that it publishes for; zero without one.
+    pub(super) fn session(&self) -> u64 {
+        self.session
+    }
+
     /// Whose messages these are.
     pub fn principal(&self) -> &Principal {
         &self.principal
@@ -201,15 +206,14 @@ impl<E: Engine> Core<E> {
         let transient = batch.messages().iter().filter(|m| m.reliability == Reliability::AtMostOnce).count();
         let notes = session.filter(|(s, notes)| s.session().is_durable() && !notes.is_empty());
         let persistent = route.durable_queues > 0 && transient < batch.messages().len();
-        let refused_all = |cause| {
-            self.counters.rejected.fetch_add(count, Ordering::Relaxed);
-            Receipt { outcome: Outcome::Rejected(cause), position: None }
-        };
         let stage = match persistent || retain || notes.is_some() {
             true if refusals == Refusals::Impossible => Some(self.engine.stage_release()),
             true => match self.engine.stage() {
                 Ok(stage) => Some(stage),
-                Err(Refused) => return refused_all(RejectCause::StoreFull),
+                Err(Refused) => {
+                    self.counters.rejected.fetch_add(count, Ordering::Relaxed);
+                    return Receipt { outcome: Outcome::Rejected(RejectCause::StoreFull), position: None };
+                }
             },
             // Nothing is written for the messages themselves; what they push out of a queue frees room.
             false => route.moves_others().then(|| self.engine.stage_release()),
@@ -225,7 +229,7 @@ impl<E: Engine> Core<E> {
     }
 
     /// The same as part of a group that has begun; ends the group.
-    #[expect(clippy::too_many_arguments, reason = "what a publish needs and the group it belongs to")]
+    #[expect(clippy::too_many_arguments, reason = "what one publication needs, and the group it belongs to")]
     pub(super) fn publish_staged(
         &self,
         now: Now,

@@ -30,6 +30,8 @@ pub(super) struct Object {
     keyed: Vec<(Bytes, Bytes, Locator)>,
     /// When a message that is still there came, and under which name it is a duplicate of another.
     pub(super) dedup: Vec<(u64, Bytes)>,
+    /// When each entry was appended, if the object is a stream.
+    pub(super) appended: Vec<u64>,
     pub(super) last_seq: u64,
 }
 
@@ -62,6 +64,7 @@ impl Recovery {
                 let object = self.objects.entry(queue.0).or_default();
                 object.last_seq = object.last_seq.max(seq);
                 object.dedup.extend(head.extras.dedup.map(|(came, id)| (came, Bytes::copy_from_slice(id))));
+                object.appended.extend(head.extras.appended_ms);
                 object.entries.push(RecoveredEntry {
                     seq,
                     locator: at.0.get(),
@@ -102,6 +105,7 @@ impl<E: Engine> Core<E> {
             let topology = recovery.take(vhost.objects.topology).keyed;
             self.restore_topology(now, &vhost, topology, &mut recovery, &mut report);
             self.recover_sessions(now, &vhost, &mut recovery, &mut report);
+            self.end_empty_groups(now, &vhost);
         }
         self.drop_garbage(recovery, &mut report);
         report
@@ -192,6 +196,10 @@ impl<E: Engine> Core<E> {
                     state.record.insert(k, (value, Some(at)));
                 }
                 Some(&key::OWNER) => {}
+                Some(&key::SHARE) => {
+                    let found = self.recover_membership(&session, &mut state, k.slice(1..), &value, at);
+                    *damaged += u64::from(found.is_none());
+                }
                 _ => *damaged += 1,
             }
         }

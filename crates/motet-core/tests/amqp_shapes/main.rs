@@ -9,5 +9,6 @@ mod dead_letters;
 mod declarations;
 mod queues;
 mod routing;
+mod streams;
 mod transactions;
 mod tree;

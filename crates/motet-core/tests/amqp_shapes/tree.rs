@@ -15,6 +15,7 @@ use crate::bench::Bench;
 
 fn session(bench: &Bench, filter: &str, reliability: Reliability) -> SessionHandle {
     let open = OpenSession {
+        owner: &std::sync::Arc::from(""),
         vhost: bench.core.vhost(),
         client: "ann",
         clean_start: true,

@@ -10,7 +10,7 @@ use crate::mapping;
 use crate::packet::{
     Connack, Connect, Encode, Frame, PacketKind, Place, PropertiesBuf, Property, QoS, ReasonCode, Version, Will,
 };
-use crate::session::Resumed;
+use crate::session::{OWN_IDENTIFIERS, Resumed};
 use bytes::BytesMut;
 use motet_core::access::Action as Wish;
 use motet_core::core::{OpenRefused, Publisher};
@@ -276,7 +276,7 @@ impl Connection {
                 owner: &principal.name,
                 clean_start: pending.clean_start,
                 expiry: Expiry::from_secs(pending.session_expiry_secs),
-                credit: pending.receive_maximum.into(),
+                credit: pending.receive_maximum.min(OWN_IDENTIFIERS).into(),
                 will: pending.will.clone(),
                 mailbox: cx.mailbox,
             },
@@ -349,11 +349,16 @@ impl Connection {
             silence_max: (held_to > 0).then(|| Duration::from_millis(u64::from(held_to) * 1500)),
             last_input: cx.now.instant,
             packet_bytes_max: pending.terms.packet_bytes_max,
+            receive_maximum: pending.receive_maximum.min(OWN_IDENTIFIERS),
             problem_information: pending.terms.problem_information,
             session_expiry_secs: pending.session_expiry_secs,
             opening,
             inbound: Inbound::new(resumed.received, self.config.pending_bytes_high),
-            outbound: Outbound::new(resumed.pubrec, pending.topic_alias_maximum.min(self.config.outbound_aliases_max)),
+            outbound: Outbound::new(
+                opened.joined,
+                resumed.pubrec,
+                pending.topic_alias_maximum.min(self.config.outbound_aliases_max),
+            ),
             method: pending.exchange.as_ref().map(|exchange| exchange.method().into()),
             again: None,
             tickets: pending.exchange.as_ref().map_or(0, Exchange::ticket),
@@ -398,7 +403,6 @@ impl Connection {
         if !self.config.retain_available {
             push(Property::RetainAvailable(false));
         }
-        push(Property::SharedSubscriptionAvailable(false));
         if pending.assigned {
             push(Property::AssignedClientIdentifier(&pending.client));
         }

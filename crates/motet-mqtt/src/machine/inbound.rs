@@ -14,13 +14,14 @@ use crate::packet::{
     Publish, Pubrec, Pubrel, QoS, ReasonCode, ReasonCodes, Suback, Unsuback, Version,
 };
 use crate::session::received_key;
-use motet_core::core::{Note, Outcome, RejectCause};
+use motet_core::core::{Note, Outcome, Pressure, RejectCause};
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
 use motet_core::message::{BatchBuilder, MessageParts};
 use motet_core::name::Name;
 use motet_core::route::KnownName;
 use motet_core::spelling::mqtt;
+use motet_core::time::Instant;
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::Ordering;
@@ -47,6 +48,8 @@ pub(super) struct Inbound {
     waiting: usize,
     /// The position whose durability will wake us.
     registered: Position,
+    /// A subscriber is slow: acknowledgements wait for it.
+    held: Option<Pressure>,
     /// Nothing is read until this is durable.
     paused: Option<Position>,
     /// Bytes not yet durable beyond which it comes to that.
@@ -122,6 +125,7 @@ impl Inbound {
             replies: VecDeque::new(),
             waiting: 0,
             registered: Position::default(),
+            held: None,
             paused: None,
             pending_bytes_high,
             released: Vec::new(),
@@ -132,6 +136,16 @@ impl Inbound {
     /// The next packet may be read.
     pub(super) fn takes_more(&self) -> bool {
         self.waiting < WAITING_MAX && self.paused.is_none() && !self.refused
+    }
+
+    /// Back-pressure: what would ask for more messages waits while a subscriber is slow.
+    fn holds(&self, reply: &Reply) -> bool {
+        self.held.is_some() && matches!(reply, Reply::Received { .. })
+    }
+
+    /// When answers that wait for a slow subscriber go out all the same.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.held.as_ref().filter(|_| !self.replies.is_empty()).map(Pressure::until)
     }
 
     /// The turn is over: gives scratch memory back.
@@ -163,9 +177,15 @@ impl Inbound {
     }
 }
 
-/// Trees that only the server fills.
+/// Trees that only the server fills. Queues and exchanges take messages, but not those that are the server's own.
 pub(super) fn is_ours(name: &Name) -> bool {
-    matches!(name.first(), b"$SYS" | b"$share" | b"$queue" | b"$exchange" | b"$stream" | b"$delayed" | b"$room")
+    let second = name.segments().nth(1).unwrap_or_default();
+    match name.first() {
+        b"$SYS" | b"$share" | b"$stream" | b"$delayed" | b"$room" => true,
+        b"$queue" => second.is_empty() || second.starts_with(b"$") || name.segment_count() > 2,
+        b"$exchange" => second.is_empty(),
+        _ => false,
+    }
 }
 
 impl Connected {
@@ -308,6 +328,9 @@ impl Connected {
             }
         };
         if !ids.is_empty() {
+            if let Some(pressure) = cx.core.pressure(cx.now, &self.publisher, &run.known, cx.mailbox) {
+                self.inbound.held = Some(pressure);
+            }
             self.reply(cx, receipt.position, Reply::Received { ids, code, why: "" });
         }
     }
@@ -364,7 +387,7 @@ impl Connected {
     /// Answers now, or when `position` is durable and everything before has been answered.
     pub(super) fn reply<E: Engine>(&mut self, cx: &mut Context<'_, E>, position: Option<Position>, reply: Reply) {
         let due = position.is_none_or(|position| position <= cx.core.durable());
-        if due && self.inbound.replies.is_empty() {
+        if due && self.inbound.replies.is_empty() && !self.inbound.holds(&reply) {
             return self.say_reply(cx, reply);
         }
         let last = self.inbound.replies.back().map(|(position, _)| *position).unwrap_or_default();
@@ -378,8 +401,11 @@ impl Connected {
             return;
         }
         let durable = cx.core.durable();
+        if self.inbound.held.as_ref().is_some_and(|pressure| pressure.is_over(cx.now)) {
+            self.inbound.held = None;
+        }
         while let Some((position, reply)) = self.inbound.replies.pop_front() {
-            if position > durable {
+            if position > durable || self.inbound.holds(&reply) {
                 self.inbound.replies.push_front((position, reply));
                 break;
             }

@@ -10,6 +10,7 @@
 //! | `connect.rs` | CONNECT to CONNACK: who, which session, which terms |
 //! | `inbound.rs` | what the client publishes, and the answers in its order |
 //! | `outbound.rs` | what the client receives, and its acknowledgements |
+//! | `shared.rs` | deliveries from queues that others consume from too |
 //! | `subscribe.rs` | SUBSCRIBE, UNSUBSCRIBE, last values |
 //! | `close.rs` | every way to end |
 
@@ -18,6 +19,7 @@ mod close;
 mod connect;
 mod inbound;
 mod outbound;
+mod shared;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -73,6 +75,8 @@ struct Connected {
     last_input: Instant,
     /// Largest packet the client takes [MQTT-3.1.2-24].
     packet_bytes_max: u32,
+    /// QoS 1 and 2 messages the client takes at a time [3.1.2.11.3].
+    receive_maximum: u16,
     /// The client may be told reason strings [MQTT-3.1.2-29].
     problem_information: bool,
     /// The session expiry the client has, for the rule about DISCONNECT [MQTT-3.14.2-2].
@@ -167,7 +171,7 @@ impl Connected {
         }
         let silence = self.silence_max.map(|max| self.last_input + max);
         let again = self.again.as_ref().map(|again| again.deadline);
-        silence.into_iter().chain(again).min()
+        silence.into_iter().chain(again).chain(self.inbound.held_until()).min()
     }
 
     fn packet<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, frame: Frame<'_>) -> Flow {
@@ -210,6 +214,9 @@ impl Connected {
     fn pump<E: Engine>(&mut self, cx: &mut Context<'_, E>) -> Flow {
         if self.pulled.direct.is_empty() && self.pulled.ready.is_empty() && self.pulled.notices.is_empty() {
             cx.mailbox.pull(&mut self.pulled);
+        } else {
+            // Orders do not wait until the client takes what it was sent.
+            cx.mailbox.take_notices(&mut self.pulled.notices);
         }
         for notice in std::mem::take(&mut self.pulled.notices) {
             match notice {
@@ -222,8 +229,13 @@ impl Connected {
                         return Flow::Close(farewell);
                     }
                 }
-                // A session's queue has one consumer and ends with it.
-                Notice::ConsumerActivated(_) | Notice::ConsumerCancelled(_) => {}
+                Notice::ConsumerActivated(_) => {}
+                // Somebody deleted the queue; there is no word for that.
+                Notice::ConsumerCancelled(tag) => {
+                    if let Some(shares) = &mut self.outbound.shares {
+                        shares.parted(|joined| joined.tag == tag);
+                    }
+                }
             }
         }
         if !self.has_opened(cx) {
@@ -231,8 +243,9 @@ impl Connected {
         }
         self.release_replies(cx);
         if !self.pulled.ready.is_empty() {
-            self.pulled.ready.clear();
-            self.outbound.queue_ready = true;
+            for ready in std::mem::take(&mut self.pulled.ready) {
+                self.announced(&ready);
+            }
         }
         self.deliver(cx);
         self.settle(cx);
@@ -291,6 +304,10 @@ impl<E: Engine> Machine<E> for Connection {
                 if c.opening.is_none() && c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) =>
             {
                 self.close(cx, close::Farewell::KeepAlive);
+            }
+            State::Connected(c) => {
+                c.release_replies(cx);
+                c.wake_for_replies(cx);
             }
             _ => {}
         }

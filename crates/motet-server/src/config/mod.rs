@@ -38,10 +38,11 @@ pub use error::{ConfigError, Origin, Problem};
 pub use exposure::Exposure;
 pub use load::{Loaded, Sources, load};
 pub use section::{Key, Shape};
+pub(crate) use sections::make;
 pub use sections::{
-    Access, AlsoCertificate, Anonymous, Bridge, BridgeTls, BridgeTopic, BridgeVersion, ClientCertificate, Config,
-    Crossing, Host, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel, Metrics, Mqtt, Protocol, Store, Tls,
-    TlsVersion, User, Web,
+    Access, AlsoCertificate, Amqp, Anonymous, Bridge, BridgeTls, BridgeTopic, BridgeVersion, ClientCertificate, Config,
+    Crossing, Host, KeyKind, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel, Login, Metrics, Mqtt, Protocol,
+    SlowSubscriber, Store, Tls, TlsVersion, User, Web, key_kinds,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

@@ -21,9 +21,10 @@ use crate::telemetry::{CarrierFailed, Event, Panicked, PerProtocol, TimedOut};
 use crate::worker::Worker;
 use bytes::BytesMut;
 use framing::Framing;
+use motet_core::budget::Share;
 use motet_core::engine::Engine;
 use motet_core::machine::{CloseCause, Context, Machine, Random, Secure};
-use motet_core::mailbox::{KickReason, Mailbox, Notice, Overflow};
+use motet_core::mailbox::{KickReason, Mailbox, Notice};
 use motet_core::rope::Rope;
 use motet_core::time::{Instant, Now};
 use std::net::SocketAddr;
@@ -100,6 +101,8 @@ pub(crate) struct Connection<C, E: Engine> {
     unfed: bool,
     /// What the carrier did not take.
     pending: Rope,
+    /// Its part in what waits for all subscribers.
+    share: Share,
     /// The carrier took bytes that it has not passed on.
     unflushed: bool,
     /// Why to close after the next flush.
@@ -124,7 +127,8 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         arrival: Arrival,
         already: &[u8],
     ) -> Self {
-        let mailbox = Mailbox::new(house.limits.mailbox_bytes.len(), Overflow::DropNewest);
+        let overflow = crate::slow::overflow(house.limits.slow_subscriber);
+        let mailbox = Mailbox::sharing(house.limits.mailbox_bytes.len(), overflow, house.waiting.clone());
         let about = About { protocol: arrival.protocol, peer: arrival.peer, since: house.clock.now().wall };
         let handle = house.registry.enter(mailbox, about);
         if house.is_draining() {
@@ -148,6 +152,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             partial: already.into(),
             unfed,
             pending: Rope::new(),
+            share: Share::default(),
             unflushed: false,
             closing: None,
             stage: Stage::Open,
@@ -196,11 +201,15 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
     /// One turn of an open connection; the numbers are the priorities.
     fn turn(&mut self, waker: &mut std::task::Context<'_>, worker: &mut Worker, now: Now) -> Result<Step, End> {
         let mut again = false;
-        // 1. What others have left for us. While the output is full it may wait: that is what bounds the output.
+        // 1. What others have left for us. While the output is full deliveries wait: that is what bounds the output.
         let blocked = self.is_blocked();
-        if !blocked && (self.mailbox_ready(waker.waker()) || self.wants_output()) {
+        let due = match blocked {
+            true => self.handle.mailbox.poll_notice(waker.waker()).is_ready(),
+            false => self.mailbox_ready(waker.waker()) || self.wants_output(),
+        };
+        if due {
             self.call(now, &mut worker.out, |machine, cx| machine.handle_ready(cx));
-            again = true;
+            again = !blocked;
         }
         // 2. What the time has brought.
         if self.machine_deadline().is_some_and(|at| at <= now.instant) {
@@ -371,6 +380,8 @@ impl<C, E: Engine> Drop for Connection<C, E> {
             let _ = catch_unwind(AssertUnwindSafe(|| machine.handle_closed(&mut context, cause)));
             self.handle.mailbox.close();
         }
+        self.share.set(&self.house.waiting, 0);
+        crate::slow::report_one(&self.house, &self.handle);
         self.house.counters.protocols[self.arrival.protocol].leave();
         self.house.registry.leave(&self.handle);
     }

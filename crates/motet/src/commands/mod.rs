@@ -7,8 +7,10 @@ mod http;
 mod import;
 mod operator;
 mod run;
+mod running;
 mod status;
 mod store;
+mod user;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -29,6 +31,7 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Sessions { command }) => operator::sessions(&command, &arguments.configuration),
         Some(Command::Connections { command }) => operator::connections(&command, &arguments.configuration),
         Some(Command::Bench { command }) => bench::bench(&command),
+        Some(Command::User { command }) => user::user(&command, &arguments.configuration),
         Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),
     }
 }

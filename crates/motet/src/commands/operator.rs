@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use motet_server::{CONNECTIONS_PATH, PORTS_FILE, SESSIONS_PATH, TOKEN_FILE};
 use serde_json::Value;
 
-use super::{Failure, backup::reachable, http};
+use super::{Failure, http, running::reachable};
 use crate::cli::Configuration;
 use crate::cli::operator::{Asked, ConnectionsCommand, Part, SessionsCommand};
 use crate::print;

@@ -2,7 +2,10 @@
 
 use super::listener::Listener;
 use crate::config::section::Conflict;
+use crate::config::setting::Setting as _;
 use crate::config::units::Secret;
+use motet_auth::sasl::scram::ScramHash;
+use motet_auth::{Make, Tags};
 
 choice! {
     /// Where clients are let in without a login.
@@ -39,6 +42,72 @@ impl Access {
 /// How the texts begin that an account can have instead of its password.
 const HASHES: [&str; 4] = ["$argon2id$", "SCRAM-", "$7$", "$6$"];
 
+choice! {
+    /// What is kept of a password.
+    pub enum KeyKind {
+        /// An Argon2id hash; it stands alone.
+        Argon2id = "argon2id",
+        /// Keys for SCRAM-SHA-1, which every XMPP client speaks.
+        ScramSha1 = "scram-sha-1",
+        /// Keys for SCRAM-SHA-256.
+        ScramSha256 = "scram-sha-256",
+        /// Keys for SCRAM-SHA-512.
+        ScramSha512 = "scram-sha-512",
+    }
+}
+
+/// Kinds by their words, as programs give them.
+///
+/// # Errors
+/// A sentence: an unknown word, or kinds that do not go together.
+pub fn key_kinds<'a>(words: impl IntoIterator<Item = &'a str>) -> Result<Vec<KeyKind>, String> {
+    let all = [KeyKind::Argon2id, KeyKind::ScramSha1, KeyKind::ScramSha256, KeyKind::ScramSha512];
+    let kind = |word: &str| {
+        let found = all.into_iter().find(|kind| kind.word() == word);
+        found.ok_or_else(|| format!("{word:?} is no kind of key; expected {}", KeyKind::expected()))
+    };
+    let kinds = words.into_iter().map(kind).collect::<Result<Vec<_>, _>>()?;
+    match keys_conflict(&kinds) {
+        Some(wrong) => Err(format!("the list of keys {wrong}: an account keeps either an Argon2id hash or SCRAM keys")),
+        None => Ok(kinds),
+    }
+}
+
+/// What is wrong with a list of them.
+pub(super) fn keys_conflict(kinds: &[KeyKind]) -> Option<&'static str> {
+    let twice = (0..kinds.len()).any(|at| kinds[..at].contains(&kinds[at]));
+    match kinds {
+        [] => Some("is empty"),
+        _ if twice => Some("names one twice"),
+        _ if kinds.len() > 1 && kinds.contains(&KeyKind::Argon2id) => Some("has argon2id beside SCRAM keys"),
+        _ => None,
+    }
+}
+
+pub(super) fn keys_refused(key: &'static str, wrong: &str) -> Conflict {
+    Conflict {
+        key,
+        wrong: wrong.into(),
+        expected: "[\"argon2id\"], or SCRAM kinds, each once".into(),
+        // The quickest of them is what a thief would guess against.
+        remedy: "an account keeps either an Argon2id hash or SCRAM keys: choose one".into(),
+    }
+}
+
+/// What to make of a new password.
+pub(crate) fn make(kinds: &[KeyKind], iterations: u32) -> Make {
+    let hash = |kind: &KeyKind| match kind {
+        KeyKind::Argon2id => None,
+        KeyKind::ScramSha1 => Some(ScramHash::Sha1),
+        KeyKind::ScramSha256 => Some(ScramHash::Sha256),
+        KeyKind::ScramSha512 => Some(ScramHash::Sha512),
+    };
+    match kinds.iter().map(hash).collect::<Option<Vec<_>>>() {
+        Some(hashes) => Make::Scram(hashes, iterations),
+        None => Make::Argon2id,
+    }
+}
+
 section! {
     /// An account. Exactly one of `password` and `password_hash` is set.
     pub struct User {
@@ -46,9 +115,13 @@ section! {
         name: String = String::new(), example "\"alice\"";
         /// The password in plain text: for a first try and for tests, because whoever reads the file has it.
         password: Option<Secret> = None, example "\"correct horse battery staple\"";
-        /// The password's argon2id hash, as a PHC text: it begins `$argon2id$`. Also SCRAM keys (`SCRAM-SHA-256$...`), and
-        /// hashes of Mosquitto's password file (`$7$...`, `$6$...`), which are easier to guess from.
+        /// What `motet user hash` makes of the password: an argon2id hash as a PHC text, which begins `$argon2id$`, or
+        /// SCRAM keys, which begin `SCRAM-` and are separated by spaces. Hashes of Mosquitto's password file (`$7$...`,
+        /// `$6$...`) are taken too; they are easier to guess from.
         password_hash: Option<Secret> = None, example "\"$argon2id$v=19$m=19456,t=2,p=1$...\"";
+        /// What the user may do beyond its messages, for the management API: `administrator`, `monitoring`,
+        /// `policymaker`, `management`. None of them is an ordinary user.
+        tags: Vec<String> = Vec::new();
     }
     verified User::conflicts
 }
@@ -67,9 +140,18 @@ impl User {
             (Some(_), Some(_)) => {
                 conflict("password", "is set, and so is `password_hash`", "one of both", "remove one of them")
             }
-            (None, Some(hash)) if !HASHES.iter().any(|known| hash.reveal().starts_with(known)) => {
-                conflict("password_hash", "is no argon2id hash", "a text that begins $argon2id$", remedy)
-            }
+            (None, Some(hash)) if !HASHES.iter().any(|begin| hash.reveal().starts_with(begin)) => conflict(
+                "password_hash",
+                "is no argon2id hash, nor are it SCRAM keys",
+                "a text that begins $argon2id$ or SCRAM-",
+                "let `motet user hash` make it",
+            ),
+            _ if Tags::read(&self.tags.join(",")).is_err() => conflict(
+                "tags",
+                "has an unknown word",
+                "administrator, monitoring, policymaker or management",
+                "write such words, or remove `tags`",
+            ),
             _ => Vec::new(),
         }
     }

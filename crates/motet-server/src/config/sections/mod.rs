@@ -1,10 +1,12 @@
 //! The keys an operator sees. Each file is one table of `motet.toml`; the doc comments are the reference page.
 
 mod access;
+mod amqp;
 mod bridge;
 mod limits;
 mod listener;
 mod log;
+mod login;
 mod mqtt;
 mod store;
 mod tls;
@@ -12,11 +14,14 @@ mod web;
 
 use std::path::PathBuf;
 
-pub use access::{Access, Anonymous, User};
+pub(crate) use access::make;
+pub use access::{Access, Anonymous, KeyKind, User, key_kinds};
+pub use amqp::Amqp;
 pub use bridge::{Bridge, BridgeTls, BridgeTopic, BridgeVersion, Crossing};
-pub use limits::Limits;
+pub use limits::{Limits, SlowSubscriber};
 pub use listener::{Host, ListenAddress, Listener, Protocol};
 pub use log::{Log, LogFormat, LogLevel};
+pub use login::Login;
 pub use mqtt::Mqtt;
 pub use store::Store;
 pub use tls::{AlsoCertificate, ClientCertificate, Tls, TlsVersion};
@@ -39,10 +44,14 @@ section! {
         user: Vec<User> = Vec::new();
         /// Who is let in without a login.
         access: Access = Access::default();
+        /// How passwords are stored and checked.
+        login: Login = Login::default();
         /// Bounds on everything that can grow.
         limits: Limits = Limits::default();
         /// What MQTT clients are offered.
         mqtt: Mqtt = Mqtt::default();
+        /// What AMQP clients are offered.
+        amqp: Amqp = Amqp::default();
         /// Other MQTT servers with which messages are exchanged.
         bridge: Vec<Bridge> = Vec::new();
         /// The durable store.

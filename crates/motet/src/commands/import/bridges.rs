@@ -97,9 +97,10 @@ impl Section {
             "username" | "remote_username" => self.set("user", quoted(value)),
             "password" | "remote_password" => self.set("password", quoted(value)),
             "cleansession" if matches!(value, "true" | "false") => self.set("clean_start", value.into()),
-            "keepalive_interval" => {
-                value.parse().ok().and_then(|secs: u32| self.set("keep_alive", format!("\"{}s\"", secs.clamp(1, 64_800))))
-            }
+            "keepalive_interval" => value
+                .parse()
+                .ok()
+                .and_then(|secs: u32| self.set("keep_alive", format!("\"{}s\"", secs.clamp(1, 64_800)))),
             "restart_timeout" => self.restart(value),
             "bridge_protocol_version" => {
                 self.v5 = value == "mqttv50";
@@ -123,7 +124,9 @@ impl Section {
             }
             "bridge_tls_version" | "bridge_insecure" => Some((Fate::Differs, "as always here".into())),
             "start_type" if value == "automatic" => Some((Fate::Kept, "always so here".into())),
-            "try_private" => Some((Fate::Differs, "always tried, and asked again without where it is not known".into())),
+            "try_private" => {
+                Some((Fate::Differs, "always tried, and asked again without where it is not known".into()))
+            }
             "notifications" | "notification_topic" | "notifications_local_only" => {
                 Some((Fate::Differs, "the state is in $SYS/broker/connection/NAME/state here, and not there".into()))
             }
@@ -191,7 +194,8 @@ fn topic(value: &str) -> Option<String> {
     }
     let qos: u8 = words.next().unwrap_or("0").parse().ok().filter(|qos| *qos <= 2)?;
     let (local, remote) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
-    let mut text = format!("\n[[bridge.topic]]\nfilter = {}\ndirection = \"{direction}\"\nqos = {qos}\n", quoted(filter));
+    let mut text =
+        format!("\n[[bridge.topic]]\nfilter = {}\ndirection = \"{direction}\"\nqos = {qos}\n", quoted(filter));
     for (key, prefix) in [("local_prefix", local), ("remote_prefix", remote)] {
         if !prefix.is_empty() {
             let _ = writeln!(text, "{key} = {}", quoted(prefix));

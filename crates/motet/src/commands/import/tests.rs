@@ -71,10 +71,16 @@ fn check(text: &str, expected: Expect) {
 
 #[test]
 fn every_line_is_answered_for() {
-    let (_dir, done) = import(CONF, "alice:$7$101$nobody$knows\nbob:plain\nbroken\n\
-         carol:$7$101$Tk6XKzZ2xFV35OtU$L8sRfKdMGHU8GzG+rmtzQ9s3h9yCpZaSseYBaXLHU/cDvyy/idzuzl8cCbz5ne/bg6uO4vLF6S5+eHGk2b0w6w==\n", ACL);
+    let (_dir, done) = import(
+        CONF,
+        "alice:$7$101$nobody$knows\nbob:plain\nbroken\n\
+         carol:$7$101$Tk6XKzZ2xFV35OtU$L8sRfKdMGHU8GzG+rmtzQ9s3h9yCpZaSseYBaXLHU/cDvyy/idzuzl8cCbz5ne/bg6uO4vLF6S5+eHGk2b0w6w==\n",
+        ACL,
+    );
     let (text, report) = done.unwrap();
-    check(&text, expect![[r##"
+    check(
+        &text,
+        expect![[r##"
         # Made by `motet import mosquitto`. Every key: motet config reference
 
         [access]
@@ -114,8 +120,11 @@ fn every_line_is_answered_for() {
         # rule: user "alice": readwrite a/b
         # rule: user "alice": deny a/secret
         # rule: everybody: write dev/%c/up
-    "##]]);
-    check(&report, expect![[r#"
+    "##]],
+    );
+    check(
+        &report,
+        expect![[r#"
         differs  mosquitto.conf:2: persistence true
                  what is confirmed is always on disk here
         missing  mosquitto.conf:3: persistence_location /var/lib/mosquitto/
@@ -186,14 +195,17 @@ fn every_line_is_answered_for() {
                  expected user, topic or pattern
         motet.toml: written. 14 lines kept, 5 differ, 15 missing
         to check it: motet config check --config motet.toml
-    "#]]);
+    "#]],
+    );
     assert!(!report.contains("hunter2") && !report.contains("$7$"), "no password in a report");
 }
 
 #[test]
 fn no_configuration_at_all_is_what_mosquitto_does_without_one() {
     let (_dir, done) = import("", "", "");
-    check(&done.unwrap().0, expect![[r##"
+    check(
+        &done.unwrap().0,
+        expect![[r##"
         # Made by `motet import mosquitto`. Every key: motet config reference
 
         [access]
@@ -202,7 +214,8 @@ fn no_configuration_at_all_is_what_mosquitto_does_without_one() {
         [[listener]]
         address = "localhost:1883"
         protocol = "mqtt"
-    "##]]);
+    "##]],
+    );
 }
 
 #[test]
