@@ -14,6 +14,7 @@ mod admin;
 mod admission;
 mod assemble;
 mod backup;
+mod bridge;
 mod client_tls;
 mod clock;
 mod doors;

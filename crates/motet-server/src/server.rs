@@ -3,6 +3,7 @@
 use crate::admin::Admin;
 use crate::admission::Door;
 use crate::assemble::{Store, assemble};
+use crate::bridge::Bridges;
 use crate::config::{Config, Protocol, Tls};
 use crate::endpoint::Endpoint;
 use crate::error::ServerError;
@@ -39,12 +40,13 @@ pub struct Bound {
 /// A running server. Dropping it without [`Server::shutdown`] stops the listeners and leaves the store as after a
 /// power cut.
 pub struct Server<E: Engine = Store> {
-    house: Arc<House<E>>,
+    pub(crate) house: Arc<House<E>>,
     addresses: Vec<Bound>,
     tasks: Vec<JoinHandle<()>>,
     /// One per listener of the configuration.
     endpoints: Vec<Arc<Endpoint<E>>>,
     reload: Reload,
+    bridges: Bridges<E>,
 }
 
 impl<E: Engine> std::fmt::Debug for Server<E> {
@@ -94,8 +96,14 @@ impl<E: Engine> Server<E> {
                 sockets.push((socket, endpoint.clone()));
             }
         }
-        let mut server =
-            Server { house: house.clone(), addresses: Vec::new(), tasks: Vec::new(), endpoints, reload: parts.reload };
+        let mut server = Server {
+            house: house.clone(),
+            addresses: Vec::new(),
+            tasks: Vec::new(),
+            endpoints,
+            reload: parts.reload,
+            bridges: Bridges::new(house.clone(), parts.mqtt.clone(), &config.data_dir),
+        };
         for (socket, endpoint) in sockets {
             server.addresses.push(Bound { protocol: endpoint.protocol, address: socket.local_addr()? });
             let (house, door) = (house.clone(), door.clone());
@@ -108,6 +116,7 @@ impl<E: Engine> Server<E> {
         }
         server.keep_time(SysTree::new(config.mqtt.sys_interval));
         server.watch_certificates();
+        server.bridges.apply(&config.bridge)?;
         Ok(server)
     }
 
@@ -187,6 +196,9 @@ impl<E: Engine> Server<E> {
         // Who is connected may have lost a right.
         self.house.registry.nudge_all();
         note_expiry(&self.endpoints);
+        if let Err(error) = self.bridges.apply(&config.bridge) {
+            tracing::error!(%error, "bridges were not taken; the old ones hold");
+        }
         tracing::info!("the configuration was read again");
     }
 
@@ -194,6 +206,7 @@ impl<E: Engine> Server<E> {
     /// everybody had gone by then.
     pub async fn shutdown(mut self) -> bool {
         self.house.start_draining();
+        self.bridges.stop().await;
         let clocks = self.tasks.split_off(self.addresses.len());
         end(std::mem::take(&mut self.tasks)).await;
         self.house.registry.notify_all(&Notice::Kicked(KickReason::ServerShuttingDown));

@@ -2,6 +2,7 @@
 
 mod access;
 mod amqp;
+mod bridge;
 mod hook;
 mod jwt;
 mod limits;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 pub(crate) use access::make;
 pub use access::{Access, AccessDefault, AccessRule, Anonymous, KeyKind, Signature, User, key_kinds};
 pub use amqp::Amqp;
+pub use bridge::{Bridge, BridgeTls, BridgeTopic, BridgeVersion, Crossing};
 pub use hook::{Hook, HookFailure};
 pub use jwt::{Jwt, JwtRules};
 pub use limits::{Limits, SlowSubscriber};
@@ -58,6 +60,8 @@ section! {
         mqtt: Mqtt = Mqtt::default();
         /// What AMQP clients are offered.
         amqp: Amqp = Amqp::default();
+        /// Other MQTT servers with which messages are exchanged.
+        bridge: Vec<Bridge> = Vec::new();
         /// The durable store.
         store: Store = Store::default();
         /// HTTP and WebSocket.
