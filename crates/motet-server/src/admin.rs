@@ -4,9 +4,11 @@
 //! Who may: whoever can read the data directory. The server writes a new random token there at each start, for its
 //! own user only, and a request carries it as `Authorization: Bearer`. [RFC6750-2.1]
 
+mod acl;
 mod inspect;
 pub(crate) mod users;
 
+pub use acl::ACL_PATH;
 pub use inspect::{CONNECTIONS_PATH, SESSIONS_PATH};
 
 use crate::backup::{self, BackedUp, BackupError, JOURNAL_DIR};
@@ -90,6 +92,7 @@ pub(crate) enum Wish {
     Backup,
     Users,
     Inspect,
+    Explain,
 }
 
 impl Wish {
@@ -98,6 +101,7 @@ impl Wish {
         match path {
             BACKUP_PATH => Some(Wish::Backup),
             USERS_PATH => Some(Wish::Users),
+            ACL_PATH => Some(Wish::Explain),
             _ => inspect::is_ours(path).then_some(Wish::Inspect),
         }
     }
@@ -107,6 +111,7 @@ impl Wish {
         match self {
             Wish::Backup => Some((&[Method::POST], "POST")),
             Wish::Users => Some((&[Method::GET, Method::POST], "GET, POST")),
+            Wish::Explain => Some((&[Method::GET], "GET")),
             Wish::Inspect => None,
         }
     }
@@ -135,7 +140,7 @@ pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, reques
     if house.is_draining() && !matches!(wish, Wish::Inspect) {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     }
-    let (head, body) = request.into_parts();
+    let (parts, body) = request.into_parts();
     let body = Limited::new(body, BODY_BYTES_MAX).collect();
     let Ok(read) = timeout(house.limits.first_byte_timeout, body).await else {
         return text(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time\n");
@@ -145,9 +150,10 @@ pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, reques
         Err(error) => return text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
     };
     match wish {
-        Wish::Inspect => inspect::answer(house, &head.method, &head.uri),
         Wish::Backup => backup(endpoint, admin, &body).await,
-        Wish::Users if head.method == Method::GET => users::list(&*house.accounts),
+        Wish::Explain => acl::answer(house, &parts.uri),
+        Wish::Inspect => inspect::answer(house, &parts.method, &parts.uri),
+        Wish::Users if parts.method == Method::GET => users::list(&*house.accounts),
         Wish::Users => users::change(house.accounts.clone(), &body).await,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::sections::{Anonymous, Config, Listener};
+use super::sections::{AccessDefault, Anonymous, Config, Listener};
 
 /// Something the start page says about listeners that other machines can reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,10 +31,15 @@ impl Config {
         if exposed.is_empty() {
             return Vec::new();
         }
-        [self.anonymous_exposure(&exposed), plain_exposure(&exposed), self.metrics_exposure(&exposed)]
-            .into_iter()
-            .flatten()
-            .collect()
+        [
+            self.anonymous_exposure(&exposed),
+            self.rules_exposure(&exposed),
+            plain_exposure(&exposed),
+            self.metrics_exposure(&exposed),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     fn anonymous_exposure(&self, exposed: &[&Listener]) -> Option<Exposure> {
@@ -56,6 +61,27 @@ impl Config {
                     .into(),
             }),
         }
+    }
+
+    fn rules_exposure(&self, exposed: &[&Listener]) -> Option<Exposure> {
+        let place = places(exposed);
+        if self.access.default == AccessDefault::Allow && self.access.rule.is_empty() {
+            return Some(Exposure {
+                fact: format!(
+                    "Whoever is let in on {place} may publish and subscribe to everything, because access.default = \"allow\" and there is no [[access.rule]]."
+                ),
+                remedy: "To say who may do what: add an [[access.rule]], and access.default = \"deny\".".into(),
+            });
+        }
+        let nothing =
+            crate::access::allows_by_default(self) || !self.access.rule.is_empty() || self.hook.authorize_url.is_some();
+        // In a token may be rules too; then somebody has thought of them.
+        (!nothing && !self.jwt.is_on()).then(|| Exposure {
+            fact: format!(
+                "Nobody may publish or subscribe to anything, because other machines reach {place} and there is no [[access.rule]]."
+            ),
+            remedy: "To allow everything to whoever has logged in: [[access.rule]] with who = [\"users\"] and allow = [\"all\"].".into(),
+        })
     }
 
     fn metrics_exposure(&self, exposed: &[&Listener]) -> Option<Exposure> {

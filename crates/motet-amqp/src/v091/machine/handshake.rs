@@ -209,6 +209,7 @@ impl Handshake {
         let attempt = Attempt {
             user: Some(user),
             password: Some(password),
+            client: None,
             peer: cx.peer,
             loopback: cx.loopback,
             secure: cx.secure,
