@@ -59,6 +59,7 @@ pub use accounts::{AccountError, Accounts, Listed, Origin, USER_BYTES_MAX};
 pub use config::{Anonymous, AuthConfig, SaltKey};
 pub use directory::{Counters, Directory, StartError};
 pub use password::{
-    Argon2idHash, KeyedHash, Make, PASSWORD_BYTES_MAX, PasswordError, ScramSet, StoredPassword, argon2id_phc,
+    Argon2idHash, KeyedHash, Make, MosquittoHash, PASSWORD_BYTES_MAX, PasswordError, ScramSet, StoredPassword,
+    argon2id_phc,
 };
 pub use tags::{Tag, Tags, UnknownTag};

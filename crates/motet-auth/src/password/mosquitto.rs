@@ -93,7 +93,8 @@ mod tests {
     use super::*;
 
     // Of the password `swordfish`, written by Debian's mosquitto_passwd 2.0.11, with -H sha512 and without.
-    const SHA512: &str = "$6$RTxfoihQXBGFxo1m$W01FN/MRDuHaW+oRXPo1fagdFmZU+s4qLpApP4sC9vmO4nfNcCKiO3cJ/Nq8Wv3t510URBKcFHGTarDI6IMNTA==";
+    const SHA512: &str =
+        "$6$RTxfoihQXBGFxo1m$W01FN/MRDuHaW+oRXPo1fagdFmZU+s4qLpApP4sC9vmO4nfNcCKiO3cJ/Nq8Wv3t510URBKcFHGTarDI6IMNTA==";
     const PBKDF2: &str = "$7$101$Tk6XKzZ2xFV35OtU$L8sRfKdMGHU8GzG+rmtzQ9s3h9yCpZaSseYBaXLHU/cDvyy/idzuzl8cCbz5ne/bg6uO4vLF6S5+eHGk2b0w6w==";
 
     #[test]
