@@ -133,7 +133,7 @@ impl Handshake {
 
     /// Nothing has been heard that shows an AMQP client.
     pub(super) fn knows_nothing(&self) -> bool {
-        self.await_ == Await::StartOk
+        self.mechanism.is_empty()
     }
 
     pub(super) fn frame<E: Engine>(

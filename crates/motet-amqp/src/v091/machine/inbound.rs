@@ -260,6 +260,9 @@ impl Running {
             && let Some(confirms) = channel.confirms()
         {
             let position = receipt.position.filter(|position| *position > cx.core.durable());
+            if let Some(pressure) = cx.core.pressure(cx.now, &self.publisher, &offer.known, cx.mailbox) {
+                self.held = Some(pressure);
+            }
             confirms.settle(first, offer.batch.messages().len() as u64, accepted, position);
             self.waiting.insert(offer.channel);
         }
