@@ -8,6 +8,7 @@ use crate::registry::{Handle, Registry};
 use crate::telemetry::Counters;
 use crate::users::AccountControl;
 use crate::wheel::Wheel;
+use motet_auth::Front;
 use motet_core::budget::Budget;
 use motet_core::core::Core;
 use motet_core::engine::Engine;
@@ -37,6 +38,8 @@ pub struct Parts<E: Engine> {
     pub amqp: MachineMaker<E>,
     /// How the store is, and its end.
     pub store: Box<dyn StoreControl>,
+    /// What counts tokens and questions to the hook, where there is such.
+    pub front: Option<Arc<Front>>,
     /// The accounts, for operators.
     pub accounts: Arc<dyn AccountControl>,
     /// Takes the users of a reloaded configuration.
@@ -53,6 +56,7 @@ impl<E: Engine> std::fmt::Debug for Parts<E> {
 pub(crate) struct House<E: Engine> {
     pub(crate) core: Arc<Core<E>>,
     pub(crate) auth: Arc<dyn Authenticator>,
+    pub(crate) front: Option<Arc<Front>>,
     pub(crate) accounts: Arc<dyn AccountControl>,
     pub(crate) clock: Clock,
     pub(crate) wheel: Wheel<Handle>,
@@ -62,6 +66,8 @@ pub(crate) struct House<E: Engine> {
     /// What waits for all subscribers together.
     pub(crate) waiting: Arc<Budget>,
     pub(crate) store: Box<dyn StoreControl>,
+    /// How the bridges are.
+    pub(crate) bridges: crate::bridge::Board,
     /// TLS handshakes in progress; further ones wait their turn.
     pub(crate) handshakes: Semaphore,
     draining: watch::Sender<bool>,
@@ -78,12 +84,14 @@ impl<E: Engine> House<E> {
         House {
             core,
             auth,
+            front: None,
             accounts,
             store,
             clock: Clock::new(),
             wheel: Wheel::new(),
             registry: Registry::new(),
             counters: Counters::default(),
+            bridges: crate::bridge::Board::default(),
             handshakes: Semaphore::new(limits.handshakes_in_progress as usize),
             waiting: Arc::new(Budget::new(limits.waiting_bytes.len())),
             limits,

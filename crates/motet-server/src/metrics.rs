@@ -50,9 +50,30 @@ pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     certificates(&mut page, house);
     logins(&mut page, house);
     core(&mut page, house);
+    access(&mut page, house);
+    bridges(&mut page, house);
     page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());
     page.one("motet_store_failing", "gauge", "1 while the disk takes nothing.", u8::from(house.store.is_failing()));
     page.0
+}
+
+/// One series for each bridge: they are few, and each has a name that an operator gave.
+fn bridges<E: Engine>(page: &mut Page, house: &House<E>) {
+    let all = house.bridges.all();
+    if all.is_empty() {
+        return;
+    }
+    let mut each = |name: &str, kind: &str, help: &str, of: fn(&crate::bridge::Figures) -> &AtomicU64| {
+        page.each(name, kind, help, "bridge", all.iter().map(|figures| (figures.name.as_str(), of(figures))));
+    };
+    each("motet_bridge_connected", "gauge", "1 while the bridge is connected.", |f| &f.connected);
+    each("motet_bridge_connects_total", "counter", "Times that the bridge was connected.", |f| &f.connects);
+    each("motet_bridge_failures_total", "counter", "Connections that broke or did not come about.", |f| &f.failures);
+    each("motet_bridge_sent_total", "counter", "Messages that went to the other server.", |f| &f.sent);
+    each("motet_bridge_received_total", "counter", "Messages that came from the other server.", |f| &f.received);
+    each("motet_bridge_looped_total", "counter", "Messages that had passed here before.", |f| &f.looped);
+    each("motet_bridge_refused_total", "counter", "Messages that the side they went to refused.", |f| &f.refused);
+    each("motet_bridge_dropped_total", "counter", "Messages that fit no rule or are too large there.", |f| &f.dropped);
 }
 
 fn server<E: Engine>(page: &mut Page, house: &House<E>) {
@@ -168,6 +189,36 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
     page.one("motet_core_queue_unacknowledged", "gauge", "Messages that consumers of them hold.", queues.unacked);
     page.one("motet_core_retained_messages", "gauge", "Addresses with a last value.", house.core.retained_count());
     page.one("motet_core_retained_bytes", "gauge", "Bytes of last values.", house.core.retained_bytes());
+}
+
+/// Who was let in how, and what was refused.
+fn access<E: Engine>(page: &mut Page, house: &House<E>) {
+    page.head("motet_core_access_refused_total", "counter", "Wishes refused for want of a right.");
+    for (action, count) in house.core.refused() {
+        let _ = writeln!(page.0, "motet_core_access_refused_total{{action=\"{}\"}} {count}", action.word());
+    }
+    page.one(
+        "motet_core_unsigned_refused_total",
+        "counter",
+        "Messages refused for want of a good signature.",
+        house.core.refused_unsigned(),
+    );
+    let Some(front) = &house.front else { return };
+    let (accepted, refused) = front.token_counts();
+    page.head("motet_auth_tokens_total", "counter", "Tokens shown in place of a password.");
+    for (answer, count) in [("accepted", accepted), ("refused", refused)] {
+        let _ = writeln!(page.0, "motet_auth_tokens_total{{answer=\"{answer}\"}} {count}");
+    }
+    if let Some(hook) = front.hook() {
+        let counters = hook.counters();
+        let answers = [
+            ("allowed", &counters.allowed),
+            ("refused", &counters.refused),
+            ("failed", &counters.failed),
+            ("remembered", &counters.remembered),
+        ];
+        page.each("motet_auth_hook_total", "counter", "Questions to the hook.", "answer", answers);
+    }
 }
 
 /// Where the system tells it; Linux does.

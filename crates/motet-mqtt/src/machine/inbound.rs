@@ -140,6 +140,11 @@ impl Inbound {
         self.waiting < WAITING_MAX && self.paused.is_none() && !self.refused
     }
 
+    /// Messages to this topic are being collected.
+    pub(super) fn publishes_to(&self, topic: &str) -> bool {
+        self.run.as_ref().is_some_and(|run| *run.topic == *topic)
+    }
+
     /// Back-pressure: what would ask for more messages waits while a subscriber is slow.
     fn holds(&self, reply: &Reply) -> bool {
         self.held.is_some() && matches!(reply, Reply::Received { .. })
@@ -229,6 +234,10 @@ impl Connected {
             Ok(topic) => topic,
             Err(farewell) => return Flow::Close(farewell),
         };
+        // Before anything of the message is acted upon.
+        if self.awaits_answer(cx, &topic) {
+            return Flow::Wait;
+        }
         if let Some(identifier) = publish.packet_identifier {
             if publish.qos == QoS::ExactlyOnce && !self.inbound.received.insert(identifier.get()) {
                 // The same message again: only the answer is repeated, behind whatever still waits [MQTT-4.3.3-10].
@@ -252,13 +261,15 @@ impl Connected {
         let answered = Answered::of(&publish);
         let fits = self.inbound.run.as_ref().is_some_and(|run| {
             run.answered == answered
+                // What must be signed is looked at message by message.
+                && !run.known.is_signed()
                 && *run.topic == *topic
                 && run.builder.len() < RUN_MESSAGES_MAX
                 && run.builder.bytes() < RUN_BYTES_MAX
         });
         if !fits {
             self.flush_run(cx);
-            match self.begin_run(config, &topic, answered) {
+            match self.begin_run(config, cx, &topic, &publish, answered) {
                 Ok(run) => self.inbound.run = Some(run),
                 Err(farewell) => return Flow::Close(farewell),
             }
@@ -279,7 +290,14 @@ impl Connected {
         Flow::Continue
     }
 
-    fn begin_run(&mut self, config: &Config, topic: &str, answered: Answered) -> Result<Box<Run>, Farewell> {
+    fn begin_run<E: Engine>(
+        &mut self,
+        config: &Config,
+        cx: &Context<'_, E>,
+        topic: &str,
+        publish: &Publish<'_>,
+        answered: Answered,
+    ) -> Result<Box<Run>, Farewell> {
         let too_deep = config.is_too_deep(topic);
         if too_deep && self.version != Version::V5 {
             // An acknowledgement would say that it was taken.
@@ -299,10 +317,8 @@ impl Connected {
         } else if too_deep || is_ours(&known.name) {
             let why = if too_deep { "topic of too many levels" } else { "this topic belongs to the server" };
             Some((ReasonCode::TopicNameInvalid, why))
-        } else if !known.allowed {
-            Some((ReasonCode::NotAuthorized, "publishing to this topic is not allowed"))
         } else {
-            None
+            super::access::refusal(cx, &known, publish)
         };
         let (topic, builder, delay_ms) = (topic.into(), BatchBuilder::new(), delay);
         Ok(Box::new(Run { topic, known, answered, delay_ms, refusal, builder, ids: Vec::new(), refused: 0 }))

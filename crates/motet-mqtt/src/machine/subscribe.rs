@@ -39,9 +39,17 @@ impl Connected {
         frame: Frame<'_>,
     ) -> Result<Flow, DecodeError> {
         let subscribe = Subscribe::decode(frame, self.version)?;
+        let Some(allowed) = self.may_subscribe(cx, &subscribe) else { return Ok(Flow::Wait) };
         let identifier = subscribe.properties.subscription_identifier().map(|id| id.get());
-        let wanted: Vec<Result<Wanted, Refusal>> =
-            subscribe.subscriptions.iter().map(|s| wish(config, s, identifier, cx.now)).collect();
+        let wanted: Vec<Result<Wanted, Refusal>> = subscribe
+            .subscriptions
+            .iter()
+            .zip(allowed)
+            .map(|(s, allowed)| {
+                let wish = wish(config, s, identifier, cx.now)?;
+                allowed.then_some(wish).ok_or((ReasonCode::NotAuthorized, "subscribing to this filter is not allowed"))
+            })
+            .collect();
         let accepted: Vec<_> = wanted.iter().filter_map(|w| w.as_ref().ok().and_then(Wanted::topics)).collect();
         let (answers, mut position) = cx.core.subscribe(&self.handle, &accepted);
         let mut answers = answers.into_iter();
