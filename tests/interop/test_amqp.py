@@ -444,6 +444,21 @@ def test_an_amqp_worker_answers_an_mqtt_device(server, amqp, paho, name):
         f"{name}/answers/1.0", b"QUESTION", b"c9")
 
 
+def test_an_mqtt_device_answers_an_amqp_client(server, amqp, paho, name):
+    device = paho(server, version=5, client_id=name)
+    device.subscribe(f"{name}/ask", qos=1)
+    asker = amqp(server).channel()
+    replies = asker.queue_declare("", exclusive=True).method.queue
+    asker.basic_publish("amq.topic", f"{name}.ask", b"question", pika.BasicProperties(
+        reply_to=replies, correlation_id="c3", delivery_mode=2))
+    message = device.message()
+    assert message.properties.ResponseTopic == f"$queue/{replies}"
+    device.publish(message.properties.ResponseTopic, b"answer", qos=1,
+                   CorrelationData=message.properties.CorrelationData)
+    (_, properties, body), = collect(asker, replies, 1, auto_ack=True)
+    assert (properties.correlation_id, body) == ("c3", b"answer")
+
+
 # -- many at once
 
 

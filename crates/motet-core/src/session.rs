@@ -192,6 +192,11 @@ impl Session {
         &self.client
     }
 
+    /// What it is subscribed to, in no order.
+    pub fn patterns(&self) -> Vec<crate::pattern::Pattern> {
+        self.state.lock().subscriptions.patterns().cloned().collect()
+    }
+
     /// Who made it; empty where nobody said a name.
     pub fn owner(&self) -> &Arc<str> {
         &self.owner

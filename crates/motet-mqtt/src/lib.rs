@@ -15,7 +15,7 @@
 //! | [`bridge`] | a client on two sides: messages from and to another server |
 //! | [`config`], [`error`] | what an operator decides; what a peer is told |
 //!
-//! Spoken: MQTT 3.1 (MQIsdp), 3.1.1 (OASIS 2014) and 5.0 (OASIS 2019). What 5.0 still lacks is in
+//! Spoken: MQTT 3.1 (MQIsdp), 3.1.1 (OASIS 2014) and 5.0 (OASIS 2019). What is left out is in
 //! `docs/protocols/mqtt.md`.
 
 mod aliases;

@@ -7,7 +7,7 @@
 //! | Message Expiry Interval | absolute expiry | counted down at delivery [MQTT-3.3.2-6] |
 //! | Payload Format Indicator | utf8 | |
 //! | Content Type, Correlation Data | the same | |
-//! | Response Topic | reply address: a topic | |
+//! | Response Topic | reply address: a topic; a queue is `$queue/…` | |
 //! | User Properties | headers, in order, duplicates kept | |
 //! | the property block as it came, without alias, expiry, identifiers | origin | what an MQTT 5 subscriber gets |
 //! | Topic Alias, Subscription Identifier, DUP, packet identifier | – | belong to one hop |
@@ -17,6 +17,7 @@ use crate::packet::{
 };
 use bytes::Bytes;
 use motet_core::message::{FaceId, Message, Properties, Reliability, ReplyAddress, Value};
+use motet_core::name::Name;
 use motet_core::spelling::mqtt;
 use motet_core::time::{Now, WallMillis};
 use std::time::Duration;
@@ -88,13 +89,8 @@ pub fn from_canonical(message: &Message) -> PropertiesBuf {
     if let Some(v) = &p.content_type {
         push(Property::ContentType(v));
     }
-    if let Some(ReplyAddress::Topic(name)) = &p.reply_to {
-        let mut topic = Vec::new();
-        if mqtt::encode_name(name, &mut topic).is_ok()
-            && let Ok(topic) = std::str::from_utf8(&topic)
-        {
-            push(Property::ResponseTopic(topic));
-        }
+    if let Some(topic) = p.reply_to.as_ref().and_then(response_topic) {
+        push(Property::ResponseTopic(&topic));
     }
     if let Some(v) = &p.correlation {
         push(Property::CorrelationData(v));
@@ -103,6 +99,18 @@ pub fn from_canonical(message: &Message) -> PropertiesBuf {
         push(Property::UserProperty(name, &text(value)));
     }
     block
+}
+
+/// The topic that a reply address is; a queue is one of the reserved tree.
+fn response_topic(address: &ReplyAddress) -> Option<String> {
+    let name = match address {
+        ReplyAddress::Topic(name) => name.clone(),
+        ReplyAddress::Queue(name) => Name::from_segments([b"$queue".as_slice(), name.first()]).ok()?,
+        ReplyAddress::Jid(_) => return None,
+    };
+    let mut topic = Vec::new();
+    mqtt::encode_name(&name, &mut topic).ok()?;
+    String::from_utf8(topic).ok()
 }
 
 fn text(value: &Value) -> String {

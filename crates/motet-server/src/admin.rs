@@ -4,9 +4,11 @@
 //! Who may: whoever can read the data directory. The server writes a new random token there at each start, for its
 //! own user only, and a request carries it as `Authorization: Bearer`. [RFC6750-2.1]
 
+mod acl;
 mod inspect;
 pub(crate) mod users;
 
+pub use acl::ACL_PATH;
 pub use inspect::{CONNECTIONS_PATH, SESSIONS_PATH};
 
 use crate::backup::{self, BackedUp, BackupError, JOURNAL_DIR};
@@ -90,6 +92,7 @@ pub(crate) enum Wish {
     Backup,
     Users,
     Inspect,
+    Explain,
 }
 
 impl Wish {
@@ -98,6 +101,7 @@ impl Wish {
         match path {
             BACKUP_PATH => Some(Wish::Backup),
             USERS_PATH => Some(Wish::Users),
+            ACL_PATH => Some(Wish::Explain),
             _ => inspect::is_ours(path).then_some(Wish::Inspect),
         }
     }
@@ -107,6 +111,7 @@ impl Wish {
         match self {
             Wish::Backup => Some((&[Method::POST], "POST")),
             Wish::Users => Some((&[Method::GET, Method::POST], "GET, POST")),
+            Wish::Explain => Some((&[Method::GET], "GET")),
             Wish::Inspect => None,
         }
     }
@@ -131,7 +136,8 @@ pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, reques
         return answer;
     }
     let house = &endpoint.house;
-    if house.is_draining() {
+    // A look is welcome to the end.
+    if house.is_draining() && !matches!(wish, Wish::Inspect) {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     }
     let (parts, body) = request.into_parts();
@@ -145,6 +151,7 @@ pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, reques
     };
     match wish {
         Wish::Backup => backup(endpoint, admin, &body).await,
+        Wish::Explain => acl::answer(house, &parts.uri),
         Wish::Inspect => inspect::answer(house, &parts.method, &parts.uri),
         Wish::Users if parts.method == Method::GET => users::list(&*house.accounts),
         Wish::Users => users::change(house.accounts.clone(), &body).await,

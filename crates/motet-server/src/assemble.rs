@@ -4,9 +4,11 @@
 use crate::backup::{BackupError, JOURNAL_DIR};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
+use crate::doors::Doors;
 use crate::error::ServerError;
 use crate::house::Parts;
 use crate::users::{self, Users};
+use motet_auth::{Clocks, Front};
 use motet_core::core::{Core, CoreLimits, Recovered};
 use motet_core::engine::Engine;
 use motet_mqtt::packet::QoS;
@@ -41,15 +43,27 @@ pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), Ser
     }));
     let recovered = core.recover(Clock::new().now(), recovery);
     let users = Arc::new(Users::open(config, core.clone())?);
+    let clock = Clock::new();
+    let clocks: Clocks = Arc::new(move || {
+        let now = clock.now();
+        (now.instant, now.wall)
+    });
+    let front = Arc::new(Front::new(users.directory().clone(), clocks.clone()));
+    let doors = Doors::new(core.clone(), front.clone(), clocks);
+    doors.apply(config)?;
     let mqtt = Arc::new(mqtt_config(config));
     let amqp = Arc::new(amqp_config(config));
     let parts = Parts {
-        auth: users.directory().clone(),
+        auth: front.clone(),
+        front: Some(front),
         accounts: users.clone(),
         mqtt: Arc::new(move || Box::new(motet_mqtt::Connection::new(mqtt.clone()))),
         amqp: Arc::new(move || Box::new(motet_amqp::Connection::new(amqp.clone()))),
         store: Box::new(StoreOf(core.clone())),
-        reload: Box::new(move |config| users.reload(config)),
+        reload: Box::new(move |config| {
+            users.reload(config)?;
+            doors.apply(config)
+        }),
         core,
     };
     Ok((parts, recovered))
@@ -128,6 +142,7 @@ fn mqtt_config(config: &Config) -> motet_mqtt::Config {
         retain_available: config.mqtt.retain_available,
         outbound_aliases_max: limits.topic_aliases_sent,
         payload_format_checked: config.mqtt.payload_format_checked,
+        delay_max_secs: u32::try_from(config.mqtt.delay_max.as_secs()).unwrap_or(u32::MAX),
         response_prefix: Some(config.mqtt.response_prefix.as_str()).filter(|p| !p.is_empty()).map(Into::into),
         server_reference: config.mqtt.server_reference.as_deref().map(Into::into),
         server_moved: config.mqtt.server_moved,

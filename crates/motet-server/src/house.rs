@@ -8,12 +8,17 @@ use crate::registry::{Handle, Registry};
 use crate::telemetry::Counters;
 use crate::users::AccountControl;
 use crate::wheel::Wheel;
+use motet_auth::Front;
 use motet_core::budget::Budget;
 use motet_core::core::Core;
 use motet_core::engine::Engine;
 use motet_core::machine::{Authenticator, Machine};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
+
+/// The core is not asked more often than that what is due: a bound on what deadlines in a row can cost.
+const TICK_MIN: Duration = Duration::from_millis(5);
 
 /// Makes the machine of a new connection.
 pub type MachineMaker<E> = Arc<dyn Fn() -> Box<dyn Machine<E>> + Send + Sync>;
@@ -33,6 +38,8 @@ pub struct Parts<E: Engine> {
     pub amqp: MachineMaker<E>,
     /// How the store is, and its end.
     pub store: Box<dyn StoreControl>,
+    /// What counts tokens and questions to the hook, where there is such.
+    pub front: Option<Arc<Front>>,
     /// The accounts, for operators.
     pub accounts: Arc<dyn AccountControl>,
     /// Takes the users of a reloaded configuration.
@@ -49,6 +56,7 @@ impl<E: Engine> std::fmt::Debug for Parts<E> {
 pub(crate) struct House<E: Engine> {
     pub(crate) core: Arc<Core<E>>,
     pub(crate) auth: Arc<dyn Authenticator>,
+    pub(crate) front: Option<Arc<Front>>,
     pub(crate) accounts: Arc<dyn AccountControl>,
     pub(crate) clock: Clock,
     pub(crate) wheel: Wheel<Handle>,
@@ -76,6 +84,7 @@ impl<E: Engine> House<E> {
         House {
             core,
             auth,
+            front: None,
             accounts,
             store,
             clock: Clock::new(),
@@ -88,6 +97,13 @@ impl<E: Engine> House<E> {
             limits,
             draining: watch::Sender::new(false),
         }
+    }
+
+    /// How long the core can be left alone: until something is due there, at most `tick`.
+    pub(crate) fn until_due(&self, tick: Duration) -> Duration {
+        let now = self.clock.now().wall.0;
+        let due = self.core.next_deadline().map(|at| Duration::from_millis(at.0.saturating_sub(now)));
+        due.map_or(tick, |due| due.clamp(TICK_MIN, tick))
     }
 
     /// The server is going down.

@@ -9,6 +9,7 @@
 
 pub mod config;
 
+mod access;
 mod admin;
 mod admission;
 mod assemble;
@@ -16,6 +17,7 @@ mod backup;
 mod bridge;
 mod client_tls;
 mod clock;
+mod doors;
 mod driver;
 mod endpoint;
 mod error;
@@ -23,6 +25,7 @@ mod house;
 mod http;
 mod listen;
 mod metrics;
+mod outcall;
 mod page;
 mod passwords;
 mod registry;
@@ -41,8 +44,9 @@ mod users;
 mod wheel;
 mod worker;
 
+pub use access::{Wish, access_rules};
 pub use admin::users::{as_json as users_as_json, read_change};
-pub use admin::{BACKUP_PATH, CONNECTIONS_PATH, SESSIONS_PATH, TOKEN_FILE, USERS_PATH};
+pub use admin::{ACL_PATH, BACKUP_PATH, CONNECTIONS_PATH, SESSIONS_PATH, TOKEN_FILE, USERS_PATH};
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
 pub use client_tls::ClientTls;

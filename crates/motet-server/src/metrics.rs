@@ -50,6 +50,7 @@ pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     certificates(&mut page, house);
     logins(&mut page, house);
     core(&mut page, house);
+    access(&mut page, house);
     bridges(&mut page, house);
     page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());
     page.one("motet_store_failing", "gauge", "1 while the disk takes nothing.", u8::from(house.store.is_failing()));
@@ -188,6 +189,36 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
     page.one("motet_core_queue_unacknowledged", "gauge", "Messages that consumers of them hold.", queues.unacked);
     page.one("motet_core_retained_messages", "gauge", "Addresses with a last value.", house.core.retained_count());
     page.one("motet_core_retained_bytes", "gauge", "Bytes of last values.", house.core.retained_bytes());
+}
+
+/// Who was let in how, and what was refused.
+fn access<E: Engine>(page: &mut Page, house: &House<E>) {
+    page.head("motet_core_access_refused_total", "counter", "Wishes refused for want of a right.");
+    for (action, count) in house.core.refused() {
+        let _ = writeln!(page.0, "motet_core_access_refused_total{{action=\"{}\"}} {count}", action.word());
+    }
+    page.one(
+        "motet_core_unsigned_refused_total",
+        "counter",
+        "Messages refused for want of a good signature.",
+        house.core.refused_unsigned(),
+    );
+    let Some(front) = &house.front else { return };
+    let (accepted, refused) = front.token_counts();
+    page.head("motet_auth_tokens_total", "counter", "Tokens shown in place of a password.");
+    for (answer, count) in [("accepted", accepted), ("refused", refused)] {
+        let _ = writeln!(page.0, "motet_auth_tokens_total{{answer=\"{answer}\"}} {count}");
+    }
+    if let Some(hook) = front.hook() {
+        let counters = hook.counters();
+        let answers = [
+            ("allowed", &counters.allowed),
+            ("refused", &counters.refused),
+            ("failed", &counters.failed),
+            ("remembered", &counters.remembered),
+        ];
+        page.each("motet_auth_hook_total", "counter", "Questions to the hook.", "answer", answers);
+    }
 }
 
 /// Where the system tells it; Linux does.

@@ -128,6 +128,14 @@ impl Registry {
         }
     }
 
+    /// Asks every connection to look at what may have changed.
+    pub(crate) fn nudge_all(&self) {
+        for shard in &self.shards {
+            let handles: Vec<_> = shard.lock().values().filter_map(Weak::upgrade).collect();
+            handles.iter().for_each(|handle| handle.mailbox.nudge());
+        }
+    }
+
     /// Waits until nobody is connected.
     pub(crate) async fn empty(&self) {
         loop {

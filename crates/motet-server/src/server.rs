@@ -11,7 +11,7 @@ use crate::house::{House, Parts, Reload};
 use crate::http::Web;
 use crate::listen;
 use crate::sys::SysTree;
-use crate::telemetry::{CertificatesRead, Event, NotRetained};
+use crate::telemetry::{AccessRefused, CertificatesRead, Event, NotRetained};
 use crate::tls::Certificates;
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
@@ -73,7 +73,9 @@ impl<E: Engine> Server<E> {
     /// # Errors
     /// A port is taken, a certificate is not readable: see [`ServerError`]. Then nothing is left running.
     pub fn start_with(config: &Config, parts: Parts<E>) -> Result<Self, ServerError> {
-        let house = Arc::new(House::new(parts.core, parts.auth, parts.accounts, parts.store, config.limits.clone()));
+        let mut house = House::new(parts.core, parts.auth, parts.accounts, parts.store, config.limits.clone());
+        house.front = parts.front;
+        let house = Arc::new(house);
         let door = Door::new(config.limits.connections, config.limits.connections_per_address);
         let has_pages = config.listener.iter().any(|listener| serves_pages(listener.protocol));
         let admin = has_pages.then(|| Admin::open(&config.data_dir)).transpose()?.map(Arc::new);
@@ -143,12 +145,13 @@ impl<E: Engine> Server<E> {
         self.tasks.push(tokio::spawn(async move { house.wheel.run(&house.clock).await }));
         let house = self.house.clone();
         self.tasks.push(tokio::spawn(async move {
-            let (mut ticks, mut not_retained) = (0_u32, 0);
+            let (mut ticks, mut not_retained, mut access_refused) = (0_u32, 0, 0);
             loop {
-                tokio::time::sleep(CORE_TICK).await;
+                tokio::time::sleep(house.until_due(CORE_TICK)).await;
                 ticks = ticks.wrapping_add(1);
                 if ticks.is_multiple_of(RESYNC_TICKS) {
                     house.clock.resync();
+                    note_refusals(&house, &mut access_refused);
                     let refused = house.core.counters().retain_refused.load(Ordering::Relaxed);
                     if ticks.is_multiple_of(SLOW_REPORT_TICKS) {
                         crate::slow::report(&house);
@@ -190,6 +193,8 @@ impl<E: Engine> Server<E> {
             let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
             CertificatesRead { error }.emit(&self.house.counters);
         }
+        // Who is connected may have lost a right.
+        self.house.registry.nudge_all();
         note_expiry(&self.endpoints);
         if let Err(error) = self.bridges.apply(&config.bridge) {
             tracing::error!(%error, "bridges were not taken; the old ones hold");
@@ -211,6 +216,15 @@ impl<E: Engine> Server<E> {
         let _ = tokio::task::spawn_blocking(move || house.store.close()).await;
         drained
     }
+}
+
+/// Says once a second at most that something was refused for want of a right.
+fn note_refusals<E: Engine>(house: &House<E>, before: &mut u64) {
+    let total = house.core.refused().iter().map(|(_, count)| count).sum::<u64>();
+    if let Some(refusal) = house.core.take_refusal() {
+        AccessRefused { refusal: &refusal, count: total.saturating_sub(*before) }.emit(&house.counters);
+    }
+    *before = total;
 }
 
 /// Ends tasks and waits until they have let go of what they hold.

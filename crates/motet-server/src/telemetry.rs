@@ -3,6 +3,7 @@
 //! Payloads, passwords and tokens have no field here. What a stranger can cause at will is logged at most once a
 //! second, with the number of those that were passed over.
 
+use motet_core::core::Refusal;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -142,6 +143,33 @@ impl Event for NotRetained {
                 bounds = "limits.retained_messages, limits.retained_bytes",
                 passed_over,
                 "messages were not retained at the bound"
+            );
+        }
+    }
+}
+
+/// Somebody wanted what the access rules do not allow. The core counts it.
+#[derive(Debug)]
+pub(crate) struct AccessRefused<'a> {
+    /// The latest.
+    pub(crate) refusal: &'a Refusal,
+    /// How many since the last line.
+    pub(crate) count: u64,
+}
+
+impl Event for AccessRefused<'_> {
+    fn emit(&self, counters: &Counters) {
+        if let Some(passed_over) = counters.quiet.may_speak() {
+            let Refusal { who, action, what, reason } = self.refusal;
+            tracing::warn!(
+                user = &*who.name,
+                client = who.client(),
+                action = action.word(),
+                what,
+                %reason,
+                count = self.count,
+                passed_over,
+                "access was refused"
             );
         }
     }

@@ -212,6 +212,7 @@ pub(crate) fn parts(seen: &Arc<Mutex<Seen>>) -> Parts<Instantly> {
     Parts {
         core: Arc::new(Core::new(Instantly::default(), CoreLimits::default())),
         auth: Arc::new(OpenDoor),
+        front: None,
         accounts: Arc::new(NoAccounts::default()),
         amqp: Arc::new(|| Box::new(Echo::new(&Arc::default()))),
         mqtt: Arc::new(move || Box::new(Echo::new(&seen))),

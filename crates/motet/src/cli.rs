@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod acl;
 pub(crate) mod bench;
 pub(crate) mod import;
 pub(crate) mod operator;
@@ -78,6 +79,11 @@ pub(crate) enum Command {
     },
     /// Copy everything durable into a folder, while the server runs or not.
     Backup(Backup),
+    /// Ask what the access rules say.
+    Acl {
+        #[command(subcommand)]
+        command: acl::AclCommand,
+    },
     /// See and remove the sessions of a running server.
     Sessions {
         #[command(subcommand)]

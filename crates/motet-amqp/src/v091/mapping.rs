@@ -126,6 +126,9 @@ fn reply_address(reply_to: &[u8]) -> Option<ReplyAddress> {
 fn reply_to(address: &ReplyAddress) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     match address {
+        ReplyAddress::Topic(name) if name.first() == b"$queue" && name.segment_count() == 2 => {
+            text.extend_from_slice(name.segments().nth(1)?);
+        }
         ReplyAddress::Topic(name) => {
             text.extend_from_slice(REPLY_TOPIC_PREFIX.as_bytes());
             amqp::encode_name(name, &mut text);

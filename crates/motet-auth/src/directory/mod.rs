@@ -101,6 +101,11 @@ impl Directory {
         desk.accounts().find(user, desk.guest_may(loopback)).map_or(Tags::NONE, |account| account.tags)
     }
 
+    /// There is an account of this name.
+    pub fn knows(&self, user: &str) -> bool {
+        self.0.desk.accounts().stored(user).is_some()
+    }
+
     /// What was answered so far.
     pub fn counters(&self) -> &Counters {
         &self.0.desk.counters

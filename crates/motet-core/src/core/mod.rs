@@ -12,8 +12,10 @@
 mod after;
 pub mod broker;
 mod consume;
+mod delayed;
 mod ending;
 mod fanout;
+mod guard;
 mod inspect;
 mod objects;
 mod owners;
@@ -32,6 +34,7 @@ mod vhost;
 
 pub(crate) use broker::NamedQueue;
 pub use consume::{Delivery, Took};
+pub use guard::{Decision, Refusal};
 pub use inspect::SessionSummary;
 pub(crate) use pressure::Crowd;
 pub use pressure::Pressure;
@@ -45,12 +48,12 @@ pub use shares::{JoinRefused, Joined, Source};
 pub use subscribing::{Note, Subscribed};
 pub use vhost::{ROOT_VHOST, Vhost};
 
-use crate::access::AccessRules;
 use crate::engine::{Completion, Engine, ObjectId, Position};
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{PublisherId, Reliability};
 use crate::queue::QueueConfig;
 use crate::session::SESSION_CONSUMER;
+use guard::Guard;
 use objects::Objects;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, VecDeque};
@@ -146,8 +149,11 @@ pub struct CoreCounters {
 pub struct Core<E> {
     engine: E,
     vhost: Arc<Vhost>,
+    guard: Arc<Guard>,
     owners: owners::Owners,
     shares: shares::Shares,
+    /// Told what is due of what was published for later.
+    postman: Arc<Mailbox>,
     /// All of them by name, [`ROOT_VHOST`] too.
     vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
@@ -176,7 +182,8 @@ impl<E: Engine> Core<E> {
     /// A core over `engine`, empty until [`Core::recover`] has been given what the engine found.
     pub fn new(engine: E, limits: CoreLimits) -> Self {
         let objects = VhostObjects { directory: DIRECTORY, retained: RETAINED, topology: TOPOLOGY };
-        let vhost = Arc::new(Vhost::new(ROOT_VHOST, objects));
+        let guard = Arc::<Guard>::default();
+        let vhost = Arc::new(Vhost::new(ROOT_VHOST, objects, guard.clone()));
         Core {
             engine,
             vhosts: RwLock::new(BTreeMap::from([(vhost.name().clone(), vhost.clone())])),
@@ -185,7 +192,9 @@ impl<E: Engine> Core<E> {
             objects: Objects::with_vhost(&vhost),
             owners: owners::Owners::default(),
             shares: shares::Shares::default(),
+            postman: delayed::postman(),
             vhost,
+            guard,
             named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),
             waiting: Mutex::default(),
             unshown: Mutex::default(),
@@ -310,11 +319,5 @@ impl<E: Engine> Core<E> {
             Completion::Read { queue, entries } => self.loaded(queue, entries),
             Completion::Moved { object, what, old, new } => self.moved(object, &what, old, new),
         }
-    }
-
-    /// Replaces the access rules; publishers notice at their next lookup.
-    pub fn set_access(&self, rules: AccessRules) {
-        *self.vhost.access.write() = Arc::new(rules);
-        self.vhost.topics.touch_all();
     }
 }

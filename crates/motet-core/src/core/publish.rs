@@ -5,6 +5,7 @@ use super::fanout::SharedBodies;
 use super::{Core, Note, Vhost};
 use crate::core::broker::PublishError;
 use crate::engine::{Engine, Position, Refused, Stage};
+use crate::mailbox::Mailbox;
 use crate::message::{Batch, PublisherId, Reliability};
 use crate::name::Name;
 use crate::principal::Principal;
@@ -26,6 +27,8 @@ pub struct Publisher {
     /// The session that "not my own" refers to; zero for a publisher without one.
     session: u64,
     refusals: Refusals,
+    /// Who is nudged when somebody had to be asked whether it may.
+    asking: Option<Arc<Mailbox>>,
     cache: RouteCache,
 }
 
@@ -39,6 +42,7 @@ impl Publisher {
             vhost: session.map_or(core.vhost(), |s| s.session().vhost()).clone(),
             session: session.map_or(0, |s| s.session().id().0),
             refusals: Refusals::Heard,
+            asking: None,
             cache: RouteCache::default(),
         }
     }
@@ -49,6 +53,20 @@ impl Publisher {
     pub fn without_refusals(mut self) -> Self {
         self.refusals = Refusals::Unheard;
         self
+    }
+
+    /// A publisher that can wait: `mailbox` is nudged when the answer is there after [`KnownName::waits`]. Without it
+    /// such a name is refused until then.
+    #[must_use]
+    pub fn asking(mut self, mailbox: &Arc<Mailbox>) -> Self {
+        self.asking = Some(mailbox.clone());
+        self
+    }
+
+    /// The same one, authenticated again: rights that came with the old proof are looked up anew.
+    pub fn renew(&mut self, principal: Principal) {
+        self.principal = principal.in_place_of(&self.principal);
+        self.cache = RouteCache::default();
     }
 
     /// The same publisher in another vhost.
@@ -62,6 +80,10 @@ impl Publisher {
     /// Where it publishes.
     pub fn vhost(&self) -> &Arc<Vhost> {
         &self.vhost
+    }
+
+    pub(super) fn refusals(&self) -> Refusals {
+        self.refusals
     }
 
     /// Its identity, to be put into its batches.
@@ -79,18 +101,12 @@ impl Publisher {
         &self.principal
     }
 
-    /// The same one, authenticated again: rights that came with the old proof are looked up anew.
-    pub fn renew(&mut self, principal: Principal) {
-        self.principal = principal;
-        self.cache = RouteCache::default();
-    }
-
     /// What is known about a name in the publisher's own spelling; `decode` is asked on first use.
     ///
     /// # Errors
     /// What `decode` says.
     pub fn known<X>(&mut self, spelled: &[u8], decode: impl FnOnce() -> Result<Name, X>) -> Result<&KnownName, X> {
-        self.cache.lookup(&self.vhost, &self.principal, spelled, decode)
+        self.cache.lookup(&self.vhost, &self.principal, self.asking.as_ref(), spelled, decode)
     }
 
     /// What is known about a routing key of an exchange; the name in the answer is the address its batches carry.
@@ -98,7 +114,7 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`]: there is no such exchange, it is internal, or exchange and key together are too long a name.
     pub fn exchange(&mut self, exchange: &[u8], key: &[u8]) -> Result<&KnownName, PublishError> {
-        self.cache.exchange(&self.vhost, &self.principal, exchange, key)
+        self.cache.exchange(&self.vhost, &self.principal, self.asking.as_ref(), exchange, key)
     }
 }
 

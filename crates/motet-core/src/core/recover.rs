@@ -106,6 +106,7 @@ impl<E: Engine> Core<E> {
             self.restore_topology(now, &vhost, topology, &mut recovery, &mut report);
             self.recover_sessions(now, &vhost, &mut recovery, &mut report);
             self.end_empty_groups(now, &vhost);
+            self.resume_delayed(now, &vhost);
         }
         self.drop_garbage(recovery, &mut report);
         report

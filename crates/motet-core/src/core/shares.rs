@@ -291,7 +291,7 @@ impl<E: Engine> Core<E> {
     }
 
     /// Durable, so that what waits for members who are away survives; bounded like the queue of one of them.
-    fn group_declaration(&self) -> QueueDeclaration {
+    pub(super) fn group_declaration(&self) -> QueueDeclaration {
         let number = |number: u64| Value::Int(i64::try_from(number).unwrap_or(i64::MAX));
         let arguments = vec![
             ("x-max-length".into(), number(self.limits.session_queue_messages)),

@@ -185,6 +185,7 @@ impl Connected {
             Farewell::Goodbye { with_will, expiry_secs } => (*with_will, expiry_secs.map(Expiry::from_secs)),
             _ => (true, None),
         };
+        self.close_stream(cx, |_| true);
         cx.core.close_session(cx.now, &self.handle, CloseSession { publish_will, expiry });
     }
 

@@ -1,5 +1,6 @@
 //! CONNECT to CONNACK: who, which session, on which terms.
 
+use super::access::{Rights, may_leave_will, signature_of};
 use super::authenticate::Exchange;
 use super::close::Farewell;
 use super::inbound::Inbound;
@@ -12,7 +13,6 @@ use crate::packet::{
 };
 use crate::session::{OWN_IDENTIFIERS, Resumed};
 use bytes::BytesMut;
-use motet_core::access::Action as Wish;
 use motet_core::core::{OpenRefused, Publisher};
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::{Attempt, Context};
@@ -39,7 +39,12 @@ pub(super) struct PendingConnect {
     receive_maximum: u16,
     topic_alias_maximum: u16,
     response_information: bool,
-    will: Option<CoreWill>,
+    pub(super) will: Option<CoreWill>,
+    /// What the will is signed with.
+    pub(super) will_signature: Option<Box<[u8]>>,
+    /// The client is who it says, and its method may have something left to say; whether it may leave its will is being
+    /// asked.
+    admitted: Option<(Principal, Option<Box<[u8]>>)>,
     /// The exchange by a method, where the client asked for one.
     pub(super) exchange: Option<Exchange>,
 }
@@ -128,7 +133,7 @@ impl Connected {
 
     /// The next packet may be read.
     pub(super) fn takes_more(&self) -> bool {
-        self.opening.is_none() && self.inbound.takes_more()
+        self.opening.is_none() && !self.rights.waits && self.inbound.takes_more()
     }
 }
 
@@ -162,6 +167,7 @@ impl Connection {
         let attempt = Attempt {
             user: connect.user_name,
             password: connect.password,
+            client: Some(&pending.client),
             peer: cx.peer,
             loopback: cx.loopback,
             secure: cx.secure,
@@ -214,6 +220,8 @@ impl Connection {
             response_information: p.request_response_information().unwrap_or(false),
             exchange: None,
             will: connect.will.as_ref().map(|will| core_will(&self.config, will)).transpose()?,
+            will_signature: connect.will.as_ref().and_then(|will| signature_of(will, connect.version)),
+            admitted: None,
         })
     }
 
@@ -221,6 +229,13 @@ impl Connection {
     pub(super) fn authenticated<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         let mut pulled = Pulled::default();
         cx.mailbox.pull(&mut pulled);
+        if let State::AwaitAuthentication(pending) = &mut self.state
+            && let Some((principal, data)) = pending.admitted.take()
+            && let State::AwaitAuthentication(pending) = std::mem::replace(&mut self.state, State::Closing)
+            && let Flow::Close(farewell) = self.admit(cx, *pending, Ok(principal), data.as_deref())
+        {
+            return self.close(cx, farewell);
+        }
         for notice in pulled.notices {
             let flow = match notice {
                 Notice::Authenticated(TICKET, answer) => match std::mem::replace(&mut self.state, State::Closing) {
@@ -254,7 +269,7 @@ impl Connection {
     pub(super) fn admit<E: Engine>(
         &mut self,
         cx: &mut Context<'_, E>,
-        pending: PendingConnect,
+        mut pending: PendingConnect,
         answer: Result<Principal, Denied>,
         data: Option<&[u8]>,
     ) -> Flow {
@@ -263,10 +278,15 @@ impl Connection {
             Ok(principal) => principal,
             Err(denied) => return Flow::Close(terms.refuse_for(denied)),
         };
-        if let Some(will) = &pending.will
-            && !cx.core.vhost().access().check(&principal, Wish::Publish, will.batch.address()).allowed
-        {
-            return Flow::Close(terms.refuse(ReasonCode::NotAuthorized, "the will's topic is not allowed"));
+        let principal = principal.on(&pending.client);
+        match may_leave_will(cx, &principal, &pending) {
+            Some(true) => {}
+            Some(false) => return Flow::Close(terms.refuse(ReasonCode::NotAuthorized, "the will is not allowed")),
+            None => {
+                pending.admitted = Some((principal, data.map(Box::from)));
+                self.state = State::AwaitAuthentication(Box::new(pending));
+                return Flow::Continue;
+            }
         }
         let opened = cx.core.open_session(
             cx.now,
@@ -341,7 +361,12 @@ impl Connection {
         // Before MQTT 5 the client cannot be told, so it is held to what it said itself.
         let held_to = if pending.terms.version == Version::V5 { keep_alive_secs } else { pending.keep_alive_secs };
         let resumed = Resumed::from_record(&opened.record);
-        let publisher = Publisher::new(cx.core, principal, Some(&opened.handle));
+        let rights = Rights::new(cx, &principal);
+        if opened.present {
+            // It may have been another's, or the rules may have been others.
+            cx.core.keep_allowed(&opened.handle, &principal);
+        }
+        let publisher = Publisher::new(cx.core, principal, Some(&opened.handle)).asking(cx.mailbox);
         self.state = State::Connected(Box::new(Connected {
             version: pending.terms.version,
             publisher: if pending.terms.version == Version::V5 { publisher } else { publisher.without_refusals() },
@@ -352,6 +377,7 @@ impl Connection {
             receive_maximum: pending.receive_maximum.min(OWN_IDENTIFIERS),
             problem_information: pending.terms.problem_information,
             session_expiry_secs: pending.session_expiry_secs,
+            rights,
             opening,
             inbound: Inbound::new(resumed.received, self.config.pending_bytes_high),
             outbound: Outbound::new(

@@ -6,6 +6,7 @@
 //! ```
 //! | file | what |
 //! |---|---|
+//! | `access.rs` | what a client may: answers that take time, rights that change or end |
 //! | `authenticate.rs` | AUTH: in steps, before and after CONNACK |
 //! | `connect.rs` | CONNECT to CONNACK: who, which session, which terms |
 //! | `inbound.rs` | what the client publishes, and the answers in its order |
@@ -14,6 +15,7 @@
 //! | `subscribe.rs` | SUBSCRIBE, UNSUBSCRIBE, last values |
 //! | `close.rs` | every way to end |
 
+mod access;
 mod authenticate;
 mod close;
 mod connect;
@@ -81,6 +83,7 @@ struct Connected {
     problem_information: bool,
     /// The session expiry the client has, for the rule about DISCONNECT [MQTT-3.14.2-2].
     session_expiry_secs: u32,
+    rights: access::Rights,
     /// The method of authentication, by which alone the client may authenticate again [MQTT-4.12.1-1].
     method: Option<Box<str>>,
     /// It does so now.
@@ -100,6 +103,8 @@ struct Connected {
 enum Flow {
     /// Go on.
     Continue,
+    /// The packet stays at the front of the input until somebody has answered.
+    Wait,
     /// Say this, then close.
     Close(close::Farewell),
 }
@@ -136,6 +141,7 @@ impl Connection {
             let len = frame.bytes.len();
             match self.packet(cx, frame) {
                 Flow::Continue => at += len,
+                Flow::Wait => break,
                 Flow::Close(farewell) => {
                     self.close(cx, farewell);
                     return input.len();
@@ -171,7 +177,7 @@ impl Connected {
         }
         let silence = self.silence_max.map(|max| self.last_input + max);
         let again = self.again.as_ref().map(|again| again.deadline);
-        silence.into_iter().chain(again).chain(self.inbound.held_until()).min()
+        silence.into_iter().chain(again).chain(self.inbound.held_until()).chain(self.rights.expires_at()).min()
     }
 
     fn packet<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, frame: Frame<'_>) -> Flow {
@@ -238,14 +244,17 @@ impl Connected {
                 }
             }
         }
+        self.keep_rights(cx);
+        self.look_at_expiry(cx.now);
         if !self.has_opened(cx) {
             return Flow::Continue;
         }
         self.release_replies(cx);
         if !self.pulled.ready.is_empty() {
-            for ready in std::mem::take(&mut self.pulled.ready) {
-                self.announced(&ready);
-            }
+            // Its memory goes back to the mailbox at the next pull.
+            let mut announced = std::mem::take(&mut self.pulled.ready);
+            announced.drain(..).for_each(|ready| self.announced(&ready));
+            self.pulled.ready = announced;
         }
         self.deliver(cx);
         self.settle(cx);
@@ -262,6 +271,7 @@ impl<E: Engine> Machine<E> for Connection {
         let taken = self.take_packets(cx, input);
         input.advance(taken);
         if let State::Connected(connected) = &mut self.state {
+            connected.look_at_expiry(cx.now);
             connected.flush_run(cx);
             connected.inbound.rest();
             connected.settle(cx);
@@ -298,6 +308,11 @@ impl<E: Engine> Machine<E> for Connection {
             }
             State::Connected(c) if c.opening.as_ref().is_some_and(|opening| now >= opening.deadline) => {
                 self.close(cx, close::Farewell::Unavailable);
+            }
+            State::Connected(c) if c.rights.expires_at().is_some_and(|at| now >= at) => {
+                if let Flow::Close(farewell) = c.check_expiry(cx.now) {
+                    self.close(cx, farewell);
+                }
             }
             // [MQTT-3.1.2-22] nothing for one and a half times the keep alive.
             State::Connected(c)

@@ -15,9 +15,10 @@ use motet_core::core::{Delivery, Joined};
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
 use motet_core::mailbox::{Grant, Ready};
-use motet_core::queue::ConsumerId;
+use motet_core::queue::{ConsumeError, ConsumerId, Leaving};
 use motet_core::queues::Queued;
 use motet_core::session::SubscribeOptions;
+use motet_core::stream::Start;
 use motet_core::transaction::Settlement;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub(super) struct Shares {
     /// Finished in this turn.
     settles: Vec<Settle>,
     taken: Vec<Delivery>,
+    /// Tags given to readers of streams.
+    streams_made: u64,
     /// Something could be sent if the output had room.
     pub(super) wants_output: bool,
 }
@@ -48,6 +51,8 @@ struct Place {
     grant: Arc<Grant>,
     /// The queue has announced that it allotted something.
     ready: bool,
+    /// It reads a stream, asked for by this filter; such a place lasts as long as the connection.
+    stream: Option<Box<str>>,
 }
 
 /// A delivery in the client's hands.
@@ -64,7 +69,7 @@ impl Shares {
         let grant = Arc::new(grant_of(&joined.options));
         match self.places.iter_mut().find(|place| place.joined.tag == joined.tag) {
             Some(place) => (place.joined, place.grant) = (joined, grant),
-            None => self.places.push(Place { joined, grant, ready: false }),
+            None => self.places.push(Place { joined, grant, ready: false, stream: None }),
         }
     }
 
@@ -114,7 +119,47 @@ fn grant_of(options: &SubscribeOptions) -> Grant {
     }
 }
 
+/// Messages of a stream that a reader takes before it has acknowledged any.
+const STREAM_CREDIT_MAX: u16 = 64;
+/// Tags of readers of streams begin here: those of a session's other places are 32-bit numbers.
+const STREAM_TAGS: u64 = 1 << 32;
+
 impl Connected {
+    /// Reads a stream from `start` on, anew where this filter did so before.
+    pub(super) fn read_stream<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        filter: &str,
+        queue: &Arc<NamedQueue>,
+        start: Start,
+        options: SubscribeOptions,
+    ) -> Result<(), ConsumeError> {
+        self.close_stream(cx, |known| known == filter);
+        let shares = self.outbound.shares.get_or_insert_default();
+        shares.streams_made += 1;
+        let tag = STREAM_TAGS + shares.streams_made;
+        let credit = Some(self.receive_maximum.min(STREAM_CREDIT_MAX).into());
+        let consumer = cx.core.consume_stream(cx.now, queue, cx.mailbox, credit, tag, start)?;
+        let joined = Joined { queue: queue.clone(), consumer, tag, options };
+        let grant = Arc::new(grant_of(&options));
+        shares.places.push(Place { joined, grant, ready: false, stream: Some(filter.into()) });
+        Ok(())
+    }
+
+    /// Ends the readers whose filter `is_it`; true when there was one.
+    pub(super) fn close_stream<E: Engine>(&mut self, cx: &mut Context<'_, E>, is_it: impl Fn(&str) -> bool) -> bool {
+        let Some(shares) = &mut self.outbound.shares else { return false };
+        let before = shares.places.len();
+        shares.places.retain(|place| {
+            let goes = place.stream.as_deref().is_some_and(&is_it);
+            if goes {
+                cx.core.leave(cx.now, &place.joined.queue, place.joined.consumer, Leaving::Orderly);
+            }
+            !goes
+        });
+        shares.places.len() < before
+    }
+
     /// A queue has announced something: one of those shared with others, or the session's own.
     pub(super) fn announced(&mut self, ready: &Ready) {
         let shared = self.outbound.shares.as_mut().is_some_and(|shares| shares.announced(ready));

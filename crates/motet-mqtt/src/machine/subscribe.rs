@@ -16,9 +16,12 @@ use motet_core::engine::{Engine, Position};
 use motet_core::exchange::BindError;
 use motet_core::machine::Context;
 use motet_core::mailbox::Grant;
+use motet_core::message::Reliability;
 use motet_core::pattern::Pattern;
 use motet_core::session::SubscribeOptions;
 use motet_core::spelling::mqtt;
+use motet_core::stream::Start;
+use motet_core::time::Now;
 use std::sync::Arc;
 
 /// A walk over last values that a subscription has asked for.
@@ -36,9 +39,17 @@ impl Connected {
         frame: Frame<'_>,
     ) -> Result<Flow, DecodeError> {
         let subscribe = Subscribe::decode(frame, self.version)?;
+        let Some(allowed) = self.may_subscribe(cx, &subscribe) else { return Ok(Flow::Wait) };
         let identifier = subscribe.properties.subscription_identifier().map(|id| id.get());
-        let wanted: Vec<Result<Wanted, Refusal>> =
-            subscribe.subscriptions.iter().map(|s| wish(config, s, identifier)).collect();
+        let wanted: Vec<Result<Wanted, Refusal>> = subscribe
+            .subscriptions
+            .iter()
+            .zip(allowed)
+            .map(|(s, allowed)| {
+                let wish = wish(config, s, identifier, cx.now)?;
+                allowed.then_some(wish).ok_or((ReasonCode::NotAuthorized, "subscribing to this filter is not allowed"))
+            })
+            .collect();
         let accepted: Vec<_> = wanted.iter().filter_map(|w| w.as_ref().ok().and_then(Wanted::topics)).collect();
         let (answers, mut position) = cx.core.subscribe(&self.handle, &accepted);
         let mut answers = answers.into_iter();
@@ -53,15 +64,19 @@ impl Connected {
                         if config.retain_available && replays_now(subscription.options.retain_handling, answer) {
                             replays.push(replay(pattern, options));
                         }
-                        Ok(())
+                        Ok(QoS::ExactlyOnce)
                     }
                 },
-                Ok(Wanted::Shared(source, options)) => {
-                    self.join(cx, source, options).map(|at| position = position.max(at))
+                Ok(Wanted::Shared(source, options)) => self.join(cx, source, options).map(|at| {
+                    position = position.max(at);
+                    QoS::ExactlyOnce
+                }),
+                Ok(Wanted::Stream(name, start, options)) => {
+                    self.follow(cx, subscription.topic_filter, (name, start), options).map(|()| QoS::AtLeastOnce)
                 }
             };
             codes.push(match answer {
-                Ok(()) => granted(subscription.options.maximum_qos.min(config.qos_max)),
+                Ok(most) => granted(subscription.options.maximum_qos.min(config.qos_max).min(most)),
                 Err((code, reason)) => {
                     why = reason;
                     code
@@ -81,6 +96,10 @@ impl Connected {
         let unsubscribe = Unsubscribe::decode(frame, self.version)?;
         let (mut codes, mut position) = (ReasonCodes::new(), None);
         for filter in unsubscribe.topic_filters.iter() {
+            if self.close_stream(cx, |known| known == *filter) {
+                codes.push(ReasonCode::Success);
+                continue;
+            }
             let (found, at) = match source_of(filter) {
                 Ok(Some(source)) => self.part(cx, &source),
                 Ok(None) => match mqtt::decode_pattern(filter) {
@@ -118,6 +137,19 @@ impl Connected {
         }
     }
 
+    fn follow<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        filter: &str,
+        (name, start): (Bytes, Start),
+        options: SubscribeOptions,
+    ) -> Result<(), Refusal> {
+        let found = cx.core.check_queue(cx.now, self.publisher.vhost(), &name, 0);
+        let queue = found.map_err(|refused| refusal_of(&JoinRefused::Queue(refused)))?.queue;
+        let reading = self.read_stream(cx, filter, &queue, start, options);
+        reading.map_err(|_| (ReasonCode::TopicFilterInvalid, "this queue is no stream"))
+    }
+
     fn part<E: Engine>(&mut self, cx: &mut Context<'_, E>, source: &Source) -> (bool, Option<Position>) {
         if let Some(shares) = &mut self.outbound.shares {
             let name = source.queue_name();
@@ -136,13 +168,15 @@ enum Wanted {
     Topics(Pattern, SubscribeOptions),
     /// A share of what a queue holds.
     Shared(Source, SubscribeOptions),
+    /// What a stream has kept, from somewhere on, and what is appended.
+    Stream(Bytes, Start, SubscribeOptions),
 }
 
 impl Wanted {
     fn topics(&self) -> Option<(Pattern, SubscribeOptions)> {
         match self {
             Wanted::Topics(pattern, options) => Some((pattern.clone(), *options)),
-            Wanted::Shared(..) => None,
+            Wanted::Shared(..) | Wanted::Stream(..) => None,
         }
     }
 }
@@ -159,18 +193,55 @@ fn source_of(filter: &str) -> Result<Option<Source>, Refusal> {
         let name = format!("{}/{}", shared.share_name, shared.topic_filter);
         return Ok(Some(Source::Group { name: name.into(), pattern }));
     }
-    if filter.starts_with("$stream/") {
-        return Err(invalid("streams cannot be subscribed to"));
+    match filter.strip_prefix("$queue/") {
+        Some(name) => queue_name(name).map(Source::Queue).map(Some),
+        None => Ok(None),
     }
-    if !filter.starts_with("$queue/") {
-        return Ok(None);
-    }
-    let name = mqtt::decode_name(filter).map_err(|_| invalid("a queue's name has no wildcard"))?;
-    let mut segments = name.segments().skip(1);
+}
+
+/// The name of a queue, spelled as one level.
+fn queue_name(level: &str) -> Result<Bytes, Refusal> {
+    let invalid = |why| (ReasonCode::TopicFilterInvalid, why);
+    let name = mqtt::decode_name(level).map_err(|_| invalid("a queue's name has no wildcard"))?;
+    let mut segments = name.segments();
     match (segments.next(), segments.next()) {
-        (Some(queue), None) if !queue.starts_with(b"$") => Ok(Some(Source::Queue(Bytes::copy_from_slice(queue)))),
+        (Some(queue), None) if !queue.starts_with(b"$") => Ok(Bytes::copy_from_slice(queue)),
         _ => Err(invalid("not the name of a queue: `/` in it is spelled %2F")),
     }
+}
+
+/// `$stream/<name>@<from>`: the first entry, the last, the next (also without `@`), an offset, or so long ago.
+fn stream_of(filter: &str, now: Now) -> Result<Option<(Bytes, Start)>, Refusal> {
+    let Some(rest) = filter.strip_prefix("$stream/") else { return Ok(None) };
+    let (name, from) = rest.rsplit_once('@').unwrap_or((rest, "next"));
+    let start = match from {
+        "first" => Start::First,
+        "last" => Start::Last,
+        "next" => Start::Next,
+        from => match from.parse() {
+            Ok(offset) => Start::Offset(offset),
+            Err(_) => {
+                let ago = millis(from).ok_or((ReasonCode::TopicFilterInvalid, NOT_A_START))?;
+                Start::Timestamp(now.wall.0.saturating_sub(ago))
+            }
+        },
+    };
+    Ok(Some((queue_name(name)?, start)))
+}
+
+const NOT_A_START: &str = "a stream is read from first, last, next, an offset, or a time ago such as 90s, 5m, 1h, 7d";
+
+/// A time with its unit.
+fn millis(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit_ms = match unit {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit_ms)
 }
 
 /// What a client is told that cannot join.
@@ -191,7 +262,12 @@ fn refusal_of(refused: &JoinRefused) -> Refusal {
     }
 }
 
-fn wish(config: &Config, subscription: &Subscription<'_>, identifier: Option<u32>) -> Result<Wanted, Refusal> {
+fn wish(
+    config: &Config,
+    subscription: &Subscription<'_>,
+    identifier: Option<u32>,
+    now: Now,
+) -> Result<Wanted, Refusal> {
     if config.is_too_deep(subscription.topic_filter) {
         return Err((ReasonCode::TopicFilterInvalid, "filter of too many levels"));
     }
@@ -203,6 +279,11 @@ fn wish(config: &Config, subscription: &Subscription<'_>, identifier: Option<u32
     options.identifier = identifier;
     if let Some(source) = source_of(subscription.topic_filter)? {
         return Ok(Wanted::Shared(source, options));
+    }
+    if let Some((name, start)) = stream_of(subscription.topic_filter, now)? {
+        // Who reads again from where it was has nothing to gain from QoS 2.
+        options.reliability = options.reliability.min(Reliability::AtLeastOnce);
+        return Ok(Wanted::Stream(name, start, options));
     }
     let pattern = mqtt::decode_pattern(subscription.topic_filter)
         .map_err(|_| (ReasonCode::TopicFilterInvalid, "not a topic filter"))?;

@@ -40,9 +40,10 @@ pub use load::{Loaded, Sources, load};
 pub use section::{Key, Shape};
 pub(crate) use sections::make;
 pub use sections::{
-    Access, AlsoCertificate, Amqp, Anonymous, Bridge, BridgeTls, BridgeTopic, BridgeVersion, ClientCertificate, Config,
-    Crossing, Host, KeyKind, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel, Login, Metrics, Mqtt, Protocol,
-    SlowSubscriber, Store, Tls, TlsVersion, User, Web, key_kinds,
+    Access, AccessDefault, AccessRule, AlsoCertificate, Amqp, Anonymous, Bridge, BridgeTls, BridgeTopic, BridgeVersion,
+    ClientCertificate, Config, Crossing, Hook, HookFailure, Host, Jwt, JwtRules, KeyKind, Limits, ListenAddress,
+    Listener, Log, LogFormat, LogLevel, Login, Metrics, Mqtt, Protocol, Signature, SlowSubscriber, Store, Tls,
+    TlsVersion, User, Web, key_kinds,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

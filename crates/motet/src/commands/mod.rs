@@ -1,5 +1,6 @@
 //! What can be asked of this program, a file each.
 
+mod acl;
 mod backup;
 mod bench;
 mod config;
@@ -28,6 +29,7 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Status(status)) => status::status(&status),
         Some(Command::Store { command }) => Ok(store::store(&command, &arguments.configuration)),
         Some(Command::Import { command }) => import::import(&command),
+        Some(Command::Acl { command }) => acl::acl(&command, &arguments.configuration),
         Some(Command::Sessions { command }) => operator::sessions(&command, &arguments.configuration),
         Some(Command::Connections { command }) => operator::connections(&command, &arguments.configuration),
         Some(Command::Bench { command }) => bench::bench(&command),

@@ -94,6 +94,15 @@ impl Channel {
         !self.replies.is_empty()
     }
 
+    /// Answers and confirms that wait.
+    pub(super) fn backlog(&self) -> usize {
+        let confirms = match &self.mode {
+            Mode::Confirm(confirms) => confirms.backlog(),
+            Mode::Plain | Mode::Tx(_) => 0,
+        };
+        self.replies.len() + confirms
+    }
+
     /// What the next answer or confirm waits for.
     pub(super) fn next_position(&self) -> Option<Position> {
         let reply = self.replies.front().and_then(|reply| match reply {
@@ -194,6 +203,7 @@ impl Running {
     ) {
         let waits = self.channel(number).put(cx, position, |out, number| put_method(out.tail(), number, method));
         if waits {
+            self.backlog += 1;
             self.waiting.insert(number);
         }
     }

@@ -58,6 +58,11 @@ impl Confirms {
         self.pending.front().map(|(position, _)| *position)
     }
 
+    /// Spans of publications that are not told yet.
+    pub(super) fn backlog(&self) -> usize {
+        self.pending.len() + self.settled.len()
+    }
+
     /// Writes what can be told.
     pub(super) fn release(&mut self, durable: Position, channel: u16, out: &mut BytesMut) {
         while let Some((position, span)) = self.pending.front().copied()

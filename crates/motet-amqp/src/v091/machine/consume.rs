@@ -77,7 +77,7 @@ impl Running {
             }
             // Our basic.cancel wants no answer; some clients answer all the same.
             basic::Method::CancelOk(_) => Ok(()),
-            basic::Method::Get(get) => self.get(cx, number, get),
+            basic::Method::Get(get) => self.get(config, cx, number, get),
             basic::Method::RecoverAsync(recover) => self.recover(cx, number, recover.requeue),
             basic::Method::Recover(recover) => {
                 self.recover(cx, number, recover.requeue)?;
@@ -218,9 +218,19 @@ impl Running {
         }
     }
 
-    fn get<E: Engine>(&mut self, cx: &mut Context<'_, E>, number: u16, get: basic::Get<'_>) -> Result<(), Failure> {
+    fn get<E: Engine>(
+        &mut self,
+        config: &Config,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        get: basic::Get<'_>,
+    ) -> Result<(), Failure> {
         let queue = self.queue_for(cx, number, get.queue)?;
         self.check_read(cx, &queue)?;
+        if !get.no_ack && self.channel(number).unacked.len() >= config.unacked_per_channel {
+            let text = format!("more than {} deliveries wait for their acknowledgement", config.unacked_per_channel);
+            return Err(Failure::new(ReplyCode::ResourceError, text));
+        }
         let (key, vhost) = (self.new_key(number), self.vhost.clone());
         let channel = self.channels.get_mut(&number).expect("the channel of a method is open");
         let fits = |fetcher: &Fetcher| Arc::ptr_eq(&fetcher.queue, &queue) && fetcher.no_ack == get.no_ack;

@@ -133,7 +133,7 @@ impl Handshake {
 
     /// Nothing has been heard that shows an AMQP client.
     pub(super) fn knows_nothing(&self) -> bool {
-        self.await_ == Await::StartOk
+        self.mechanism.is_empty()
     }
 
     pub(super) fn frame<E: Engine>(
@@ -209,6 +209,7 @@ impl Handshake {
         let attempt = Attempt {
             user: Some(user),
             password: Some(password),
+            client: None,
             peer: cx.peer,
             loopback: cx.loopback,
             secure: cx.secure,

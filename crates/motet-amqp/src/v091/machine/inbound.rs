@@ -211,7 +211,7 @@ impl Running {
             Ok(known) => known.clone(),
             Err(error) => return Err(refusal::publish(&self.vhost, error)),
         };
-        if !known.allowed {
+        if !known.allowed() {
             let what = format!("write access to exchange '{}'", refusal::spoken_exchange(place.exchange));
             return Err(self.denied(&what));
         }
@@ -260,6 +260,9 @@ impl Running {
             && let Some(confirms) = channel.confirms()
         {
             let position = receipt.position.filter(|position| *position > cx.core.durable());
+            if let Some(pressure) = cx.core.pressure(cx.now, &self.publisher, &offer.known, cx.mailbox) {
+                self.held = Some(pressure);
+            }
             confirms.settle(first, offer.batch.messages().len() as u64, accepted, position);
             self.waiting.insert(offer.channel);
         }

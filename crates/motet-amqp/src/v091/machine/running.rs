@@ -12,7 +12,7 @@ use crate::v091::packet::{
 };
 use motet_core::authentication::Attempt;
 use motet_core::core::broker::Settle;
-use motet_core::core::{Delivery, Publisher, Vhost};
+use motet_core::core::{Delivery, Pressure, Publisher, Vhost};
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
 use motet_core::mailbox::{Notice, Pulled};
@@ -24,6 +24,8 @@ use std::time::Duration;
 
 /// How often a publisher whose message the store refused is offered again.
 pub(super) const RETRY_EVERY: Duration = Duration::from_millis(200);
+/// Answers that wait before we stop reading: the client asks faster than the disk takes it.
+const BACKLOG_MAX: usize = 16 * 1024;
 /// Parts of bodies that a connection may have announced, in messages of the largest size.
 const PARTIAL_MESSAGES_MAX: u64 = 4;
 
@@ -49,6 +51,10 @@ pub(super) struct Running {
     /// A run that the store refused: offered again before anything else is read.
     pub(super) stalled: Option<Box<Stalled>>,
     pub(super) blocked_said: bool,
+    /// A subscriber is slow: confirms wait for it.
+    pub(super) held: Option<Pressure>,
+    /// Answers that wait.
+    pub(super) backlog: usize,
     /// Nothing is read until this is durable.
     pub(super) paused: Option<Position>,
     /// Acknowledgements of this turn.
@@ -95,6 +101,8 @@ impl Running {
             run: None,
             stalled: None,
             blocked_said: false,
+            held: None,
+            backlog: 0,
             paused: None,
             settles: Vec::new(),
             waiting: BTreeSet::new(),
@@ -114,7 +122,7 @@ impl Running {
     }
 
     pub(super) fn takes_more(&self) -> bool {
-        self.stalled.is_none() && self.paused.is_none() && !self.updating
+        self.stalled.is_none() && self.paused.is_none() && !self.updating && self.backlog < BACKLOG_MAX
     }
 
     pub(super) fn has_more(&self) -> bool {
@@ -169,6 +177,7 @@ impl Running {
         let attempt = Attempt {
             user: Some(&self.publisher.principal().name),
             password: Some(secret),
+            client: None,
             peer: cx.peer,
             loopback: cx.loopback,
             secure: cx.secure,
@@ -350,19 +359,28 @@ impl Running {
     pub(super) fn release_replies<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         let durable = cx.core.durable();
         let mut next = self.paused;
+        if self.held.as_ref().is_some_and(|pressure| pressure.is_over(cx.now)) {
+            self.held = None;
+        }
+        self.backlog = 0;
         let waiting = std::mem::take(&mut self.waiting);
         for number in waiting {
             let Some(channel) = self.channels.get_mut(&number) else { continue };
             channel.release_replies(durable, cx.out);
-            channel.confirms().map(|confirms| confirms.release(durable, number, cx.out.tail()));
+            // Back-pressure: what would ask for more messages waits while a subscriber is slow.
+            if let Some(confirms) = channel.confirms().filter(|_| self.held.is_none()) {
+                confirms.release(durable, number, cx.out.tail());
+            }
             if !channel.holds_back() {
                 self.ready.extend(channel.held.drain(..));
             }
-            if let Some(position) = channel.next_position() {
+            let left = channel.backlog();
+            if left > 0 {
+                self.backlog += left;
                 self.waiting.insert(number);
+            }
+            if let Some(position) = channel.next_position().filter(|position| *position > durable) {
                 next = Some(next.map_or(position, |next| next.min(position)));
-            } else if channel.holds_back() {
-                self.waiting.insert(number);
             }
         }
         if let Some(position) = next.filter(|position| *position != self.registered) {
@@ -391,7 +409,8 @@ impl Running {
         let beat = self.heartbeat().map(|every| self.last_output + every / 2);
         let silence = self.heartbeat().filter(|_| self.takes_more()).map(|every| self.last_input + every * 2);
         let retry = self.stalled.as_ref().map(|stalled| stalled.retry_at);
-        [beat, silence, retry, self.next_ack_check].into_iter().flatten().min()
+        let held = self.held.as_ref().filter(|_| self.backlog > 0).map(Pressure::until);
+        [beat, silence, retry, held, self.next_ack_check].into_iter().flatten().min()
     }
 
     pub(super) fn on_time<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>) -> Result<(), Failure> {

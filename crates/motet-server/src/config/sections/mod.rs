@@ -3,6 +3,8 @@
 mod access;
 mod amqp;
 mod bridge;
+mod hook;
+mod jwt;
 mod limits;
 mod listener;
 mod log;
@@ -15,9 +17,11 @@ mod web;
 use std::path::PathBuf;
 
 pub(crate) use access::make;
-pub use access::{Access, Anonymous, KeyKind, User, key_kinds};
+pub use access::{Access, AccessDefault, AccessRule, Anonymous, KeyKind, Signature, User, key_kinds};
 pub use amqp::Amqp;
 pub use bridge::{Bridge, BridgeTls, BridgeTopic, BridgeVersion, Crossing};
+pub use hook::{Hook, HookFailure};
+pub use jwt::{Jwt, JwtRules};
 pub use limits::{Limits, SlowSubscriber};
 pub use listener::{Host, ListenAddress, Listener, Protocol};
 pub use log::{Log, LogFormat, LogLevel};
@@ -42,8 +46,12 @@ section! {
         tls: Tls = Tls::default();
         /// Who may log in with a password. None at first: on loopback nobody needs to.
         user: Vec<User> = Vec::new();
-        /// Who is let in without a login.
+        /// Who is let in without a login, and who may do what.
         access: Access = Access::default();
+        /// JSON Web Tokens in place of passwords.
+        jwt: Jwt = Jwt::default();
+        /// A service of yours that is asked over HTTP.
+        hook: Hook = Hook::default();
         /// How passwords are stored and checked.
         login: Login = Login::default();
         /// Bounds on everything that can grow.

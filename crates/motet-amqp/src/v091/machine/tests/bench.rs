@@ -514,6 +514,11 @@ fn basic_line(method: basic::Method<'_>) -> String {
 }
 
 impl Bench {
+    /// The store takes nothing, or does again.
+    pub(super) fn stall(&self, stalled: bool) {
+        self.engine.set_stalled(stalled);
+    }
+
     /// The server tells the connection something.
     pub(super) fn notify(&self, peer: &Peer, notice: motet_core::mailbox::Notice) {
         peer.mailbox.notify(notice);

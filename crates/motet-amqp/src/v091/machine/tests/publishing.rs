@@ -278,3 +278,25 @@ fn confirms_and_transactions_exclude_one_another() {
     let text = "406 PRECONDITION_FAILED - channel is not transactional (90.20)";
     assert_eq!(bench.say(&mut peer, 1, &tx::Commit {}), [format!("1 channel.close {text}")]);
 }
+
+#[test]
+fn a_disk_that_takes_nothing_blocks_the_publisher_and_loses_nothing() {
+    let mut bench = Bench::new();
+    let mut peer = bench.join();
+    bench.declare(&mut peer, "q", true);
+    bench.confirm(&mut peer);
+    bench.stall(true);
+    // One that does not care goes on publishing.
+    let mut told = bench.publish_with(&mut peer, "", "q", "first", persistent(), false);
+    told.extend(bench.publish_with(&mut peer, "", "q", "second", persistent(), false));
+    assert_eq!(told, ["0 connection.blocked low on disk"]);
+    assert!(!peer.wants_input());
+    bench.pass(std::time::Duration::from_millis(200));
+    assert_eq!(bench.timeout(&mut peer), [""; 0], "still blocked");
+    bench.stall(false);
+    bench.pass(std::time::Duration::from_millis(200));
+    assert_eq!(bench.timeout(&mut peer), ["0 connection.unblocked"]);
+    let told = bench.send(&mut peer, b"");
+    assert_eq!(told.last().map(String::as_str), Some("1 ack 2+"), "{told:?}");
+    assert_eq!(bench.get(&mut peer, "q", true), ["1 get-ok #1 :q left 1 mode=2 'first'"]);
+}
