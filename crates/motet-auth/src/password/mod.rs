@@ -142,6 +142,7 @@ impl fmt::Debug for StoredPassword {
 pub(crate) enum Decoy {
     Argon2id(Argon2idHash),
     Scram(ScramKeys),
+    Mosquitto(MosquittoHash),
 }
 
 impl Decoy {
@@ -150,7 +151,8 @@ impl Decoy {
         match stored {
             StoredPassword::Argon2id(hash) => Some(Decoy::Argon2id(hash.decoy())),
             StoredPassword::Scram(keys) => Some(Decoy::Scram(keys.quickest().clone())),
-            StoredPassword::Keyed(_) | StoredPassword::Mosquitto(_) => None,
+            StoredPassword::Mosquitto(hash) => Some(Decoy::Mosquitto(hash.decoy())),
+            StoredPassword::Keyed(_) => None,
         }
     }
 
@@ -159,6 +161,7 @@ impl Decoy {
         match self {
             Decoy::Argon2id(hash) => hash.work_kib(),
             Decoy::Scram(keys) => u64::from(keys.iterations()) / 3,
+            Decoy::Mosquitto(hash) => u64::from(hash.iterations()) / 3 + 1,
         }
     }
 
@@ -167,6 +170,7 @@ impl Decoy {
         match self {
             Decoy::Argon2id(hash) => hash.verify(password),
             Decoy::Scram(keys) => keys.verify(password) & false,
+            Decoy::Mosquitto(hash) => hash.verify(password) & false,
         }
     }
 }

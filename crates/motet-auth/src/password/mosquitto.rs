@@ -58,6 +58,16 @@ impl MosquittoHash {
         }
     }
 
+    /// Stands in where there is no account: costs what `self` costs and, being of no password, matches none.
+    pub(crate) fn decoy(&self) -> Self {
+        MosquittoHash { hash: [0; HASH_BYTES], ..self.clone() }
+    }
+
+    /// Rounds of SHA-512.
+    pub(crate) fn iterations(&self) -> u32 {
+        self.iterations.unwrap_or(1)
+    }
+
     /// Whether this is the password.
     pub(crate) fn verify(&self, password: &[u8]) -> bool {
         let computed: [u8; HASH_BYTES] = match self.iterations {

@@ -54,12 +54,13 @@ impl<E: Engine> Local<E> {
         }
     }
 
-    /// One turn by the law of machines; true when something has come of it. `waiting` bytes are on their way to the other
-    /// server already.
+    /// One turn by the law of machines; true when there may be more to do at once. Only after false will the mailbox wake
+    /// us. `waiting` bytes are on their way to the other server already.
     pub(super) fn turn(&mut self, waker: &Waker, waiting: usize) -> bool {
         let before = (self.said.len(), self.input.len());
         let room = OUT_BYTES_MAX.saturating_sub(waiting + self.said.len());
-        if room > 0 && (self.mailbox.poll_ready(waker).is_ready() || self.machine.wants_output()) {
+        let ready = room > 0 && self.mailbox.poll_ready(waker).is_ready();
+        if ready || (room > 0 && self.machine.wants_output()) {
             self.call(room, |machine, cx, _| machine.handle_ready(cx));
         }
         let now = self.house.clock.now().instant;
@@ -69,7 +70,7 @@ impl<E: Engine> Local<E> {
         if !self.input.is_empty() && room > 0 && self.machine.wants_input() {
             self.call(room, |machine, cx, input| machine.handle_input(cx, input));
         }
-        before != (self.said.len(), self.input.len())
+        ready || before != (self.said.len(), self.input.len())
     }
 
     fn call(&mut self, room: usize, call: impl FnOnce(&mut dyn Machine<E>, &mut Context<'_, E>, &mut BytesMut)) {

@@ -202,15 +202,18 @@ impl<E: Engine> Task<E> {
         hello: &Hello,
         local: &mut Local<E>,
     ) -> Poll<Result<Accepted, Trouble>> {
-        local.turn(cx.waker(), 0);
-        match frame(&local.said, u32::MAX).map_err(Trouble::decode)? {
-            Some(frame) => {
-                let (accepted, len) = (hello.accepted(frame)?, frame.bytes.len());
-                local.heard(len);
-                Poll::Ready(Ok(accepted))
+        loop {
+            let progress = local.turn(cx.waker(), 0);
+            match frame(&local.said, u32::MAX).map_err(Trouble::decode)? {
+                Some(frame) => {
+                    let (accepted, len) = (hello.accepted(frame)?, frame.bytes.len());
+                    local.heard(len);
+                    return Poll::Ready(Ok(accepted));
+                }
+                None if local.over => return Poll::Ready(Err(Trouble::Ourselves)),
+                None if !progress => return Poll::Pending,
+                None => {}
             }
-            None if local.over => Poll::Ready(Err(Trouble::Ourselves)),
-            None => Poll::Pending,
         }
     }
 
