@@ -30,7 +30,7 @@
 //! let directory = Directory::new(AuthConfig::default(), accounts, || Instant::START)?;
 //!
 //! let mailbox = Mailbox::new(1024, Overflow::DropNewest);
-//! let attempt = Attempt { user: Some("alice"), password: Some(b"swordfish"), peer: None, loopback: true };
+//! let attempt = Attempt { user: Some("alice"), password: Some(b"swordfish"), peer: None, loopback: true, secure: None };
 //! let answer = directory.check(attempt, 1, &mailbox).expect("plain accounts answer at once");
 //! assert_eq!(&*answer?.name, "alice");
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -16,12 +16,14 @@
 //! | [`transaction`] | publications and settlements as one unit |
 //! | [`session`], [`mailbox`] | what outlives a connection, what waits for it |
 //! | [`access`], [`principal`] | who may |
+//! | [`authentication`] | who is asked who a peer is |
 //! | [`machine`] | the law of a protocol machine and what it may use |
 //! | [`engine`] | the law of storage: submit and complete |
 //! | [`fake`] | an engine in memory that fails on request, for tests |
 //! | [`core`] | the calls that tie these together |
 
 pub mod access;
+pub mod authentication;
 pub mod core;
 pub mod engine;
 pub mod exchange;

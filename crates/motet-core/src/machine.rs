@@ -12,10 +12,11 @@
 //! ```
 //! A machine never sees a socket, a clock or another connection. Whatever it needs is in the [`Context`].
 
+pub use crate::authentication::{Attempt, Authenticator, Dialogue, Opening, Secure, Step};
+
 use crate::core::Core;
 use crate::engine::Engine;
 use crate::mailbox::Mailbox;
-use crate::principal::{Denied, Principal};
 use crate::rope::Rope;
 use crate::time::{Instant, Now};
 use bytes::BytesMut;
@@ -65,32 +66,6 @@ pub enum Action {
     Close,
 }
 
-/// Checks credentials. Implemented by `motet-auth`; here so that machines need not know how.
-pub trait Authenticator: Send + Sync {
-    /// Decides at once, or later by [`crate::mailbox::Notice::Authenticated`] to `answer_to` with `ticket`.
-    fn check(&self, attempt: Attempt<'_>, ticket: u64, answer_to: &Arc<Mailbox>) -> Option<Result<Principal, Denied>>;
-}
-
-/// Credentials as the peer gave them.
-#[derive(Clone, Copy)]
-pub struct Attempt<'a> {
-    /// User name, if any was given.
-    pub user: Option<&'a str>,
-    /// Password, if any was given; bytes, as MQTT has it.
-    pub password: Option<&'a [u8]>,
-    /// Where from.
-    pub peer: Option<SocketAddr>,
-    /// The listener is bound to loopback.
-    pub loopback: bool,
-}
-
-/// A password never reaches a log.
-impl std::fmt::Debug for Attempt<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Attempt").field("user", &self.user).field("peer", &self.peer).finish_non_exhaustive()
-    }
-}
-
 /// What a machine may use during one call.
 pub struct Context<'a, E: Engine> {
     /// The time of this turn.
@@ -105,6 +80,8 @@ pub struct Context<'a, E: Engine> {
     pub peer: Option<SocketAddr>,
     /// The listener is bound to loopback.
     pub loopback: bool,
+    /// What the carrier's encryption knows; `None` on a carrier in the clear.
+    pub secure: Option<&'a Secure>,
     /// Where output is encoded to.
     pub out: &'a mut Rope,
     /// Bytes of `out` beyond which a machine leaves deliveries in its mailbox.

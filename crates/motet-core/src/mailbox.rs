@@ -45,6 +45,8 @@ pub enum Notice {
     Kicked(KickReason),
     /// The answer to a credential check.
     Authenticated(u64, Result<crate::principal::Principal, crate::principal::Denied>),
+    /// The answer to a step of an authentication.
+    Stepped(u64, crate::authentication::Step),
 }
 
 /// Why a connection is ended from our side.

@@ -38,4 +38,10 @@ pub enum Denied {
     /// Too many checks are in progress, or this peer failed too often: later.
     #[error("too many credential checks in progress")]
     Busy,
+    /// The method of authentication is not offered here.
+    #[error("the authentication method is not offered here")]
+    UnknownMethod,
+    /// The peer broke the rules of its method.
+    #[error("the authentication broke the rules of its method")]
+    Malformed,
 }

@@ -84,6 +84,7 @@ impl Peer {
             mailbox: &self.mailbox,
             peer: None,
             loopback: true,
+            secure: None,
             out: &mut self.out,
             out_high_water: 1 << 20,
             random: &mut self.random,

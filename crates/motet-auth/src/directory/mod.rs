@@ -117,7 +117,7 @@ impl Counters {
         let counter = match answer {
             Ok(_) => &self.accepted,
             Err(Denied::Busy) => &self.busy,
-            Err(Denied::BadCredentials | Denied::AnonymousForbidden) => &self.refused,
+            Err(_) => &self.refused,
         };
         counter.fetch_add(1, Ordering::Relaxed);
     }

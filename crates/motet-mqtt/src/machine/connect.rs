@@ -56,8 +56,13 @@ impl Connection {
             Ok(pending) => pending,
             Err(code) => return refuse(connect.version, code),
         };
-        let attempt =
-            Attempt { user: connect.user_name, password: connect.password, peer: cx.peer, loopback: cx.loopback };
+        let attempt = Attempt {
+            user: connect.user_name,
+            password: connect.password,
+            peer: cx.peer,
+            loopback: cx.loopback,
+            secure: cx.secure,
+        };
         match cx.auth.check(attempt, TICKET, cx.mailbox) {
             Some(answer) => self.admit(cx, pending, answer),
             None => {
@@ -121,7 +126,7 @@ impl Connection {
                         Flow::Continue
                     }
                 },
-                Notice::Authenticated(..) => Flow::Continue,
+                Notice::Authenticated(..) | Notice::Stepped(..) => Flow::Continue,
                 Notice::TakenOver => Flow::Close(Farewell::Silent),
                 Notice::Kicked(_) => match &self.state {
                     State::AwaitAuthentication(pending) => refuse(pending.version, ReasonCode::ServerUnavailable),
@@ -144,7 +149,8 @@ impl Connection {
         let principal = match answer {
             Ok(principal) => principal,
             Err(Denied::BadCredentials) => return refuse(version, ReasonCode::BadUserNameOrPassword),
-            Err(Denied::AnonymousForbidden) => return refuse(version, ReasonCode::NotAuthorized),
+            Err(Denied::UnknownMethod) => return refuse(version, ReasonCode::BadAuthenticationMethod),
+            Err(Denied::AnonymousForbidden | Denied::Malformed) => return refuse(version, ReasonCode::NotAuthorized),
             Err(Denied::Busy) => return refuse(version, ReasonCode::ServerBusy),
         };
         if let Some(will) = &pending.will

@@ -190,7 +190,7 @@ impl Connected {
                 Notice::TakenOver => return Flow::Close(close::Farewell::TakenOver),
                 Notice::Kicked(reason) => return Flow::Close(close::Farewell::Kicked(reason)),
                 // An answer to a check of a connection that had this mailbox's place before.
-                Notice::Authenticated(..) => {}
+                Notice::Authenticated(..) | Notice::Stepped(..) => {}
             }
         }
         self.release_replies(cx);

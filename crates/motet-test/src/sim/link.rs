@@ -162,6 +162,7 @@ impl Link {
             mailbox: &self.mailbox,
             peer: None,
             loopback: true,
+            secure: None,
             out: &mut self.out,
             out_high_water: self.out_high_water,
             random: &mut self.random,

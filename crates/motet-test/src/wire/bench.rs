@@ -227,6 +227,7 @@ impl Wire {
             mailbox: &self.mailbox,
             peer: None,
             loopback: true,
+            secure: None,
             out: &mut self.out,
             out_high_water: OUT_HIGH_WATER,
             random: &mut self.random,

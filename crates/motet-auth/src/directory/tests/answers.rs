@@ -13,7 +13,7 @@ fn the_anonymous_are_let_in_as_the_policy_says() {
     ] {
         let house = House::new(AuthConfig { anonymous, ..strict() }, Accounts::new());
         for (user, password) in [(None, None), (Some(""), None), (Some(""), Some(&b""[..]))] {
-            let attempt = Attempt { user, password, peer: None, loopback };
+            let attempt = Attempt { user, password, peer: None, loopback, secure: None };
             assert_eq!(house.directory.check(attempt, 7, &mailbox()), Some(expected.clone()), "{anonymous:?}");
         }
     }
@@ -24,7 +24,7 @@ fn half_a_login_is_refused_even_where_the_anonymous_are_welcome() {
     let config = AuthConfig { anonymous: Anonymous::Always, ..strict() };
     let house = House::new(config, accounts([("alice", StoredPassword::from_plain(b"swordfish").expect("short"))]));
     for (user, password) in [(Some("alice"), None), (None, Some(&b"swordfish"[..]))] {
-        let attempt = Attempt { user, password, peer: None, loopback: true };
+        let attempt = Attempt { user, password, peer: None, loopback: true, secure: None };
         assert_eq!(house.directory.check(attempt, 7, &mailbox()), Some(Err(Denied::BadCredentials)));
     }
 }
@@ -35,7 +35,8 @@ fn without_accounts_a_login_says_nothing() {
         [(Anonymous::Always, Ok(Principal::anonymous())), (Anonymous::Never, Err(Denied::AnonymousForbidden))]
     {
         let house = House::new(AuthConfig { anonymous, ..strict() }, Accounts::new());
-        let attempt = Attempt { user: Some("guest"), password: Some(b"guest"), peer: None, loopback: true };
+        let attempt =
+            Attempt { user: Some("guest"), password: Some(b"guest"), peer: None, loopback: true, secure: None };
         assert_eq!(house.directory.check(attempt, 7, &mailbox()), Some(expected));
     }
 }

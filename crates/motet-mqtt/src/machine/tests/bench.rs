@@ -218,6 +218,7 @@ impl Bench {
             mailbox: &peer.mailbox,
             peer: None,
             loopback: true,
+            secure: None,
             out: &mut out,
             out_high_water: 1 << 20,
             random: &mut peer.random,
