@@ -1,12 +1,14 @@
-//! What an operator may ask of a running server over HTTP: `POST /api/backup`.
+//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `POST /api/reload`.
 //!
 //! Who may: whoever can read the data directory. The server writes a new random token there at each start, for its
 //! own user only, and a request carries it as `Authorization: Bearer`. [RFC6750-2.1]
 
+use crate::audit;
 use crate::backup::{self, BackedUp, BackupError, JOURNAL_DIR};
 use crate::endpoint::Endpoint;
 use crate::error::ServerError;
 use crate::http::{Answer, text, with_type};
+use crate::reload::Reloaded;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -14,6 +16,7 @@ use hyper::{Method, Request, StatusCode};
 use motet_core::engine::Engine;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,6 +28,8 @@ use tokio::time::timeout;
 pub const TOKEN_FILE: &str = "admin-token";
 /// Where a backup is asked for.
 pub const BACKUP_PATH: &str = "/api/backup";
+/// Where a running server is told to read its configuration again.
+pub const RELOAD_PATH: &str = "/api/reload";
 /// Bytes of a request's body: a path (4096 at most on Linux) and what is around it, each byte escaped.
 const BODY_BYTES_MAX: usize = 32 << 10;
 const TOKEN_BYTES: usize = 32;
@@ -76,8 +81,17 @@ fn write_token(data_dir: &Path, file: &Path, token: &str) -> std::io::Result<()>
     std::fs::rename(&unfinished, file)
 }
 
-/// Answers a request for a backup.
-pub(crate) async fn backup<E: Engine>(endpoint: &Endpoint<E>, request: Request<Incoming>) -> Answer {
+/// Whether an operator asks.
+pub(crate) fn is_ours(path: &str) -> bool {
+    [BACKUP_PATH, RELOAD_PATH].contains(&path)
+}
+
+/// Answers an operator, after a look at who it is.
+pub(crate) async fn answer<E: Engine>(
+    endpoint: &Endpoint<E>,
+    request: Request<Incoming>,
+    peer: Option<SocketAddr>,
+) -> Answer {
     let Some(admin) = &endpoint.admin else {
         return text(StatusCode::NOT_FOUND, "there is no such page; see /\n");
     };
@@ -86,25 +100,57 @@ pub(crate) async fn backup<E: Engine>(endpoint: &Endpoint<E>, request: Request<I
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return answer;
     }
+    let action = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+    let record = |outcome, about: &str| {
+        endpoint.house.audit.record(&audit::Operator { action: &action, outcome, peer, about });
+    };
     if !admin.admits(request.headers()) {
+        record("refused", "no token, or a wrong one");
         let sentence = "the token in the file admin-token of the data directory is needed, as Authorization: Bearer\n";
         let mut answer = text(StatusCode::UNAUTHORIZED, sentence);
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return answer;
     }
-    let house = endpoint.house.clone();
-    if house.is_draining() {
+    if endpoint.house.is_draining() {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     }
-    let Ok(read) = timeout(house.limits.first_byte_timeout, target(request)).await else {
-        return text(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time\n");
+    let (answer, about) = match request.uri().path() {
+        RELOAD_PATH => reload(endpoint).await,
+        _ => backup(endpoint, admin, request).await,
+    };
+    record(if answer.status().is_success() { "done" } else { "failed" }, audit::cut(&about));
+    answer
+}
+
+/// Reads the configuration again.
+async fn reload<E: Engine>(endpoint: &Endpoint<E>) -> (Answer, String) {
+    let reloader = endpoint.reloader.clone();
+    let again = tokio::task::spawn_blocking(move || reloader.again());
+    match again.await {
+        Ok(Some(Ok(Reloaded { taken, kept, restart }))) => {
+            let about = taken.join(" ");
+            let json = serde_json::json!({ "taken": taken, "kept": kept, "restart": restart });
+            (with_type(StatusCode::OK, "application/json", format!("{json}\n")), about)
+        }
+        Ok(Some(Err(error))) => (text(StatusCode::CONFLICT, &format!("{error}\n")), "the file is broken".into()),
+        Ok(None) => (text(StatusCode::CONFLICT, "this server was started without a file\n"), String::new()),
+        Err(_) => (text(StatusCode::INTERNAL_SERVER_ERROR, "reading panicked; please report this\n"), String::new()),
+    }
+}
+
+/// Makes a backup.
+async fn backup<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, request: Request<Incoming>) -> (Answer, String) {
+    let house = endpoint.house.clone();
+    let Ok(read) = timeout(house.limits().first_byte_timeout, target(request)).await else {
+        return (text(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time\n"), String::new());
     };
     let target = match read {
         Ok(target) => target,
-        Err(what) => return text(StatusCode::BAD_REQUEST, &format!("{what}\n")),
+        Err(what) => return (text(StatusCode::BAD_REQUEST, &format!("{what}\n")), String::new()),
     };
+    let about = target.display().to_string();
     let Ok(turn) = admin.turn.clone().try_acquire_owned() else {
-        return text(StatusCode::CONFLICT, "another backup is being made: wait for it\n");
+        return (text(StatusCode::CONFLICT, "another backup is being made: wait for it\n"), about);
     };
     let journal = admin.journal.clone();
     // It goes on when the asker leaves: half a copy is of no use to anybody.
@@ -118,10 +164,11 @@ pub(crate) async fn backup<E: Engine>(endpoint: &Endpoint<E>, request: Request<I
         }
         made
     });
-    match made.await {
+    let answer = match made.await {
         Ok(made) => told(made),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the backup panicked; please report this\n"),
-    }
+    };
+    (answer, about)
 }
 
 /// The folder that `{"target": "/whole/path"}` names.

@@ -6,6 +6,7 @@ use crate::clock::Clock;
 use crate::config::{Anonymous, Config, Limits};
 use crate::error::ServerError;
 use crate::house::Parts;
+use crate::reload::ReloadHook;
 use motet_auth::{Accounts, AuthConfig, Directory, StoredPassword};
 use motet_core::core::{Core, CoreLimits, Recovered};
 use motet_core::engine::Engine;
@@ -42,10 +43,10 @@ pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), Ser
         auth: directory.clone(),
         mqtt: Arc::new(move || Box::new(motet_mqtt::Connection::new(mqtt.clone()))),
         store: Box::new(StoreOf(core.clone())),
-        reload: Box::new(move |config| {
+        reload: vec![ReloadHook::new("users", &["user"], move |config| {
             directory.reload(accounts(config)?);
             Ok(())
-        }),
+        })],
         core,
     };
     Ok((parts, recovered))

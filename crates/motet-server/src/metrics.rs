@@ -1,7 +1,9 @@
 //! `/metrics`: the Prometheus text format, written by hand because it is forty lines. Aggregated: no topic, client or
 //! address is ever a label.
 
+use crate::alarm::resident_bytes;
 use crate::house::House;
+use crate::rates::SCOPES;
 use crate::telemetry::{PROTOCOLS, PerProtocol};
 use motet_core::engine::Engine;
 use std::fmt::{Display, Write as _};
@@ -47,6 +49,7 @@ impl Page {
 pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     let mut page = Page::default();
     server(&mut page, house);
+    watch(&mut page, house);
     core(&mut page, house);
     page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());
     page.one("motet_store_failing", "gauge", "1 while the disk takes nothing.", u8::from(house.store.is_failing()));
@@ -79,7 +82,11 @@ fn server<E: Engine>(page: &mut Page, house: &House<E>) {
     let refused =
         [("connections", &counters.refused_limit), ("connections_per_address", &counters.refused_per_address)];
     page.each("motet_server_refused_total", "counter", "Connections refused at a bound.", "bound", refused);
+    let held = SCOPES.into_iter().zip(&counters.held_back);
+    page.each("motet_server_rate_pauses_total", "counter", "Pauses of publishers over their rate.", "scope", held);
     for (name, help, counter) in [
+        ("motet_server_proxy_refused_total", "Connections without a PROXY header to believe.", &counters.proxy_refused),
+        ("motet_server_logins_refused_total", "Logins told to come back later.", &counters.logins_refused),
         ("motet_server_accept_errors_total", "The system gave no connection.", &counters.accept_errors),
         ("motet_server_handshake_failures_total", "Handshakes that came to nothing.", &counters.handshake_failures),
         ("motet_server_unknown_protocols_total", "First bytes of no protocol.", &counters.unknown_first_bytes),
@@ -91,6 +98,22 @@ fn server<E: Engine>(page: &mut Page, house: &House<E>) {
     ] {
         page.count(name, help, counter);
     }
+}
+
+/// Alarms, logins in progress, the audit log.
+fn watch<E: Engine>(page: &mut Page, house: &House<E>) {
+    page.head("motet_server_alarm", "gauge", "1 while publishers are held back for want of it.");
+    for (resource, raised) in house.alarms.each() {
+        let _ = writeln!(page.0, "motet_server_alarm{{resource=\"{resource}\"}} {}", u8::from(raised));
+    }
+    let (free, help) = (house.alarms.disk_free(), "Room on the disk of the data directory.");
+    page.one("motet_server_disk_free_bytes", "gauge", help, free);
+    let most = house.limits().logins_in_progress as usize;
+    let waiting = most.saturating_sub(house.turns.available_permits());
+    page.one("motet_server_logins_in_progress", "gauge", "Connections that have not logged in.", waiting);
+    let (written, lost) = house.audit.figures();
+    page.one("motet_server_audit_entries_total", "counter", "Entries of the audit log.", written);
+    page.one("motet_server_audit_lost_total", "counter", "Entries that did not reach the audit log.", lost);
 }
 
 fn core<E: Engine>(page: &mut Page, house: &House<E>) {
@@ -115,13 +138,6 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
     page.one("motet_core_sessions", "gauge", "Sessions, connected or not.", house.core.session_count());
     page.one("motet_core_retained_messages", "gauge", "Addresses with a last value.", house.core.retained_count());
     page.one("motet_core_retained_bytes", "gauge", "Bytes of last values.", house.core.retained_bytes());
-}
-
-/// Where the system tells it; Linux does.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
 }
 
 #[cfg(test)]

@@ -95,6 +95,14 @@ impl Registry {
         }
     }
 
+    /// Wakes everybody, to look again at what may be done.
+    pub(crate) fn look_all(&self) {
+        for shard in &self.shards {
+            let handles: Vec<_> = shard.lock().values().filter_map(Weak::upgrade).collect();
+            handles.iter().for_each(|handle| handle.look());
+        }
+    }
+
     /// Waits until nobody is connected.
     pub(crate) async fn empty(&self) {
         loop {

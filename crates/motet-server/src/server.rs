@@ -2,18 +2,22 @@
 
 use crate::admin::Admin;
 use crate::admission::Door;
+use crate::alarm;
 use crate::assemble::{Store, assemble};
-use crate::config::{Config, Protocol, Tls};
+use crate::audit::{self, Audit};
+use crate::config::{Config, Protocol, ProxyProtocol, Tls};
 use crate::endpoint::Endpoint;
 use crate::error::ServerError;
-use crate::house::{House, Parts, Reload};
+use crate::house::{House, Parts};
 use crate::http::Web;
 use crate::listen;
+use crate::reload::{LIVE_LIMITS, ReloadHook, Reloaded, Reloader, Reread, live_limits};
 use crate::telemetry::{Event, NotRetained};
 use crate::tls::Certificates;
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -39,9 +43,8 @@ pub struct Server<E: Engine = Store> {
     house: Arc<House<E>>,
     addresses: Vec<Bound>,
     tasks: Vec<JoinHandle<()>>,
-    /// One per listener of the configuration.
-    endpoints: Vec<Arc<Endpoint<E>>>,
-    reload: Reload,
+    reloader: Arc<Reloader>,
+    data_dir: PathBuf,
 }
 
 impl<E: Engine> std::fmt::Debug for Server<E> {
@@ -68,46 +71,55 @@ impl<E: Engine> Server<E> {
     /// # Errors
     /// A port is taken, a certificate is not readable: see [`ServerError`]. Then nothing is left running.
     pub fn start_with(config: &Config, parts: Parts<E>) -> Result<Self, ServerError> {
-        let house = Arc::new(House::new(parts.core, parts.auth, parts.store, config.limits.clone()));
+        let audit = Audit::open(&config.audit, &config.data_dir)?;
+        let house = Arc::new(House::new(parts.core, parts.auth, parts.store, config.limits.clone(), audit));
         let door = Door::new(config.limits.connections, config.limits.connections_per_address);
         let has_pages = config.listener.iter().any(|listener| serves_pages(listener.protocol));
         let admin = has_pages.then(|| Admin::open(&config.data_dir)).transpose()?.map(Arc::new);
-        let (mut sockets, mut endpoints) = (Vec::new(), Vec::new());
+        let reloader = Arc::new(Reloader::new(config, parts.reload));
+        reloader.add(limits_hook(&house, &door));
+        let (mut sockets, mut all_certificates) = (Vec::new(), Vec::new());
         for (at, listener) in config.listener.iter().enumerate() {
+            let certificates = certificates(config, at)?.map(Arc::new);
+            all_certificates.extend(certificates.clone().map(|certificates| (at, certificates)));
+            let proxied = listener.proxy_protocol == ProxyProtocol::Required;
             let endpoint = Arc::new(Endpoint {
                 house: house.clone(),
                 protocol: listener.protocol,
                 loopback: listener.is_loopback(),
                 mqtt: parts.mqtt.clone(),
-                certificates: certificates(config, at)?,
+                certificates,
                 web: Web::new(config, listener.is_loopback()),
                 admin: admin.clone(),
+                reloader: reloader.clone(),
+                proxies: proxied.then(|| listener.proxy_networks.clone()),
+                door: door.clone(),
             });
-            endpoints.push(endpoint.clone());
             for socket in listen::bind(listener, &format!("listener.{at}.address"))? {
                 sockets.push((socket, endpoint.clone()));
             }
         }
-        let mut server =
-            Server { house: house.clone(), addresses: Vec::new(), tasks: Vec::new(), endpoints, reload: parts.reload };
+        reloader.add(certificates_hook(all_certificates));
+        let (addresses, tasks, data_dir) = (Vec::new(), Vec::new(), config.data_dir.clone());
+        let mut server = Server { house: house.clone(), addresses, tasks, reloader, data_dir };
         for (socket, endpoint) in sockets {
             server.addresses.push(Bound { protocol: endpoint.protocol, address: socket.local_addr()? });
-            let (house, door) = (house.clone(), door.clone());
+            let house = house.clone();
             server.tasks.push(tokio::spawn(async move {
-                listen::accept(socket, door, &house.counters, |stream, peer, admission| {
-                    endpoint.serve(stream, peer, admission);
-                })
-                .await;
+                listen::accept(socket, &house, |stream, peer, turn| endpoint.serve(stream, peer, turn)).await;
             }));
         }
         server.keep_time();
+        house.audit.record(&audit::Server { action: "started" });
         Ok(server)
     }
 
-    /// The two tasks that let time pass: the wheel for connections, a coarse tick for the core.
+    /// The tasks that let time pass: the wheel for connections, a coarse tick for the core, the look for alarms.
     fn keep_time(&mut self) {
         let house = self.house.clone();
         self.tasks.push(tokio::spawn(async move { house.wheel.run(&house.clock).await }));
+        let (house, data_dir) = (self.house.clone(), self.data_dir.clone());
+        self.tasks.push(tokio::spawn(async move { alarm::watch(&house, &data_dir).await }));
         let house = self.house.clone();
         self.tasks.push(tokio::spawn(async move {
             let (mut ticks, mut not_retained) = (0_u32, 0);
@@ -140,20 +152,34 @@ impl<E: Engine> Server<E> {
         self.house.registry.live()
     }
 
-    /// Takes what may change without dropping connections: users and certificates. What is wrong is logged, and the
-    /// old holds. Listeners stay as they were; their certificates are found by their place in the list.
-    pub fn reload(&self, config: &Config) {
-        if let Err(error) = (self.reload)(config) {
-            tracing::error!(%error, "users were not taken; the old ones hold");
-        }
-        for (at, endpoint) in self.endpoints.iter().enumerate() {
-            let Some(certificates) = &endpoint.certificates else { continue };
-            let (tls, key) = tls_of(config, at);
-            if let Err(error) = certificates.reload(tls, &key) {
-                tracing::error!(%error, "certificates were not taken; the old ones hold");
-            }
-        }
-        tracing::info!("the configuration was read again");
+    #[cfg(test)]
+    pub(crate) fn counters(&self) -> &crate::telemetry::Counters {
+        &self.house.counters
+    }
+
+    /// Takes what may change of `config` without dropping connections; what is wrong is logged, and the old holds.
+    /// Listeners stay as they were; their certificates are found by their place in the list.
+    pub fn reload(&self, config: &Config) -> Reloaded {
+        self.reloader.take(config)
+    }
+
+    /// Lets a part of the server outside of it take changed keys.
+    pub fn on_reload(&self, hook: ReloadHook) {
+        self.reloader.add(hook);
+    }
+
+    /// From where [`Server::reload_again`] and an operator's request read the configuration.
+    pub fn reread_with(&self, reread: Reread) {
+        self.reloader.reread_with(reread);
+    }
+
+    /// Reads the configuration again and takes it. Blocks while files are read.
+    pub fn reload_again(&self) {
+        let outcome = match self.reloader.again() {
+            Some(Ok(_)) => "done",
+            Some(Err(_)) | None => "refused",
+        };
+        self.house.audit.record(&audit::Operator { action: "reload", outcome, peer: None, about: "SIGHUP" });
     }
 
     /// Stops accepting, tells every client, waits for them until `drain_timeout`, closes the store. True when
@@ -163,8 +189,10 @@ impl<E: Engine> Server<E> {
         let clocks = self.tasks.split_off(self.addresses.len());
         end(std::mem::take(&mut self.tasks)).await;
         self.house.registry.notify_all(&Notice::Kicked(KickReason::ServerShuttingDown));
-        let drained = tokio::time::timeout(self.house.limits.drain_timeout, self.house.registry.empty()).await.is_ok();
+        let drained =
+            tokio::time::timeout(self.house.limits().drain_timeout, self.house.registry.empty()).await.is_ok();
         end(clocks).await;
+        self.house.audit.record(&audit::Server { action: "stopped" });
         let house = self.house.clone();
         let _ = tokio::task::spawn_blocking(move || house.store.close()).await;
         drained
@@ -178,6 +206,29 @@ async fn end(tasks: Vec<JoinHandle<()>>) {
         // Cancelled is what it was asked to be.
         let _ = task.await;
     }
+}
+
+fn limits_hook<E: Engine>(house: &Arc<House<E>>, door: &Arc<Door>) -> ReloadHook {
+    let (house, door) = (house.clone(), door.clone());
+    ReloadHook::new("limits", LIVE_LIMITS, move |config| {
+        let limits = live_limits(&house.limits(), &config.limits);
+        door.set_bounds(limits.connections, limits.connections_per_address);
+        house.set_limits(limits);
+        Ok(())
+    })
+}
+
+/// For each listener by its place in the list.
+fn certificates_hook(all: Vec<(usize, Arc<Certificates>)>) -> ReloadHook {
+    ReloadHook::new("certificates", &["tls", "listener.*.tls"], move |config| {
+        let reload = |(at, certificates): &(usize, Arc<Certificates>)| {
+            let (tls, key) = tls_of(config, *at);
+            certificates.reload(tls, &key)
+        };
+        // All of them, though one may be wrong.
+        let failed: Vec<_> = all.iter().filter_map(|one| reload(one).err()).collect();
+        failed.into_iter().next().map_or(Ok(()), Err)
+    })
 }
 
 /// The certificates that hold for the listener at this place, and their table's name.

@@ -2,9 +2,7 @@
 
 use super::{Connected, Connection, Flow, State};
 use crate::error::{Answer, DecodeError};
-use crate::packet::{
-    Auth, Connack, Disconnect, Encode, Frame, Place, Properties, PropertiesBuf, Property, ReasonCode, Version,
-};
+use crate::packet::{Auth, Connack, Disconnect, Encode, Frame, Place, PropertiesBuf, Property, ReasonCode, Version};
 use motet_core::engine::Engine;
 use motet_core::machine::{CloseCause, Context};
 use motet_core::mailbox::{KickReason, Notice, Pulled};
@@ -114,9 +112,26 @@ fn say_no<E: Engine>(cx: &mut Context<'_, E>, farewell: &Farewell) {
         _ => Answer::Close,
     };
     if let Answer::Connack(version, reason_code) = answer {
-        let connack = Connack { session_present: false, reason_code, properties: Properties::EMPTY };
+        let mut properties = PropertiesBuf::new();
+        if version == Version::V5
+            && let Some(text) = come_back_later(reason_code)
+        {
+            // [MQTT-3.1.2-29] leaves CONNACK out of what a client may forbid.
+            let _ = properties.push(Place::Connack, Property::ReasonString(text));
+        }
+        let connack = Connack { session_present: false, reason_code, properties: properties.as_properties() };
         connack.encode(version, cx.out.tail());
     }
+}
+
+/// What a refusal means that is none of the client's doing.
+fn come_back_later(code: ReasonCode) -> Option<&'static str> {
+    Some(match code {
+        ReasonCode::ServerBusy => "too many logins at the same time, or too many that failed: come back later",
+        ReasonCode::QuotaExceeded => "the server holds as many connections or sessions as it may: come back later",
+        ReasonCode::ConnectionRateExceeded => "too many logins per second: come back later",
+        _ => return None,
+    })
 }
 
 impl Connected {

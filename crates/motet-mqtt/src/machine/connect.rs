@@ -152,6 +152,8 @@ impl Connection {
             Err(Denied::UnknownMethod) => return refuse(version, ReasonCode::BadAuthenticationMethod),
             Err(Denied::AnonymousForbidden | Denied::Malformed) => return refuse(version, ReasonCode::NotAuthorized),
             Err(Denied::Busy) => return refuse(version, ReasonCode::ServerBusy),
+            Err(Denied::Quota) => return refuse(version, ReasonCode::QuotaExceeded),
+            Err(Denied::RateExceeded) => return refuse(version, ReasonCode::ConnectionRateExceeded),
         };
         if let Some(will) = &pending.will
             && !cx.core.vhost().access().check(&principal, Wish::Publish, will.batch.address()).allowed

@@ -27,6 +27,7 @@ mod error;
 mod exposure;
 mod load;
 mod nearest;
+mod network;
 pub mod reference;
 mod section;
 mod sections;
@@ -37,10 +38,11 @@ mod units;
 pub use error::{ConfigError, Origin, Problem};
 pub use exposure::Exposure;
 pub use load::{Loaded, Sources, load};
+pub use network::Network;
 pub use section::{Key, Shape};
 pub use sections::{
-    Access, Anonymous, ClientCertificate, Config, Host, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel,
-    Metrics, Mqtt, Protocol, Store, Tls, User, Web,
+    Access, Anonymous, Audit, ClientCertificate, Config, Host, Limits, ListenAddress, Listener, Log, LogFormat,
+    LogLevel, Metrics, Mqtt, Protocol, ProxyProtocol, Store, Tls, User, Web,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

@@ -15,14 +15,17 @@ mod outlet;
 mod tests;
 
 use crate::admission::Admission;
+use crate::config::Limits;
 use crate::house::House;
+use crate::login::Login;
+use crate::rates::Rated;
 use crate::registry::Handle;
-use crate::telemetry::{CarrierFailed, Event, Panicked, PerProtocol, TimedOut};
+use crate::telemetry::{CarrierFailed, Event, HeldBack, PROTOCOLS, Panicked, PerProtocol, TimedOut};
 use crate::worker::Worker;
 use bytes::BytesMut;
 use framing::Framing;
 use motet_core::engine::Engine;
-use motet_core::machine::{CloseCause, Context, Machine, Random};
+use motet_core::machine::{Authenticator, CloseCause, Context, Machine, Random};
 use motet_core::mailbox::{KickReason, Mailbox, Notice, Overflow};
 use motet_core::rope::Rope;
 use motet_core::time::{Instant, Now};
@@ -32,6 +35,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Turns of one poll; then the others of this worker thread get theirs.
 const TURNS_MAX: usize = 16;
@@ -52,8 +56,18 @@ pub(crate) struct Arrival {
     /// The listener is bound to loopback.
     pub(crate) loopback: bool,
     /// Counts against the bounds as long as it lives.
-    #[expect(dead_code, reason = "it counts by living")]
-    pub(crate) admission: Admission,
+    pub(crate) admitted: Admitted,
+    /// Its turn among those that have not logged in.
+    pub(crate) turn: Option<OwnedSemaphorePermit>,
+}
+
+/// On what terms somebody is here; counts by living.
+#[derive(Debug)]
+pub(crate) enum Admitted {
+    /// Within all bounds.
+    In(#[expect(dead_code, reason = "it counts by living")] Admission),
+    /// Beyond one, only to be told so; one of a bounded number.
+    ToBeRefused(#[expect(dead_code, reason = "it counts by living")] OwnedSemaphorePermit),
 }
 
 /// Where a connection stands.
@@ -85,6 +99,8 @@ struct End(CloseCause);
 /// One connection. See the module's documentation.
 pub(crate) struct Connection<C, E: Engine> {
     house: Arc<House<E>>,
+    /// Those of when it began.
+    limits: Arc<Limits>,
     carrier: C,
     framing: Framing,
     /// None once it was told that the carrier is gone.
@@ -107,6 +123,12 @@ pub(crate) struct Connection<C, E: Engine> {
     write_by: Option<Instant>,
     /// When the first byte must have come; None once it has.
     first_byte_by: Option<Instant>,
+    /// None once it is known who it is.
+    login: Option<Box<Login<E>>>,
+    /// None where no rate holds.
+    rated: Option<Box<Rated>>,
+    /// We have not read from the peer by our own will: its silence says nothing.
+    held: bool,
     /// The earliest look that is armed in the wheel.
     armed: Instant,
 }
@@ -119,10 +141,11 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         carrier: C,
         framing: Framing,
         machine: Box<dyn Machine<E>>,
-        arrival: Arrival,
+        mut arrival: Arrival,
         already: &[u8],
     ) -> Self {
-        let mailbox = Mailbox::new(house.limits.mailbox_bytes.len(), Overflow::DropNewest);
+        let limits = house.limits();
+        let mailbox = Mailbox::new(limits.mailbox_bytes.len(), Overflow::DropNewest);
         let handle = house.registry.enter(mailbox);
         if house.is_draining() {
             // The round of goodbyes may have passed us while a handshake went on.
@@ -140,7 +163,6 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             framing,
             machine: Some(machine),
             handle,
-            arrival,
             random: Random::seeded(seed),
             partial: already.into(),
             unfed,
@@ -149,8 +171,13 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             closing: None,
             stage: Stage::Open,
             write_by: None,
-            first_byte_by: (!handshaken).then(|| now.instant + house.limits.first_byte_timeout),
+            first_byte_by: (!handshaken).then(|| now.instant + limits.first_byte_timeout),
+            login: Some(Login::new(&house, arrival.turn.take(), matches!(arrival.admitted, Admitted::ToBeRefused(_)))),
+            rated: Rated::new(&limits, &house.rates, arrival.peer.map(|peer| peer.ip()), now.instant),
+            held: false,
+            arrival,
             armed: NEVER,
+            limits,
             house,
         }
     }
@@ -199,16 +226,26 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             self.call(now, &mut worker.out, |machine, cx| machine.handle_ready(cx));
             again = true;
         }
-        // 2. What the time has brought.
+        // 2. What the time has brought. Who was not listened to has not been silent.
+        let held = self.held_back(now);
+        if (held || self.held)
+            && let Some(machine) = self.machine.as_deref_mut()
+            && machine.poll_timeout().is_some_and(|at| at <= now.instant)
+        {
+            machine.excuse_silence(now.instant);
+        }
+        self.held |= held;
         if self.machine_deadline().is_some_and(|at| at <= now.instant) {
             self.call(now, &mut worker.out, |machine, cx| machine.handle_timeout(cx));
         }
         self.check_deadlines(now)?;
         // 3. What the peer says, one buffer of it.
         let paused = !self.may_read();
-        if !paused {
+        if !paused && !held {
             again |= self.take_input(waker, worker, now)?;
+            self.held = false;
         }
+        self.note_login(now);
         // 4. All that was answered, in one write.
         self.flush(waker, worker, now)?;
         // 5. What the machine asked of us.
@@ -238,7 +275,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
     }
 
     fn high_water(&self) -> usize {
-        self.house.limits.output_buffer_bytes.len()
+        self.limits.output_buffer_bytes.len()
     }
 
     /// Back-pressure: a peer that does not take our answers, or whose messages we cannot store, is not read from.
@@ -246,6 +283,34 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         self.closing.is_none()
             && self.pending.len() < self.high_water()
             && self.machine.as_ref().is_some_and(|machine| machine.wants_input())
+    }
+
+    /// A rate or an alarm keeps us from reading more of what this peer publishes.
+    fn held_back(&self, now: Now) -> bool {
+        let publishes = || self.machine.as_ref().is_some_and(|machine| machine.messages_in() > 0);
+        self.rated.as_ref().is_some_and(|rated| rated.held_until(now.instant).is_some())
+            || (self.house.alarms.any() && publishes())
+    }
+
+    /// Pays for what was read, at the rates that hold.
+    fn charge(&mut self, bytes: usize, now: Now) {
+        let (Some(rated), Some(machine)) = (&mut self.rated, &self.machine) else { return };
+        let held =
+            rated.charge(now.instant, bytes as u64, machine.messages_in(), machine.principal(), &self.house.rates);
+        if let Some(scope) = held {
+            HeldBack { peer: self.arrival.peer, scope }.emit(&self.house.counters);
+        }
+    }
+
+    /// Lets go of what is needed only until it is known who it is.
+    fn note_login(&mut self, now: Now) {
+        let Some(login) = &mut self.login else { return };
+        if let Some(principal) = self.machine.as_ref().and_then(|machine| machine.principal()) {
+            login.succeeded(principal, self.arrival.peer, PROTOCOLS[self.arrival.protocol]);
+            self.login = None;
+        } else if login.by.is_some_and(|by| by <= now.instant) {
+            login.end_turn();
+        }
     }
 
     fn machine_deadline(&self) -> Option<Instant> {
@@ -268,10 +333,14 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
     fn call(&mut self, now: Now, out: &mut Rope, call: impl FnOnce(&mut dyn Machine<E>, &mut Context<'_, E>)) {
         let high_water = self.high_water().saturating_sub(self.pending.len());
         let Some(machine) = self.machine.as_deref_mut() else { return };
+        let auth: &dyn Authenticator = match &self.login {
+            Some(login) => &**login,
+            None => &*self.house.auth,
+        };
         let mut context = Context {
             now,
             core: &self.house.core,
-            auth: &*self.house.auth,
+            auth,
             mailbox: &self.handle.mailbox,
             peer: self.arrival.peer,
             loopback: self.arrival.loopback,
@@ -296,7 +365,11 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             frames.release_idle();
         }
         let next = match self.stage {
-            Stage::Open => [self.machine_deadline(), self.write_by, self.first_byte_by].into_iter().flatten().min(),
+            Stage::Open => {
+                let resume = self.rated.as_ref().and_then(|rated| rated.held_until(now.instant));
+                let login = self.login.as_ref().and_then(|login| login.by);
+                [self.machine_deadline(), self.write_by, self.first_byte_by, resume, login].into_iter().flatten().min()
+            }
             Stage::Closing { by } | Stage::Lingering { by } => Some(by),
             Stage::Over => None,
         };
@@ -318,6 +391,9 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         self.call(now, &mut unheard, |machine, cx| machine.handle_closed(cx, cause));
         if self.machine.take().is_some() {
             self.handle.mailbox.close();
+        }
+        if let Some(login) = self.login.take() {
+            login.gave_up(self.arrival.peer, PROTOCOLS[self.arrival.protocol]);
         }
     }
 

@@ -1,6 +1,7 @@
 //! The keys an operator sees. Each file is one table of `motet.toml`; the doc comments are the reference page.
 
 mod access;
+mod audit;
 mod limits;
 mod listener;
 mod log;
@@ -12,8 +13,9 @@ mod web;
 use std::path::PathBuf;
 
 pub use access::{Access, Anonymous, User};
+pub use audit::Audit;
 pub use limits::Limits;
-pub use listener::{Host, ListenAddress, Listener, Protocol};
+pub use listener::{Host, ListenAddress, Listener, Protocol, ProxyProtocol};
 pub use log::{Log, LogFormat, LogLevel};
 pub use mqtt::Mqtt;
 pub use store::Store;
@@ -47,5 +49,7 @@ section! {
         web: Web = Web::default();
         /// Figures for Prometheus.
         metrics: Metrics = Metrics::default();
+        /// Who logged in, who was refused and what operators did.
+        audit: Audit = Audit::default();
     }
 }
