@@ -4,6 +4,7 @@
 //! answers. The connection's driver waits on the mailbox, its machine pulls. The lock is held for a push or a swap.
 
 use crate::message::{Batch, Reliability};
+use crate::queue::ConsumerId;
 use crate::queues::QueueCell;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -47,6 +48,21 @@ pub enum Notice {
     Authenticated(u64, Result<crate::principal::Principal, crate::principal::Denied>),
     /// The answer to a step of an authentication.
     Stepped(u64, crate::authentication::Step),
+    /// The consumer with this tag is now the one that receives, in a queue with a single active consumer.
+    ConsumerActivated(u64),
+    /// The queue of the consumer with this tag is gone, and the consumer with it.
+    ConsumerCancelled(u64),
+}
+
+/// A queue has allotted messages to a consumer of this connection.
+#[derive(Debug, Clone)]
+pub struct Ready {
+    /// The queue to take from.
+    pub queue: Arc<QueueCell>,
+    /// For which consumer.
+    pub consumer: ConsumerId,
+    /// The number the connection gave this consumer.
+    pub tag: u64,
 }
 
 /// Why a connection is ended from our side.
@@ -75,7 +91,7 @@ pub enum Overflow {
 #[derive(Debug, Default)]
 struct State {
     direct: Vec<Direct>,
-    ready: Vec<Arc<QueueCell>>,
+    ready: Vec<Ready>,
     notices: Vec<Notice>,
     /// Set by whoever wants the connection to look at something it can see for itself (the durable watermark).
     nudged: bool,
@@ -107,7 +123,7 @@ pub struct Pulled {
     /// Direct deliveries, oldest first.
     pub direct: Vec<Direct>,
     /// Queues that allotted something to this connection since the last pull.
-    pub ready: Vec<Arc<QueueCell>>,
+    pub ready: Vec<Ready>,
     /// Answers and orders.
     pub notices: Vec<Notice>,
 }
@@ -180,12 +196,12 @@ impl Mailbox {
     }
 
     /// A queue has allotted messages to a consumer of this connection.
-    pub fn announce(&self, queue: Arc<QueueCell>) {
+    pub fn announce(&self, ready: Ready) {
         let mut state = self.state.lock();
         if state.closed {
             return;
         }
-        state.ready.push(queue);
+        state.ready.push(ready);
         Self::wake(state);
     }
 

@@ -1,15 +1,18 @@
 //! A queue with its lock, its consumers' mailboxes and its way to the journal.
 
+use crate::core::broker::NamedQueue;
 use crate::engine::{Locator, ObjectId};
-use crate::mailbox::{Grant, Mailbox};
+use crate::mailbox::{Grant, Mailbox, Ready};
 use crate::message::{MessageRef, Reliability};
-use crate::queue::{AckMode, ConsumerId, ConsumerOptions, Effects, Queue, QueueConfig};
+use crate::queue::{AckMode, ConsumerId, ConsumerOptions, DeadLetter, Effects, Queue, QueueConfig};
 use crate::session::SESSION_CONSUMER;
-use crate::time::{Now, WallMillis};
+use crate::time::Now;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
+use std::collections::HashMap;
 use std::num::NonZeroU64;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 /// What a queue holds: the message and the promise under which this queue got it.
 #[derive(Debug, Clone)]
@@ -39,23 +42,60 @@ impl Queued {
 pub struct QueueCell {
     id: ObjectId,
     durable: bool,
+    /// The queue that has this cell, when it is one with a name.
+    named: Option<Weak<NamedQueue>>,
+    /// What leaves it may enter a durable queue, so that calls need a stage even when it is not durable itself.
+    moves_letters: AtomicBool,
     pub(crate) inner: Mutex<Inner>,
+}
+
+/// Who takes from a queue, and where it listens.
+pub(crate) struct Listener {
+    pub(crate) id: ConsumerId,
+    pub(crate) mailbox: Arc<Mailbox>,
+    /// The number its connection gave it.
+    pub(crate) tag: u64,
+}
+
+impl Listener {
+    /// Where to say that `cell` has something for it, and what.
+    pub(crate) fn ready(&self, cell: &Arc<QueueCell>) -> Option<(Arc<Mailbox>, Ready)> {
+        Some((self.mailbox.clone(), Ready { queue: cell.clone(), consumer: self.id, tag: self.tag }))
+    }
+}
+
+/// What only queues with a name need, and of those few.
+#[derive(Default)]
+pub(crate) struct Pending {
+    /// Dead letters whose bodies are being read.
+    pub(crate) dying: HashMap<u64, DeadLetter<Queued>, foldhash::fast::RandomState>,
+    /// Who asked for the head while it was on disk.
+    pub(crate) fetching: Vec<ConsumerId>,
 }
 
 pub(crate) struct Inner {
     pub(crate) queue: Queue<Queued>,
-    pub(crate) consumers: Vec<(ConsumerId, Arc<Mailbox>)>,
+    pub(crate) consumers: Vec<Listener>,
     pub(crate) fx: Effects<Queued>,
+    pub(crate) pending: Option<Box<Pending>>,
+    /// Of the queue's expired messages, those in the core's sum.
+    pub(crate) expired_counted: u64,
+    /// Deleted: whoever still has it puts nothing in any more.
+    pub(crate) gone: bool,
 }
 
 impl Inner {
     /// The one consumer of a session's queue.
     pub(crate) fn attach(&mut self, mailbox: Arc<Mailbox>, credit: u32) {
-        self.consumers.push((SESSION_CONSUMER, mailbox));
+        self.consumers.push(Listener { id: SESSION_CONSUMER, mailbox, tag: 0 });
         let options = ConsumerOptions { credit: Some(credit), ack: AckMode::Manual, ..ConsumerOptions::default() };
         self.queue
             .add_consumer(SESSION_CONSUMER, options, &mut self.fx)
             .expect("a session's queue has one consumer and no owner");
+    }
+
+    pub(crate) fn listener(&self, id: ConsumerId) -> Option<&Listener> {
+        self.consumers.iter().find(|listener| listener.id == id)
     }
 }
 
@@ -71,7 +111,33 @@ impl QueueCell {
     }
 
     pub(crate) fn with_queue(id: ObjectId, durable: bool, queue: Queue<Queued>) -> Self {
-        QueueCell { id, durable, inner: Mutex::new(Inner { queue, consumers: Vec::new(), fx: Effects::new() }) }
+        Self::assemble(id, durable, queue, None)
+    }
+
+    fn assemble(id: ObjectId, durable: bool, queue: Queue<Queued>, named: Option<Weak<NamedQueue>>) -> Self {
+        let moves_letters = AtomicBool::new(queue.config().dead_letter);
+        let (consumers, fx) = (Vec::new(), Effects::new());
+        let inner = Inner { queue, consumers, fx, pending: None, expired_counted: 0, gone: false };
+        QueueCell { id, durable, named, moves_letters, inner: Mutex::new(inner) }
+    }
+
+    /// The cell of a queue with a name.
+    pub(crate) fn of_named(id: ObjectId, durable: bool, queue: Queue<Queued>, named: Weak<NamedQueue>) -> Self {
+        Self::assemble(id, durable, queue, Some(named))
+    }
+
+    /// The queue with a name that this is the cell of; `None` for a session's queue.
+    pub fn named(&self) -> Option<Arc<NamedQueue>> {
+        self.named.as_ref().and_then(Weak::upgrade)
+    }
+
+    /// Calls need a stage: it is durable, or what leaves it may go into a queue that is.
+    pub(crate) fn needs_stage(&self) -> bool {
+        self.durable || self.moves_letters.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_moves_letters(&self, moves: bool) {
+        self.moves_letters.store(moves, Ordering::Relaxed);
     }
 
     /// Its object in the journal.
@@ -90,14 +156,49 @@ impl QueueCell {
     }
 }
 
+/// What of an entry only its queue knows.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct HeadExtras<'a> {
+    /// When it goes stale there, the queue's TTL included.
+    pub(crate) expires_at_ms: Option<u64>,
+    /// When it may be delivered.
+    pub(crate) deliver_at_ms: Option<u64>,
+    /// Under which name it is a duplicate of another, and when it came.
+    pub(crate) dedup: Option<(u64, &'a [u8])>,
+}
+
+/// Flags of a head beside the reliability in the lowest two bits.
+mod flag {
+    pub(super) const AS_PUBLISHED: u8 = 1 << 2;
+    pub(super) const RETAINED: u8 = 1 << 3;
+    pub(super) const DELAYED: u8 = 1 << 4;
+    pub(super) const DEDUP: u8 = 1 << 5;
+}
+
 /// The queue's own note in an enqueue record: what a start needs to know without reading the message, and the grant.
 ///
-/// `version u8 │ grant flags u8 │ priority u8 │ expires u64 (0: never) │ identifiers u32…`
-pub(crate) fn encode_head(queued: &Queued, out: &mut SmallVec<[u8; 32]>) {
-    let (grant, m) = (&queued.grant, queued.message.message());
-    let flags = grant.reliability as u8 | u8::from(grant.retain_as_published) << 2 | u8::from(queued.retained) << 3;
-    out.extend_from_slice(&[1, flags, queued.priority()]);
-    out.extend_from_slice(&m.expires_at.map_or(0, |at| at.0).to_le_bytes());
+/// `version u8 │ flags u8 │ priority u8 │ expires u64 (0: never) │ [deliver at u64] │ [came u64 │ length u16 │ dedup id] │ identifiers u32…`
+///
+/// Version 1 has neither of the parts in brackets; version 2 says by its flags which it has.
+pub(crate) fn encode_head(queued: &Queued, extras: &HeadExtras<'_>, out: &mut SmallVec<[u8; 32]>) {
+    let grant = &queued.grant;
+    let set = |bit: u8, on: bool| if on { bit } else { 0 };
+    let flags = grant.reliability as u8
+        | set(flag::AS_PUBLISHED, grant.retain_as_published)
+        | set(flag::RETAINED, queued.retained)
+        | set(flag::DELAYED, extras.deliver_at_ms.is_some())
+        | set(flag::DEDUP, extras.dedup.is_some());
+    let version = if extras.deliver_at_ms.is_some() || extras.dedup.is_some() { 2 } else { 1 };
+    out.extend_from_slice(&[version, flags, queued.priority()]);
+    out.extend_from_slice(&extras.expires_at_ms.unwrap_or(0).to_le_bytes());
+    if let Some(at) = extras.deliver_at_ms {
+        out.extend_from_slice(&at.to_le_bytes());
+    }
+    if let Some((came, id)) = extras.dedup {
+        out.extend_from_slice(&came.to_le_bytes());
+        out.extend_from_slice(&u16::try_from(id.len()).expect("an identifier is cut to its bound").to_le_bytes());
+        out.extend_from_slice(id);
+    }
     for id in &grant.identifiers {
         out.extend_from_slice(&id.to_le_bytes());
     }
@@ -105,24 +206,36 @@ pub(crate) fn encode_head(queued: &Queued, out: &mut SmallVec<[u8; 32]>) {
 
 /// What [`encode_head`] wrote.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Head {
+pub(crate) struct Head<'a> {
     pub(crate) grant: Grant,
     pub(crate) retained: bool,
     pub(crate) priority: u8,
-    pub(crate) expires_at: Option<WallMillis>,
+    pub(crate) extras: HeadExtras<'a>,
 }
 
-pub(crate) fn decode_head(head: &[u8]) -> Option<Head> {
-    let [1, flags, priority, rest @ ..] = head else { return None };
-    let (expires, ids) = rest.split_first_chunk::<8>()?;
-    let expires = u64::from_le_bytes(*expires);
+pub(crate) fn decode_head(head: &[u8]) -> Option<Head<'_>> {
+    let [version @ 1..=2, flags, priority, rest @ ..] = head else { return None };
+    let (expires, mut rest) = rest.split_first_chunk::<8>()?;
+    let mut extras = HeadExtras::default();
+    extras.expires_at_ms = Some(u64::from_le_bytes(*expires)).filter(|&at| at != 0);
+    if *version == 2 && flags & flag::DELAYED != 0 {
+        let (at, after) = rest.split_first_chunk::<8>()?;
+        extras.deliver_at_ms = Some(u64::from_le_bytes(*at));
+        rest = after;
+    }
+    if *version == 2 && flags & flag::DEDUP != 0 {
+        let (came, after) = rest.split_first_chunk::<8>()?;
+        let (len, after) = after.split_first_chunk::<2>()?;
+        let (id, after) = after.split_at_checked(u16::from_le_bytes(*len).into())?;
+        extras.dedup = Some((u64::from_le_bytes(*came), id));
+        rest = after;
+    }
     let grant = Grant {
         reliability: Reliability::from_bits(flags & 3)?,
-        retain_as_published: flags & 4 != 0,
-        identifiers: ids.chunks_exact(4).map(|id| u32::from_le_bytes([id[0], id[1], id[2], id[3]])).collect(),
+        retain_as_published: flags & flag::AS_PUBLISHED != 0,
+        identifiers: rest.chunks_exact(4).map(|id| u32::from_le_bytes([id[0], id[1], id[2], id[3]])).collect(),
     };
-    let expires_at = (expires != 0).then_some(WallMillis(expires));
-    Some(Head { grant, retained: flags & 8 != 0, priority: *priority, expires_at })
+    Some(Head { grant, retained: flags & flag::RETAINED != 0, priority: *priority, extras })
 }
 
 /// The queue counts locators as plain numbers; zero does not occur.
@@ -141,13 +254,17 @@ mod tests {
         let grant =
             Grant { reliability: Reliability::AtLeastOnce, retain_as_published: true, identifiers: vec![1, 99] };
         let mut builder = BatchBuilder::new();
-        builder.push(MessageParts { expires_at: Some(WallMillis(5)), ..Default::default() });
+        builder.push(MessageParts::default());
         let batch = builder.finish(Name::empty(), PublisherId(1), FaceId::NONE);
         let queued = Queued { message: MessageRef::new(batch, 0), grant: Arc::new(grant.clone()), retained: true };
-        let mut head = SmallVec::new();
-        encode_head(&queued, &mut head);
-        let expected = Head { grant, retained: true, priority: 0, expires_at: Some(WallMillis(5)) };
-        assert_eq!(decode_head(&head), Some(expected));
+        for (deliver_at_ms, dedup) in [(None, None), (Some(7), None), (Some(7), Some((3, b"id".as_slice())))] {
+            let extras = || HeadExtras { expires_at_ms: Some(5), deliver_at_ms, dedup };
+            let mut head = SmallVec::new();
+            encode_head(&queued, &extras(), &mut head);
+            let expected = Head { grant: grant.clone(), retained: true, priority: 0, extras: extras() };
+            assert_eq!(decode_head(&head), Some(expected));
+            assert_eq!(head[0], if deliver_at_ms.is_some() { 2 } else { 1 });
+        }
         assert_eq!(decode_head(&[]), None);
     }
 }

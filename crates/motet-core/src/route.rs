@@ -2,13 +2,16 @@
 
 use crate::access::Action;
 use crate::core::Vhost;
+use crate::core::broker::{self, NamedQueue, PublishError};
+use crate::exchange::Target;
 use crate::mailbox::{Grant, Mailbox};
-use crate::message::Reliability;
+use crate::message::{Batch, Message, MessageRef, Reliability};
 use crate::name::Name;
 use crate::principal::Principal;
 use crate::queues::QueueCell;
 use crate::session::{Session, SubscribeOptions};
-use crate::topics::RouteEpoch;
+use crate::topics::{RouteEpoch, Subscription};
+use bytes::Bytes;
 use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -57,33 +60,83 @@ pub(crate) struct QueueTarget {
     pub(crate) to_self: ToSelf,
 }
 
+/// A queue with a name.
+#[derive(Debug)]
+pub(crate) struct NamedTarget {
+    pub(crate) queue: Arc<NamedQueue>,
+    /// Milliseconds to hold the message back.
+    pub(crate) delay_ms: u64,
+}
+
 /// Everyone who receives what is published to one name.
 #[derive(Debug, Default)]
 pub struct Route {
     pub(crate) direct: Vec<DirectTarget>,
     pub(crate) queues: Vec<QueueTarget>,
+    pub(crate) named: Vec<NamedTarget>,
     /// How many of the queues are durable; those need a stage.
     pub(crate) durable_queues: usize,
+    /// Where subscribers of the topic tree see it, when that is not where it was published.
+    pub(crate) tree_name: Option<Name>,
+    /// It was published to a queue or an exchange, which have no last values.
+    pub(crate) is_past_tree: bool,
+}
+
+/// Who listens at a place of the topic tree.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    sessions: Vec<(Arc<Session>, Vec<SubscribeOptions>)>,
+    seen: HashMap<u64, usize, foldhash::fast::RandomState>,
+    /// Queues and exchanges bound there.
+    pub(crate) bound: Vec<Target>,
+}
+
+impl Listeners {
+    pub(crate) fn collect(&mut self, vhost: &Vhost, name: &Name) {
+        vhost.topics.for_each_match(name, |subscription| match subscription {
+            Subscription::Session(session, options) => {
+                // One delivery for all matching subscriptions of a subscriber [MQTT-3.3.4-2].
+                let at = *self.seen.entry(session.id().0).or_insert_with(|| {
+                    self.sessions.push((session.clone(), Vec::new()));
+                    self.sessions.len() - 1
+                });
+                self.sessions[at].1.push(*options);
+            }
+            Subscription::Bound(target) => self.bound.push(*target),
+        });
+    }
 }
 
 impl Route {
     pub(crate) fn compute(vhost: &Vhost, name: &Name) -> Route {
-        let mut matches: Vec<(Arc<Session>, Vec<SubscribeOptions>)> = Vec::new();
-        let mut seen: HashMap<u64, usize, foldhash::fast::RandomState> = HashMap::default();
-        vhost.topics.for_each_match(name, |s| {
-            // One delivery for all matching subscriptions of a subscriber [MQTT-3.3.4-2].
-            let at = *seen.entry(s.session.id().0).or_insert_with(|| {
-                matches.push((s.session.clone(), Vec::new()));
-                matches.len() - 1
-            });
-            matches[at].1.push(s.options);
-        });
-        let mut route = Route::default();
-        for (session, mut options) in matches {
+        broker::route_name(vhost, name, None).route
+    }
+
+    pub(crate) fn add_listeners(&mut self, listeners: Listeners) {
+        for (session, mut options) in listeners.sessions {
             options.sort_by_key(|o| o.order);
-            route.add(&session, &options);
+            self.add(&session, &options);
         }
-        route
+    }
+
+    pub(crate) fn add_named(&mut self, queue: &Arc<NamedQueue>, delay_ms: u64) {
+        self.durable_queues += usize::from(queue.cell().is_durable());
+        self.named.push(NamedTarget { queue: queue.clone(), delay_ms });
+    }
+
+    /// The batch as subscribers of the topic tree get it, when it was published elsewhere.
+    pub(crate) fn tree_batch(&self, batch: &Batch) -> Option<Arc<Batch>> {
+        self.tree_name.as_ref().map(|name| batch.readdressed(name.clone()))
+    }
+
+    /// A message that comes in may have to be written down as gone elsewhere.
+    pub(crate) fn moves_others(&self) -> bool {
+        self.named.iter().any(|target| target.queue.cell().needs_stage())
+    }
+
+    /// The address is one that can have a last value.
+    pub(crate) fn may_retain(&self) -> bool {
+        !self.is_past_tree
     }
 
     fn add(&mut self, session: &Arc<Session>, options: &[SubscribeOptions]) {
@@ -112,7 +165,7 @@ impl Route {
 
     /// Nobody receives it.
     pub fn is_empty(&self) -> bool {
-        self.direct.is_empty() && self.queues.is_empty()
+        self.direct.is_empty() && self.queues.is_empty() && self.named.is_empty()
     }
 }
 
@@ -134,7 +187,48 @@ pub struct KnownName {
     /// Whether this publisher may.
     pub allowed: bool,
     pub(crate) epoch: RouteEpoch,
+    /// The state of exchanges and queues it was made from; `None` when none had a say.
+    pub(crate) topology: Option<u64>,
     pub(crate) route: Arc<Route>,
+    /// The exchange and key it was published to, when it was.
+    via: Option<Arc<(Bytes, Bytes)>>,
+    /// An exchange on the way looks into the message.
+    by_message: bool,
+}
+
+impl KnownName {
+    /// Each message has a route of its own: an exchange on the way looks at headers or delays.
+    pub fn varies(&self) -> bool {
+        self.by_message
+    }
+
+    /// The same for this batch: a message may also name further keys itself.
+    pub(crate) fn varies_for(&self, batch: &Batch) -> bool {
+        let names_keys = |m: &Message| m.properties.as_deref().is_some_and(|p| broker::names_keys(&p.headers));
+        self.by_message || (self.via.is_some() && batch.messages().iter().any(names_keys))
+    }
+
+    /// The route of one message, and the message in a batch of its own.
+    pub(crate) fn route_of(&self, vhost: &Vhost, batch: &Arc<Batch>, index: usize) -> (Arc<Batch>, Route) {
+        let message = MessageRef::new(batch.clone(), index);
+        let properties = message.message().properties.as_deref();
+        let found = match self.via.as_deref() {
+            Some((exchange, key)) => broker::route_exchange(vhost, exchange, key, properties, true),
+            None => Ok(broker::route_name(vhost, &self.name, properties)),
+        };
+        // Deleted since, or keys that cannot be read: nobody gets it, as if it had been deleted just before.
+        let route = found.map(|found| found.route).unwrap_or_default();
+        let single = match broker::without_bcc(&message) {
+            Some(batch) => batch,
+            None if batch.messages().len() == 1 => batch.clone(),
+            None => message.alone(message.message().expires_at),
+        };
+        (single, route)
+    }
+
+    fn is_current(&self, vhost: &Vhost) -> bool {
+        vhost.topics.is_current(self.epoch) && self.topology.is_none_or(|epoch| vhost.topology_epoch() == epoch)
+    }
 }
 
 /// Names a publisher used lately, by its own spelling. Bounded: a publisher that uses a new name each time pays the
@@ -142,6 +236,9 @@ pub struct KnownName {
 #[derive(Debug, Default)]
 pub struct RouteCache {
     known: HashMap<Box<[u8]>, KnownName, RandomState>,
+    /// By exchange and key: the length of the exchange's name, the name, the key.
+    exchanges: HashMap<Box<[u8]>, KnownName, RandomState>,
+    scratch: Vec<u8>,
 }
 
 /// Names kept per connection.
@@ -160,18 +257,65 @@ impl RouteCache {
         decode: impl FnOnce() -> Result<Name, X>,
     ) -> Result<&KnownName, X> {
         let current = match self.known.get(spelled) {
-            Some(known) => (!vhost.topics.is_current(known.epoch)).then(|| known.name.clone()),
-            None => Some(decode()?),
+            Some(known) => (!known.is_current(vhost)).then(|| known.name.clone()),
+            None => Some(broker::canonical(decode()?)),
         };
         if let Some(name) = current {
             if self.known.len() >= KNOWN_MAX {
                 self.known.clear();
             }
-            let epoch = vhost.topics.epoch(&name);
+            // Before the route: what changes meanwhile makes it stale.
+            let (epoch, topology) = (vhost.topics.epoch(&name), vhost.topology_epoch());
             let allowed = vhost.access().check(who, Action::Publish, &name).allowed;
-            let route = Arc::new(Route::compute(vhost, &name));
-            self.known.insert(spelled.into(), KnownName { name, allowed, epoch, route });
+            let found = broker::route_name(vhost, &name, None);
+            let known = KnownName {
+                name,
+                allowed,
+                epoch,
+                topology: found.over_topology.then_some(topology),
+                route: Arc::new(found.route),
+                via: None,
+                by_message: found.by_message,
+            };
+            self.known.insert(spelled.into(), known);
         }
         Ok(self.known.get(spelled).expect("was there or has just been inserted"))
+    }
+
+    /// The route for a key of an exchange.
+    ///
+    /// # Errors
+    /// See [`crate::core::Publisher::exchange`].
+    pub(crate) fn exchange(
+        &mut self,
+        vhost: &Vhost,
+        who: &Principal,
+        exchange: &[u8],
+        key: &[u8],
+    ) -> Result<&KnownName, PublishError> {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(&(exchange.len() as u64).to_le_bytes());
+        self.scratch.extend_from_slice(exchange);
+        self.scratch.extend_from_slice(key);
+        if !self.exchanges.get(&self.scratch[..]).is_some_and(|known| known.is_current(vhost)) {
+            if self.exchanges.len() >= KNOWN_MAX {
+                self.exchanges.clear();
+            }
+            let name = broker::address_of(exchange, key).map_err(|_| PublishError::NameTooLong)?;
+            let (epoch, topology) = (vhost.topics.epoch(&name), vhost.topology_epoch());
+            let allowed = vhost.access().check(who, Action::Publish, &name).allowed;
+            let found = broker::route_exchange(vhost, exchange, key, None, true)?;
+            let known = KnownName {
+                name,
+                allowed,
+                epoch,
+                topology: Some(topology),
+                route: Arc::new(found.route),
+                via: Some(Arc::new((Bytes::copy_from_slice(exchange), Bytes::copy_from_slice(key)))),
+                by_message: found.by_message,
+            };
+            self.exchanges.insert(self.scratch.as_slice().into(), known);
+        }
+        Ok(self.exchanges.get(&self.scratch[..]).expect("was there or has just been inserted"))
     }
 }

@@ -3,6 +3,7 @@
 //! A session belongs to at most one connection at a time. Every takeover bumps its generation; whoever still holds an
 //! older [`SessionHandle`] is ignored.
 
+use crate::core::Vhost;
 use crate::engine::{Locator, ObjectId};
 use crate::mailbox::Mailbox;
 use crate::message::{Batch, Reliability};
@@ -99,6 +100,7 @@ pub(crate) const SESSION_CONSUMER: ConsumerId = ConsumerId(1);
 /// A session. Cheap while idle: a queue only where something may have to be acknowledged.
 #[derive(Debug)]
 pub struct Session {
+    vhost: Arc<Vhost>,
     id: ObjectId,
     client: Box<str>,
     durable: bool,
@@ -130,8 +132,9 @@ pub(crate) struct State {
 }
 
 impl Session {
-    pub(crate) fn new(id: ObjectId, client: &str, durable: bool, expiry: Expiry) -> Self {
+    pub(crate) fn new(vhost: Arc<Vhost>, id: ObjectId, client: &str, durable: bool, expiry: Expiry) -> Self {
         Session {
+            vhost,
             id,
             client: client.into(),
             durable,
@@ -151,6 +154,11 @@ impl Session {
                 ended: false,
             }),
         }
+    }
+
+    /// The space it lives in.
+    pub fn vhost(&self) -> &Arc<Vhost> {
+        &self.vhost
     }
 
     /// Its object in the journal, and its key among the subscribers of a name.
@@ -210,6 +218,8 @@ impl SessionHandle {
 /// What a connection says when it asks for its session.
 #[derive(Debug)]
 pub struct OpenSession<'a> {
+    /// The space it is to live in.
+    pub vhost: &'a Arc<Vhost>,
     /// The client's name; unique per vhost.
     pub client: &'a str,
     /// Forget what was before.

@@ -5,6 +5,7 @@
 //! publisher's cached route holds as long as the two epochs that made it.
 
 use crate::engine::Locator;
+use crate::exchange::Target;
 use crate::message::MessageRef;
 use crate::name::Name;
 use crate::pattern::{Pattern, Token};
@@ -20,9 +21,31 @@ const SHARDS: usize = 64;
 
 /// One subscription in the tree.
 #[derive(Debug, Clone)]
-pub(crate) struct Subscription {
-    pub(crate) session: Arc<Session>,
-    pub(crate) options: SubscribeOptions,
+pub(crate) enum Subscription {
+    /// A session subscribes.
+    Session(Arc<Session>, SubscribeOptions),
+    /// A queue or exchange is bound to the tree.
+    Bound(Target),
+}
+
+impl Subscription {
+    /// Its key among the subscribers of a pattern: the numbers of sessions leave the second highest bit alone.
+    fn key(&self) -> u64 {
+        match self {
+            Subscription::Session(session, _) => session.id().0,
+            Subscription::Bound(target) => bound_key(*target),
+        }
+    }
+}
+
+const BOUND: u64 = 1 << 62;
+const BOUND_EXCHANGE: u64 = 1 << 61;
+
+fn bound_key(target: Target) -> u64 {
+    match target {
+        Target::Queue(key) => BOUND | key.number(),
+        Target::Exchange(key) => BOUND | BOUND_EXCHANGE | key.number(),
+    }
 }
 
 /// The last value of an address.
@@ -124,7 +147,7 @@ impl Topics {
     /// Adds or replaces; true when the session had this pattern before.
     pub(crate) fn subscribe(&self, pattern: &Pattern, subscription: Subscription) -> bool {
         let shard = self.shard(self.shard_of_pattern(pattern));
-        let key = subscription.session.id().0;
+        let key = subscription.key();
         let before = shard.write().insert(pattern, key, subscription);
         self.touch(pattern);
         before.is_some()
@@ -136,6 +159,11 @@ impl Topics {
         let before = shard.write().remove(pattern, &session);
         self.touch(pattern);
         before.is_some()
+    }
+
+    /// A queue or exchange is no longer bound.
+    pub(crate) fn unbind(&self, pattern: &Pattern, target: Target) -> bool {
+        self.unsubscribe(pattern, bound_key(target))
     }
 
     /// Visits every subscription whose pattern matches `name`.

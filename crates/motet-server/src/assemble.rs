@@ -100,6 +100,8 @@ fn core_limits(limits: &Limits) -> CoreLimits {
         sessions: limits.sessions,
         retained_messages: limits.retained_messages,
         retained_bytes: limits.retained_bytes.bytes(),
+        queues: limits.queues,
+        vhosts: limits.vhosts as usize,
     }
 }
 

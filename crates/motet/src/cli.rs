@@ -1,5 +1,7 @@
 //! The command line.
 
+pub(crate) mod bench;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -69,6 +71,11 @@ pub(crate) enum Command {
     },
     /// Copy everything durable into a folder, while the server runs or not.
     Backup(Backup),
+    /// Measure a server: rate, latency, loss, duplicates, order, and what it costs the server.
+    Bench {
+        #[command(subcommand)]
+        command: bench::BenchCommand,
+    },
 }
 
 #[derive(Debug, Subcommand)]

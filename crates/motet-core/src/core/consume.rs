@@ -1,16 +1,16 @@
 //! Consuming: pulling from a queue, settling, and what the store brings back.
 
 use super::Core;
-use super::publish::announce;
-use crate::engine::{Engine, Locator, MovedRecord, ObjectId, Position, Stage};
-use crate::mailbox::Mailbox;
+use super::after::{After, announce};
+use super::broker::Letter;
+use crate::engine::{Engine, ObjectId, Position, Stage};
+use crate::mailbox::Notice;
 use crate::message::decode_stored;
-use crate::queue::{Body, ConsumerId, Effect};
+use crate::queue::{Body, ConsumerId, Effect, Taken};
 use crate::queues::{Inner, QueueCell, Queued, decode_head, locator};
 use crate::session::{SESSION_CONSUMER, SessionHandle};
 use crate::time::Now;
 use bytes::Bytes;
-use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,6 +23,20 @@ pub struct Delivery {
     pub queued: Queued,
     /// It may have been seen before.
     pub redelivered: bool,
+    /// Failed attempts before this one.
+    pub delivery_count: u32,
+    /// Bytes it counts for.
+    pub bytes: u32,
+}
+
+impl Delivery {
+    /// Sessions and queues with a name hand out resident bodies only, so that nothing is left out here.
+    pub(super) fn of(taken: Taken<Queued>) -> Option<Self> {
+        let Taken { seq, body, redelivered, delivery_count, bytes } = taken;
+        debug_assert!(matches!(body, Body::Resident(_)), "queues of the core hand out resident bodies");
+        let Body::Resident(queued) = body else { return None };
+        Some(Delivery { seq, queued, redelivered, delivery_count, bytes })
+    }
 }
 
 /// What [`Core::take`] says about what it took.
@@ -53,7 +67,8 @@ impl<E: Engine> Core<E> {
         self.take_from(now, queue, SESSION_CONSUMER, max_messages, max_bytes, out)
     }
 
-    fn take_from(
+    /// Takes what a queue has allotted to a consumer: at most `max_messages` and about `max_bytes`.
+    pub fn take_from(
         &self,
         now: Now,
         queue: &Arc<QueueCell>,
@@ -63,23 +78,19 @@ impl<E: Engine> Core<E> {
         out: &mut Vec<Delivery>,
     ) -> Took {
         // Taking may settle what has expired, so a durable queue needs a stage before its lock.
-        let mut stage = queue.is_durable().then(|| self.engine.stage_release());
+        let mut stage = queue.needs_stage().then(|| self.engine.stage_release());
         let mut inner = queue.inner.lock();
         let mut taken = Vec::with_capacity(max_messages.min(256));
         let Inner { queue: q, fx, .. } = &mut *inner;
         let taking = q.take(now.wall.0, consumer, max_messages, max_bytes, &mut taken, fx);
-        let wakes = self.carry_out(queue, &mut inner, stage.as_mut());
+        let mut after = self.carry_out(queue, &mut inner, stage.as_mut());
         drop(inner);
-        let staged = stage.map(Stage::finish);
-        announce(queue, wakes);
-        let mut delivered = 0;
-        for entry in taken {
-            if let Body::Resident(queued) = entry.body {
-                delivered += 1;
-                out.push(Delivery { seq: entry.seq, queued, redelivered: entry.redelivered });
-            }
-        }
-        self.counters.delivered.fetch_add(delivered, Ordering::Relaxed);
+        self.bury(now, &mut after, stage.as_mut());
+        let staged = stage.map(Stage::finish).filter(|_| queue.is_durable());
+        self.carry_on(now, after);
+        let before = out.len();
+        out.extend(taken.into_iter().filter_map(Delivery::of));
+        self.counters.delivered.fetch_add((out.len() - before) as u64, Ordering::Relaxed);
         Took { more: taking.more, staged }
     }
 
@@ -108,43 +119,61 @@ impl<E: Engine> Core<E> {
         stage.map(Stage::finish)
     }
 
-    /// Does what a queue's effects ask for, under its lock; returns whom to wake after letting go of it.
+    /// Does what a queue's effects ask for, under its lock; returns what is to be done after letting go of it.
     pub(super) fn carry_out<S: Stage>(
         &self,
-        cell: &QueueCell,
+        cell: &Arc<QueueCell>,
         inner: &mut Inner,
         mut stage: Option<&mut S>,
-    ) -> SmallVec<[Arc<Mailbox>; 1]> {
-        let mut wakes = SmallVec::new();
-        if inner.fx.is_empty() {
-            return wakes;
+    ) -> After {
+        let mut after = After::default();
+        let named = cell.named();
+        if inner.fx.is_empty() && named.is_none() {
+            return after;
         }
-        let Inner { fx, consumers, queue } = inner;
+        let Inner { fx, consumers, queue, .. } = inner;
+        let listener = |id| consumers.iter().find(|listener| listener.id == id);
         for effect in fx.drain() {
             match effect {
-                Effect::Wake(id) => wakes.extend(consumers.iter().find(|(c, _)| *c == id).map(|(_, m)| m.clone())),
+                Effect::Wake(id) => after.wakes.extend(listener(id).and_then(|l| l.ready(cell))),
+                Effect::Activated(id) => {
+                    after.notices.extend(listener(id).map(|l| (l.mailbox.clone(), Notice::ConsumerActivated(l.tag))));
+                }
+                Effect::Cancelled(id) => {
+                    after.notices.extend(listener(id).map(|l| (l.mailbox.clone(), Notice::ConsumerCancelled(l.tag))));
+                }
                 Effect::Settled { seq, locator: at } => {
                     if let (Some(stage), Some(at)) = (stage.as_deref_mut(), at) {
                         stage.settle(cell.id(), seq, locator(at));
                     }
                 }
+                Effect::Failed { seq, locator: at, attempts } => {
+                    if let Some(stage) = stage.as_deref_mut() {
+                        stage.mark(cell.id(), seq, locator(at), &attempts.to_le_bytes());
+                    }
+                }
                 Effect::NeedRead { entries } => {
                     self.engine.read(cell.id(), entries.into_iter().map(|(seq, at)| (seq, locator(at))).collect());
                 }
-                // Sessions' queues have no dead-letter address and no expiry of their own: what leaves, leaves counted.
                 Effect::DeadLetter(letter) => {
-                    debug_assert!(false, "a session's queue dead-letters nothing");
-                    self.counters.expired.fetch_add(u64::from(letter.seq.is_some()), Ordering::Relaxed);
+                    debug_assert!(named.is_some(), "a session's queue dead-letters nothing");
+                    after.letters.extend(named.clone().map(|from| Letter { from, letter, hops: 0 }));
                 }
-                Effect::Activated(_) | Effect::Cancelled(_) | Effect::PageOut { .. } | Effect::QueueExpired => {}
+                Effect::QueueExpired => after.unused.extend(named.clone()),
+                Effect::PageOut { .. } => {}
             }
         }
-        if cell.is_durable()
-            && let Some(at) = queue.next_deadline()
+        let expired = queue.stats().expired_total;
+        if expired != inner.expired_counted {
+            self.counters.expired.fetch_add(expired.wrapping_sub(inner.expired_counted), Ordering::Relaxed);
+            inner.expired_counted = expired;
+        }
+        if (cell.is_durable() || named.is_some())
+            && let Some(at) = inner.queue.next_deadline()
         {
             self.timers.queue_at(at, cell.id());
         }
-        wakes
+        after
     }
 
     /// The store brings bodies that were paged out.
@@ -152,34 +181,29 @@ impl<E: Engine> Core<E> {
         let Some(cell) = self.queue(queue) else { return };
         let mut stage = self.engine.stage_release();
         let mut inner = cell.inner.lock();
+        let mut after = After::default();
         for (seq, bytes) in entries {
             let queued = bytes.and_then(|bytes| decode_queued(&bytes));
+            self.counters.damaged.fetch_add(u64::from(queued.is_none()), Ordering::Relaxed);
+            if let Some(letter) = inner.pending.as_mut().and_then(|pending| pending.dying.remove(&seq)) {
+                after.letters.extend(cell.named().map(|from| Letter::read(from, letter, queued)));
+                continue;
+            }
             let Inner { queue: q, fx, .. } = &mut *inner;
             match queued {
-                Some(queued) => {
-                    q.loaded(seq, queued, fx);
-                }
-                None => {
-                    self.counters.damaged.fetch_add(1, Ordering::Relaxed);
-                    q.load_failed(seq, fx);
-                }
+                Some(queued) => q.loaded(seq, queued, fx),
+                None => drop(q.load_failed(seq, fx)),
             }
         }
-        let wakes = self.carry_out(&cell, &mut inner, Some(&mut stage));
+        after.absorb(self.carry_out(&cell, &mut inner, Some(&mut stage)));
+        // Whoever fetches looks again.
+        let fetching = inner.pending.as_mut().map(|pending| std::mem::take(&mut pending.fetching)).unwrap_or_default();
+        after.wakes.extend(fetching.into_iter().filter_map(|id| inner.listener(id)?.ready(&cell)));
         drop(inner);
-        announce(&cell, wakes);
-    }
-
-    /// A record has moved in the journal.
-    pub(super) fn moved(&self, object: ObjectId, what: &MovedRecord, old: Locator, new: Locator) {
-        match what {
-            MovedRecord::Entry(seq) => {
-                if let Some(cell) = self.queue(object) {
-                    cell.inner.lock().queue.relocated(*seq, new.0.get());
-                }
-            }
-            MovedRecord::Key(key) => self.key_moved(object, key, old, new),
-        }
+        let now = self.latest();
+        self.bury(now, &mut after, Some(&mut stage));
+        stage.finish();
+        self.carry_on(now, after);
     }
 }
 

@@ -9,13 +9,18 @@
 //! Every call is synchronous and short. What must be durable before it is answered returns a [`Position`]; the caller
 //! compares it with [`Core::durable`] and asks to be woken with [`Core::wake_when_durable`].
 
+mod after;
+pub mod broker;
 mod consume;
+mod fanout;
+mod objects;
 mod publish;
 mod recover;
 mod registry;
 mod retain;
 mod sessions;
 mod timers;
+mod vhost;
 
 pub use consume::{Delivery, Took};
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
@@ -23,26 +28,26 @@ pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
 pub use sessions::{Note, SessionSummary, Subscribed};
+pub use vhost::{ROOT_VHOST, Vhost};
 
 use crate::access::AccessRules;
 use crate::engine::{Completion, Engine, ObjectId, Position};
-use crate::mailbox::Mailbox;
-use crate::message::PublisherId;
+use crate::mailbox::{Grant, Mailbox};
+use crate::message::{PublisherId, Reliability};
 use crate::queue::QueueConfig;
-use crate::queues::QueueCell;
-use crate::session::Session;
-use crate::topics::Topics;
-use foldhash::quality::RandomState;
+use crate::session::SESSION_CONSUMER;
+use objects::Objects;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{HashMap, VecDeque};
-use std::hash::BuildHasher;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use timers::Timers;
+use vhost::VhostObjects;
 
 /// Objects that exist in every store, in this order; all others are allotted by the engine above them.
 pub(crate) const DIRECTORY: ObjectId = ObjectId(1);
 pub(crate) const RETAINED: ObjectId = ObjectId(2);
+pub(crate) const TOPOLOGY: ObjectId = ObjectId(5);
 /// The first object id that an engine may allot.
 pub const FIRST_OBJECT: u64 = 16;
 
@@ -59,6 +64,10 @@ pub struct CoreLimits {
     pub subscriptions_per_session: usize,
     /// Sessions of the vhost.
     pub sessions: u64,
+    /// Queues with a name of one vhost.
+    pub queues: u64,
+    /// Vhosts, the one that always exists too.
+    pub vhosts: usize,
     /// Last values of the vhost; beyond it an address without one gets none.
     pub retained_messages: u64,
     /// Bytes of last values: bodies, properties and addresses.
@@ -73,6 +82,8 @@ impl Default for CoreLimits {
             session_expiry_max_secs: u32::MAX,
             subscriptions_per_session: 10_000,
             sessions: 2_000_000,
+            queues: 1_000_000,
+            vhosts: 10_000,
             retained_messages: 1_000_000,
             retained_bytes: 512 << 20,
         }
@@ -101,42 +112,8 @@ pub struct CoreCounters {
     pub wills: AtomicU64,
     /// Stored bodies that could not be read back.
     pub damaged: AtomicU64,
-}
-
-/// Clients choose these keys, so the hash is seeded.
-type SessionMap = HashMap<Box<str>, Arc<Session>, RandomState>;
-
-/// A space of names, sessions and queues.
-#[derive(Debug)]
-pub struct Vhost {
-    pub(crate) topics: Topics,
-    sessions: Box<[Mutex<SessionMap>]>,
-    session_count: AtomicU64,
-    hasher: foldhash::quality::FixedState,
-    access: RwLock<Arc<AccessRules>>,
-}
-
-const SESSION_SHARDS: usize = 64;
-
-impl Vhost {
-    fn new() -> Self {
-        Vhost {
-            topics: Topics::default(),
-            sessions: (0..SESSION_SHARDS).map(|_| Mutex::default()).collect(),
-            session_count: AtomicU64::new(0),
-            hasher: foldhash::quality::FixedState::default(),
-            access: RwLock::default(),
-        }
-    }
-
-    /// The access rules in force.
-    pub fn access(&self) -> Arc<AccessRules> {
-        self.access.read().clone()
-    }
-
-    fn session_shard(&self, client: &str) -> &Mutex<SessionMap> {
-        &self.sessions[self.hasher.hash_one(client) as usize % SESSION_SHARDS]
-    }
+    /// Messages that left a queue by its back door and were routed to its dead-letter exchange.
+    pub dead_lettered: AtomicU64,
 }
 
 /// See the module's documentation.
@@ -144,16 +121,22 @@ impl Vhost {
 pub struct Core<E> {
     engine: E,
     vhost: Arc<Vhost>,
+    /// All of them by name, [`ROOT_VHOST`] too.
+    vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
     /// What the queues of sessions are like: volatile ones, durable ones.
     queue_configs: [Arc<QueueConfig>; 2],
-    /// Durable sessions by object, for completions.
-    objects: RwLock<HashMap<u64, Arc<Session>, RandomState>>,
+    objects: Objects,
+    /// Under which promise queues with a name receive: whoever takes from them has a promise of its own.
+    named_grant: Arc<Grant>,
     waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
     timers: Timers,
     registry: registry::Registry,
     next_publisher: AtomicU64,
     next_volatile: AtomicU64,
+    next_consumer: AtomicU64,
+    /// Wall milliseconds of the latest turn.
+    clock: AtomicU64,
     counters: CoreCounters,
 }
 
@@ -163,17 +146,24 @@ const VOLATILE: u64 = 1 << 63;
 impl<E: Engine> Core<E> {
     /// A core over `engine`, empty until [`Core::recover`] has been given what the engine found.
     pub fn new(engine: E, limits: CoreLimits) -> Self {
+        let objects = VhostObjects { directory: DIRECTORY, retained: RETAINED, topology: TOPOLOGY };
+        let vhost = Arc::new(Vhost::new(ROOT_VHOST, objects));
         Core {
             engine,
-            vhost: Arc::new(Vhost::new()),
+            vhosts: RwLock::new(BTreeMap::from([(vhost.name().clone(), vhost.clone())])),
             queue_configs: [false, true].map(|durable| session_queue_config(&limits, durable)),
             limits,
-            objects: RwLock::default(),
+            objects: Objects::with_vhost(&vhost),
+            vhost,
+            named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),
             waiting: Mutex::default(),
             timers: Timers::default(),
             registry: registry::Registry::default(),
             next_publisher: AtomicU64::new(1),
             next_volatile: AtomicU64::new(VOLATILE),
+            // One is the consumer of every session's queue.
+            clock: AtomicU64::new(0),
+            next_consumer: AtomicU64::new(SESSION_CONSUMER.0 + 1),
             counters: CoreCounters::default(),
         }
     }
@@ -205,17 +195,21 @@ impl<E: Engine> Core<E> {
 
     /// Sessions, connected or not.
     pub fn session_count(&self) -> u64 {
-        self.vhost.session_count.load(Ordering::Relaxed)
+        self.sum_vhosts(Vhost::session_count)
     }
 
     /// Addresses with a last value.
     pub fn retained_count(&self) -> u64 {
-        self.vhost.topics.retained_count()
+        self.sum_vhosts(|vhost| vhost.topics.retained_count())
     }
 
     /// Bytes of last values, as [`CoreLimits::retained_bytes`] counts them.
     pub fn retained_bytes(&self) -> u64 {
-        self.vhost.topics.retained_bytes()
+        self.sum_vhosts(|vhost| vhost.topics.retained_bytes())
+    }
+
+    fn sum_vhosts(&self, of: impl Fn(&Vhost) -> u64) -> u64 {
+        self.vhosts.read().values().map(|vhost| of(vhost)).sum()
     }
 
     /// A publisher identity for a new connection.
@@ -283,14 +277,6 @@ impl<E: Engine> Core<E> {
             Completion::Read { queue, entries } => self.loaded(queue, entries),
             Completion::Moved { object, what, old, new } => self.moved(object, &what, old, new),
         }
-    }
-
-    fn queue(&self, id: ObjectId) -> Option<Arc<QueueCell>> {
-        self.session_by_object(id).and_then(|session| session.queue().cloned())
-    }
-
-    fn session_by_object(&self, id: ObjectId) -> Option<Arc<Session>> {
-        self.objects.read().get(&id.0).cloned()
     }
 
     /// Replaces the access rules; publishers notice at their next lookup.

@@ -1,19 +1,21 @@
 //! Publishing: one batch to one name, to everyone on its route.
 
+use super::after::After;
+use super::fanout::SharedBodies;
 use super::{Core, Note, Vhost};
-use crate::engine::{Engine, Locator, Position, Refused, Stage, StagedBody};
-use crate::mailbox::{Direct, Grant, Mailbox};
-use crate::message::{Batch, MessageRef, PublisherId, Reliability, encode_stored_head};
+use crate::core::broker::PublishError;
+use crate::engine::{Engine, Position, Refused, Stage};
+use crate::message::{Batch, PublisherId, Reliability};
 use crate::name::Name;
 use crate::principal::Principal;
-use crate::queue::{NewEntry, Verdict};
-use crate::queues::{Inner, QueueCell, Queued, encode_head};
-use crate::route::{KnownName, QueueTarget, Route, RouteCache};
+use crate::route::{KnownName, Route, RouteCache};
 use crate::session::SessionHandle;
 use crate::time::Now;
-use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+pub(super) use super::after::announce;
+pub(super) use super::fanout::{BodyAt, Offer};
 
 /// One connection's side of publishing: who it is and which routes it knows.
 #[derive(Debug)]
@@ -28,12 +30,13 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// A publisher for `principal`; `session` is what "not my own" compares.
+    /// A publisher for `principal`, in the vhost of `session`, or in the one that always exists. `session` is also what
+    /// "not my own" compares.
     pub fn new<E: Engine>(core: &Core<E>, principal: Principal, session: Option<&SessionHandle>) -> Self {
         Publisher {
             id: core.new_publisher_id(),
             principal,
-            vhost: core.vhost().clone(),
+            vhost: session.map_or(core.vhost(), |s| s.session().vhost()).clone(),
             session: session.map_or(0, |s| s.session().id().0),
             refusals: Refusals::Heard,
             cache: RouteCache::default(),
@@ -46,6 +49,19 @@ impl Publisher {
     pub fn without_refusals(mut self) -> Self {
         self.refusals = Refusals::Unheard;
         self
+    }
+
+    /// The same publisher in another vhost.
+    #[must_use]
+    pub fn in_vhost(mut self, vhost: &Arc<Vhost>) -> Self {
+        self.vhost = vhost.clone();
+        self.cache = RouteCache::default();
+        self
+    }
+
+    /// Where it publishes.
+    pub fn vhost(&self) -> &Arc<Vhost> {
+        &self.vhost
     }
 
     /// Its identity, to be put into its batches.
@@ -64,6 +80,14 @@ impl Publisher {
     /// What `decode` says.
     pub fn known<X>(&mut self, spelled: &[u8], decode: impl FnOnce() -> Result<Name, X>) -> Result<&KnownName, X> {
         self.cache.lookup(&self.vhost, &self.principal, spelled, decode)
+    }
+
+    /// What is known about a routing key of an exchange; the name in the answer is the address its batches carry.
+    ///
+    /// # Errors
+    /// [`PublishError`]: there is no such exchange, it is internal, or exchange and key together are too long a name.
+    pub fn exchange(&mut self, exchange: &[u8], key: &[u8]) -> Result<&KnownName, PublishError> {
+        self.cache.exchange(&self.vhost, &self.principal, exchange, key)
     }
 }
 
@@ -111,6 +135,9 @@ pub struct Receipt {
 
 impl<E: Engine> Core<E> {
     /// Publishes `batch` along `known`'s route. `notes` go to the records of `session` in the same atomic group.
+    ///
+    /// When [`KnownName::varies`] says so, each message has a route of its own; then a batch of one message tells what
+    /// became of that message, and a longer one the worst of all.
     pub fn publish(
         &self,
         now: Now,
@@ -119,13 +146,42 @@ impl<E: Engine> Core<E> {
         batch: Arc<Batch>,
         session: Option<(&SessionHandle, &[Note<'_>])>,
     ) -> Receipt {
-        self.publish_along(now, publisher.session, &known.route, batch, session, publisher.refusals)
+        if known.varies_for(&batch) {
+            return self.publish_each(now, publisher, known, &batch, session);
+        }
+        self.publish_along(now, &publisher.vhost, publisher.session, &known.route, batch, session, publisher.refusals)
+    }
+
+    /// Messages whose routes depend on themselves, one after the other.
+    fn publish_each(
+        &self,
+        now: Now,
+        publisher: &Publisher,
+        known: &KnownName,
+        batch: &Arc<Batch>,
+        session: Option<(&SessionHandle, &[Note<'_>])>,
+    ) -> Receipt {
+        let mut all = Receipt { outcome: Outcome::Accepted, position: None };
+        for index in 0..batch.messages().len() {
+            let (single, route) = known.route_of(&publisher.vhost, batch, index);
+            let (vhost, own, refusals) = (&publisher.vhost, publisher.session, publisher.refusals);
+            let notes = session.filter(|_| index + 1 == batch.messages().len());
+            let receipt = self.publish_along(now, vhost, own, &route, single, notes, refusals);
+            all.position = all.position.max(receipt.position);
+            match (all.outcome, receipt.outcome) {
+                (Outcome::Rejected(_), _) | (_, Outcome::Accepted) => {}
+                (_, worse) => all.outcome = worse,
+            }
+        }
+        all
     }
 
     /// Publishes along a route that is known.
+    #[expect(clippy::too_many_arguments, reason = "what one publication needs")]
     pub(crate) fn publish_along(
         &self,
         now: Now,
+        vhost: &Vhost,
         own_session: u64,
         route: &Route,
         batch: Arc<Batch>,
@@ -133,56 +189,47 @@ impl<E: Engine> Core<E> {
         refusals: Refusals,
     ) -> Receipt {
         let count = batch.messages().len() as u64;
-        let retain = batch.messages().iter().any(|m| m.retain);
+        let retain = route.may_retain() && batch.messages().iter().any(|m| m.retain);
         let transient = batch.messages().iter().filter(|m| m.reliability == Reliability::AtMostOnce).count();
         let notes = session.filter(|(s, notes)| s.session().is_durable() && !notes.is_empty());
         let persistent = route.durable_queues > 0 && transient < batch.messages().len();
+        let refused_all = |cause| {
+            self.counters.rejected.fetch_add(count, Ordering::Relaxed);
+            Receipt { outcome: Outcome::Rejected(cause), position: None }
+        };
         let mut stage = match persistent || retain || notes.is_some() {
             true if refusals == Refusals::Impossible => Some(self.engine.stage_release()),
             true => match self.engine.stage() {
                 Ok(stage) => Some(stage),
-                Err(Refused) => {
-                    self.counters.rejected.fetch_add(count, Ordering::Relaxed);
-                    return Receipt { outcome: Outcome::Rejected(RejectCause::StoreFull), position: None };
-                }
+                Err(Refused) => return refused_all(RejectCause::StoreFull),
             },
-            false => None,
+            // Nothing is written for the messages themselves; what they push out of a queue frees room.
+            false => route.moves_others().then(|| self.engine.stage_release()),
         };
         if retain && let Some(stage) = &mut stage {
-            if self.has_room_to_retain(&batch) {
-                self.retain_batch(&batch, stage);
+            if self.has_room_to_retain(vhost, &batch) {
+                self.retain_batch(vhost, &batch, stage);
             } else {
                 let asked = batch.messages().iter().filter(|m| m.retain).count() as u64;
                 self.counters.retain_refused.fetch_add(asked, Ordering::Relaxed);
                 // A transient message has no answer that could say no.
                 if refusals == Refusals::Heard && transient < batch.messages().len() {
-                    self.counters.rejected.fetch_add(count, Ordering::Relaxed);
-                    return Receipt { outcome: Outcome::Rejected(RejectCause::RetainedFull), position: None };
+                    return refused_all(RejectCause::RetainedFull);
                 }
             }
         }
         let mut shared = SharedBodies::new(route.durable_queues);
-        let mut refused = false;
-        let mut wakes = Vec::new();
-        // What is transient passes the queues; a batch of nothing else has no business with them.
-        let queues = if transient < batch.messages().len() { &route.queues[..] } else { &[] };
-        for target in queues {
-            let Some(grant) = target.to_self.grant(target.session == own_session, &target.grant) else { continue };
-            refused |= self.enqueue_batch(now, target, grant, &batch, stage.as_mut(), &mut shared, &mut wakes);
-        }
+        let mut after = After::default();
+        let refused = self.enqueue_along(now, own_session, route, &batch, stage.as_mut(), &mut shared, &mut after);
+        self.bury(now, &mut after, stage.as_mut());
         // A refused message will come again, or be given up by its sender: it leaves no note.
         if let (Some((handle, notes)), Some(stage), false) = (notes, &mut stage, refused) {
             self.stage_notes(handle, notes, stage);
         }
         let position = stage.map(Stage::finish);
         // Others stage meanwhile: nobody is woken while the journal's buffer is ours.
-        for (queue, mailbox) in wakes {
-            mailbox.announce(queue);
-        }
-        self.push_direct(own_session, route, &batch);
-        if transient > 0 {
-            self.push_transient(own_session, route, &batch, transient);
-        }
+        self.carry_on(now, after);
+        self.push_subscribers(own_session, route, &batch);
         let counter = if refused { &self.counters.rejected } else { &self.counters.published };
         counter.fetch_add(count, Ordering::Relaxed);
         let outcome = if refused {
@@ -194,154 +241,5 @@ impl<E: Engine> Core<E> {
             Outcome::Accepted
         };
         Receipt { outcome, position }
-    }
-
-    fn push_direct(&self, own_session: u64, route: &Route, batch: &Arc<Batch>) {
-        let shared = route.direct.len() > 1;
-        let mut dropped = 0;
-        for target in &route.direct {
-            let Some(grant) = target.to_self.grant(target.session == own_session, &target.grant) else { continue };
-            dropped += target.mailbox.push(direct(batch, grant, shared, false));
-        }
-        self.count_direct(route.direct.len() * batch.messages().len(), dropped);
-    }
-
-    fn count_direct(&self, handed: usize, dropped: usize) {
-        self.counters.delivered.fetch_add(handed.saturating_sub(dropped) as u64, Ordering::Relaxed);
-        if dropped > 0 {
-            self.counters.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
-        }
-    }
-
-    /// What is transient goes to subscribers with a queue past it, when they are there.
-    fn push_transient(&self, own_session: u64, route: &Route, batch: &Arc<Batch>, transient: usize) {
-        let mixed = transient < batch.messages().len();
-        let shared = route.queues.len() > 1;
-        let (mut handed, mut dropped) = (0, 0);
-        for target in &route.queues {
-            let Some(grant) = target.to_self.grant(target.session == own_session, &target.grant) else { continue };
-            if let Some(mailbox) = &target.mailbox {
-                handed += transient;
-                dropped += mailbox.push(direct(batch, grant, shared && !mixed, mixed));
-            }
-        }
-        self.count_direct(handed, dropped);
-    }
-
-    /// Puts the batch into one queue; true when the queue refused a message that must not be lost.
-    #[expect(clippy::too_many_arguments, reason = "what one target of a publish needs")]
-    fn enqueue_batch(
-        &self,
-        now: Now,
-        target: &QueueTarget,
-        grant: &Arc<Grant>,
-        batch: &Arc<Batch>,
-        stage: Option<&mut E::Stage<'_>>,
-        shared: &mut SharedBodies,
-        wakes: &mut Vec<(Arc<QueueCell>, Arc<Mailbox>)>,
-    ) -> bool {
-        let queue = &target.queue;
-        let mut stage = stage.filter(|_| queue.is_durable());
-        let mut refused = false;
-        let mut inner = queue.inner.lock();
-        for (index, message) in batch.messages().iter().enumerate() {
-            let reliability = message.reliability.min(grant.reliability);
-            if reliability == Reliability::AtMostOnce {
-                continue; // Past the queue, to whoever is there now.
-            }
-            let queued =
-                Queued { message: MessageRef::new(batch.clone(), index), grant: grant.clone(), retained: false };
-            let verdict = self.enqueue_one(now, queue, &mut inner, queued, stage.as_deref_mut(), |stage| {
-                shared.locate(stage, batch, index)
-            });
-            match verdict {
-                Verdict::Enqueued { .. } | Verdict::Duplicate => {}
-                Verdict::Rejected(_) => refused = true,
-            }
-        }
-        wakes.extend(self.carry_out(queue, &mut inner, stage).into_iter().map(|mailbox| (queue.clone(), mailbox)));
-        refused
-    }
-
-    /// One message into one locked queue, its record staged where the queue is durable and the message persistent.
-    pub(super) fn enqueue_one<S: Stage>(
-        &self,
-        now: Now,
-        queue: &QueueCell,
-        inner: &mut Inner,
-        queued: Queued,
-        stage: Option<&mut S>,
-        body: impl FnOnce(&mut S) -> BodyAt,
-    ) -> Verdict {
-        let message = queued.message.clone();
-        let m = message.message();
-        let entry = NewEntry {
-            bytes: message.size(),
-            priority: queued.priority(),
-            expires_at_ms: m.expires_at.map(|at| at.0),
-            deliver_at_ms: None,
-            dedup_id: None,
-            persistent: stage.is_some(),
-            message: queued.clone(),
-        };
-        let verdict = inner.queue.enqueue(now.wall.0, entry, &mut inner.fx);
-        let (Verdict::Enqueued { seq }, Some(stage)) = (verdict, stage) else {
-            return verdict;
-        };
-        let mut head = SmallVec::<[u8; 32]>::new();
-        encode_head(&queued, &mut head);
-        let at = match body(stage) {
-            BodyAt::Shared(at) => stage.enqueue(queue.id(), seq, &head, StagedBody::Shared(at)),
-            BodyAt::Inline => {
-                let mut stored = Vec::with_capacity(64);
-                encode_stored_head(&message, &mut stored);
-                stage.enqueue(queue.id(), seq, &head, StagedBody::Inline(&[&stored, message.payload()]))
-            }
-        };
-        inner.queue.placed(seq, at.0.get(), &mut inner.fx);
-        verdict
-    }
-}
-
-fn direct(batch: &Arc<Batch>, grant: &Arc<Grant>, shared: bool, transient_only: bool) -> Direct {
-    Direct { batch: batch.clone(), grant: grant.clone(), retained: false, shared, transient_only }
-}
-
-/// Whether a body was already written for another queue of the same stage.
-pub(super) enum BodyAt {
-    Shared(Locator),
-    Inline,
-}
-
-/// Bodies of a batch that goes to several durable queues: written once each.
-struct SharedBodies {
-    share: bool,
-    at: Vec<Option<Locator>>,
-}
-
-impl SharedBodies {
-    fn new(durable_queues: usize) -> Self {
-        SharedBodies { share: durable_queues > 1, at: Vec::new() }
-    }
-
-    fn locate<S: Stage>(&mut self, stage: &mut S, batch: &Arc<Batch>, index: usize) -> BodyAt {
-        if !self.share {
-            return BodyAt::Inline;
-        }
-        self.at.resize(batch.messages().len(), None);
-        let at = *self.at[index].get_or_insert_with(|| {
-            let message = MessageRef::new(batch.clone(), index);
-            let mut stored = Vec::with_capacity(64);
-            encode_stored_head(&message, &mut stored);
-            stage.body(&[&stored, message.payload()])
-        });
-        BodyAt::Shared(at)
-    }
-}
-
-/// Tells consumers that a queue has something for them; outside the queue's lock.
-pub(super) fn announce(queue: &Arc<QueueCell>, mailboxes: SmallVec<[Arc<Mailbox>; 1]>) {
-    for mailbox in mailboxes {
-        mailbox.announce(queue.clone());
     }
 }

@@ -2,7 +2,7 @@
 
 use super::registry::REGISTRY;
 use super::sessions::{decode_directory, key};
-use super::{Core, DIRECTORY, RETAINED};
+use super::{Core, Vhost};
 use crate::engine::{Engine, Found, Locator, ObjectId};
 use crate::message::decode_stored;
 use crate::pattern::Pattern;
@@ -20,17 +20,17 @@ use std::sync::atomic::Ordering;
 #[derive(Debug, Default)]
 pub struct Recovery {
     objects: HashMap<u64, Object, foldhash::fast::RandomState>,
-    sessions: Vec<(Box<str>, Bytes, Locator)>,
-    retained: Vec<(Bytes, Locator)>,
     registry: Vec<(Bytes, Bytes, Locator)>,
     damaged: u64,
 }
 
 #[derive(Debug, Default)]
-struct Object {
-    entries: Vec<RecoveredEntry>,
+pub(super) struct Object {
+    pub(super) entries: Vec<RecoveredEntry>,
     keyed: Vec<(Bytes, Bytes, Locator)>,
-    last_seq: u64,
+    /// When a message that is still there came, and under which name it is a duplicate of another.
+    pub(super) dedup: Vec<(u64, Bytes)>,
+    pub(super) last_seq: u64,
 }
 
 /// What a start brought back, for the start page and the log.
@@ -38,7 +38,9 @@ struct Object {
 pub struct Recovered {
     /// Sessions.
     pub sessions: u64,
-    /// Messages in their queues.
+    /// Queues with a name.
+    pub queues: u64,
+    /// Messages in queues, those of sessions too.
     pub messages: u64,
     /// Last values.
     pub retained: u64,
@@ -59,22 +61,18 @@ impl Recovery {
                 };
                 let object = self.objects.entry(queue.0).or_default();
                 object.last_seq = object.last_seq.max(seq);
+                object.dedup.extend(head.extras.dedup.map(|(came, id)| (came, Bytes::copy_from_slice(id))));
                 object.entries.push(RecoveredEntry {
                     seq,
                     locator: at.0.get(),
                     bytes: body_len,
                     priority: head.priority,
-                    expires_at_ms: head.expires_at.map(|at| at.0),
-                    deliver_at_ms: None,
+                    expires_at_ms: head.extras.expires_at_ms,
+                    deliver_at_ms: head.extras.deliver_at_ms,
                     delivery_count: mark.and_then(|m| m.first_chunk::<2>()).map_or(0, |m| u16::from_le_bytes(*m)),
                     may_have_been_sent: true,
                 });
             }
-            Found::Keyed { object: DIRECTORY, key, value, at } => match std::str::from_utf8(key) {
-                Ok(client) => self.sessions.push((client.into(), Bytes::copy_from_slice(value), at)),
-                Err(_) => self.damaged += 1,
-            },
-            Found::Keyed { object: RETAINED, value, at, .. } => self.retained.push((Bytes::copy_from_slice(value), at)),
             Found::Keyed { object: REGISTRY, key, value, at } => {
                 self.registry.push((Bytes::copy_from_slice(key), Bytes::copy_from_slice(value), at));
             }
@@ -93,29 +91,46 @@ impl Recovery {
 impl<E: Engine> Core<E> {
     /// Fills an empty core. Every connected session counts as disconnected now; nothing is delivered yet.
     pub fn recover(&self, now: Now, mut recovery: Recovery) -> Recovered {
+        self.clock.store(now.wall.0, Ordering::Relaxed);
         let mut report = Recovered { damaged: recovery.damaged, ..Recovered::default() };
-        for (value, at) in std::mem::take(&mut recovery.retained) {
+        for (key, value, at) in std::mem::take(&mut recovery.registry) {
+            self.registry.recovered(key, value, at);
+        }
+        self.restore_vhosts(&mut report);
+        for vhost in self.vhosts() {
+            self.recover_retained(&vhost, &mut recovery, &mut report);
+            let topology = recovery.take(vhost.objects.topology).keyed;
+            self.restore_topology(now, &vhost, topology, &mut recovery, &mut report);
+            self.recover_sessions(now, &vhost, &mut recovery, &mut report);
+        }
+        self.drop_garbage(recovery, &mut report);
+        report
+    }
+
+    fn recover_retained(&self, vhost: &Vhost, recovery: &mut Recovery, report: &mut Recovered) {
+        for (_, value, at) in recovery.take(vhost.objects.retained).keyed {
             match decode_stored(&value) {
                 Ok(message) => {
                     let name = message.address().clone();
-                    self.vhost.topics.set_retained(&name, Retained { message, locator: Some(at) });
+                    vhost.topics.set_retained(&name, Retained { message, locator: Some(at) });
                     report.retained += 1;
                 }
                 Err(_) => report.damaged += 1,
             }
         }
-        for (key, value, at) in std::mem::take(&mut recovery.registry) {
-            self.registry.recovered(key, value, at);
-        }
-        for (client, value, at) in std::mem::take(&mut recovery.sessions) {
-            let Some((id, expiry, disconnected_at)) = decode_directory(&value) else {
+    }
+
+    fn recover_sessions(&self, now: Now, vhost: &Arc<Vhost>, recovery: &mut Recovery, report: &mut Recovered) {
+        for (client, value, at) in recovery.take(vhost.objects.directory).keyed {
+            let client = std::str::from_utf8(&client).ok();
+            let Some((client, (id, expiry, disconnected_at))) = client.zip(decode_directory(&value)) else {
                 report.damaged += 1;
                 continue;
             };
-            let object = recovery.objects.remove(&id.0).unwrap_or_default();
+            let object = recovery.take(id);
             report.sessions += 1;
             report.messages += object.entries.len() as u64;
-            let session = self.recover_session(now, &client, id, expiry, object, &mut report.damaged);
+            let session = self.recover_session(now, vhost, client, id, expiry, object, &mut report.damaged);
             let mut state = session.state.lock();
             state.directory = Some(at);
             state.disconnected_at = Some(disconnected_at.unwrap_or(now.wall));
@@ -125,16 +140,16 @@ impl<E: Engine> Core<E> {
                 self.timers.session_at(now.wall, &session);
             }
             drop(state);
-            self.vhost.session_shard(&client).lock().insert(client, session);
-            self.vhost.session_count.fetch_add(1, Ordering::Relaxed);
+            vhost.session_shard(client).lock().insert(client.into(), session);
+            vhost.session_count.fetch_add(1, Ordering::Relaxed);
         }
-        self.drop_garbage(recovery, &mut report);
-        report
     }
 
+    #[expect(clippy::too_many_arguments, reason = "what a session is made of")]
     fn recover_session(
         &self,
         now: Now,
+        vhost: &Arc<Vhost>,
         client: &str,
         id: ObjectId,
         expiry: Expiry,
@@ -143,9 +158,9 @@ impl<E: Engine> Core<E> {
     ) -> Arc<Session> {
         let queue = Queue::recover(self.session_queue_config(true), object.entries, object.last_seq, now.wall.0);
         let cell = Arc::new(QueueCell::with_queue(id, true, queue));
-        let session = Arc::new(Session::new(id, client, true, expiry));
+        let session = Arc::new(Session::new(vhost.clone(), id, client, true, expiry));
         session.set_queue(|| cell);
-        self.objects.write().insert(id.0, session.clone());
+        self.objects.insert(id, super::objects::Object::Session(session.clone()));
         let mut state = session.state.lock();
         for (k, value, at) in object.keyed {
             match k.first() {
@@ -157,7 +172,7 @@ impl<E: Engine> Core<E> {
                     };
                     state.subscriptions_made = state.subscriptions_made.max(options.order);
                     state.subscriptions.insert(pattern.clone(), (options, Some(at)));
-                    self.vhost.topics.subscribe(&pattern, Subscription { session: session.clone(), options });
+                    vhost.topics.subscribe(&pattern, Subscription::Session(session.clone(), options));
                 }
                 Some(&key::WILL) => {
                     state.will = decode_will(&value);
@@ -201,5 +216,10 @@ impl Recovery {
     /// An empty collection.
     pub fn new() -> Self {
         Recovery::default()
+    }
+
+    /// What was found of an object.
+    pub(super) fn take(&mut self, id: ObjectId) -> Object {
+        self.objects.remove(&id.0).unwrap_or_default()
     }
 }

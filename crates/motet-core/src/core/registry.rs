@@ -76,14 +76,26 @@ impl<E: Engine> Core<E> {
         if key.len() >= REGISTRY_RECORD_MAX || value.len() > REGISTRY_RECORD_MAX {
             return Err(RecordTooBig);
         }
-        let key = whole_key(kind, key);
         let mut stage = self.engine.stage_release();
+        self.stage_registry_put(&mut stage, kind, key, value);
+        Ok(stage.finish())
+    }
+
+    /// Sets a record as part of a stage.
+    pub(super) fn stage_registry_put(&self, stage: &mut E::Stage<'_>, kind: RegistryKind, key: &[u8], value: &[u8]) {
+        let key = whole_key(kind, key);
         let mut records = self.registry.records.lock();
         let previous = records.get(&key).and_then(|(_, at)| *at);
         let at = stage.put(REGISTRY, &key, value, previous);
         records.insert(key, (Bytes::copy_from_slice(value), Some(at)));
-        drop(records);
-        Ok(stage.finish())
+    }
+
+    /// Removes a record as part of a stage.
+    pub(super) fn stage_registry_delete(&self, stage: &mut E::Stage<'_>, kind: RegistryKind, key: &[u8]) {
+        let key = whole_key(kind, key);
+        if let Some((_, Some(at))) = self.registry.records.lock().remove(&key) {
+            stage.delete(REGISTRY, &key, at);
+        }
     }
 
     /// Removes a record; `None` when there is none.

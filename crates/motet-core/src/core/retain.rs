@@ -1,6 +1,7 @@
 //! Last values: set by publishing, replayed to subscribers page by page.
 
-use super::{Core, RETAINED};
+use super::publish::Offer;
+use super::{Core, Vhost};
 use crate::engine::{Engine, Locator, Stage};
 use crate::mailbox::Grant;
 use crate::message::{Batch, MessageRef, Reliability, encode_stored_head};
@@ -26,13 +27,13 @@ pub struct RetainedPage {
 impl<E: Engine> Core<E> {
     /// Whether the value that the batch would leave behind is within the bounds. Asked while the stage is held, so
     /// that nobody takes the room in between.
-    pub(super) fn has_room_to_retain(&self, batch: &Arc<Batch>) -> bool {
+    pub(super) fn has_room_to_retain(&self, vhost: &Vhost, batch: &Arc<Batch>) -> bool {
         let Some(index) = batch.messages().iter().rposition(|m| m.retain) else { return true };
         let message = MessageRef::new(batch.clone(), index);
         if message.payload().is_empty() {
             return true;
         }
-        let topics = &self.vhost.topics;
+        let topics = &vhost.topics;
         let bytes = retained_bytes(&message);
         match topics.with_retained(batch.address(), |old| old.map(Retained::bytes)) {
             // What does not grow is let in even when the bounds were lowered since.
@@ -45,25 +46,25 @@ impl<E: Engine> Core<E> {
     }
 
     /// Makes the last retained message of the batch the value of its address; an empty one clears it.
-    pub(super) fn retain_batch(&self, batch: &Arc<Batch>, stage: &mut E::Stage<'_>) {
+    pub(super) fn retain_batch(&self, vhost: &Vhost, batch: &Arc<Batch>, stage: &mut E::Stage<'_>) {
         // Within one batch only the last one can remain.
         let Some(index) = batch.messages().iter().rposition(|m| m.retain) else { return };
         let name = batch.address();
         let message = MessageRef::new(batch.clone(), index);
         if message.payload().is_empty() {
             // [MQTT-3.3.1-6], [MQTT-3.3.1-10]: a message without a body removes the value and is not stored.
-            if let Some(at) = self.vhost.topics.clear_retained(name).and_then(|old| old.locator) {
-                stage.delete(RETAINED, name.as_flat(), at);
+            if let Some(at) = vhost.topics.clear_retained(name).and_then(|old| old.locator) {
+                stage.delete(vhost.objects.retained, name.as_flat(), at);
             }
             return;
         }
         let message = message.detached();
-        let before = self.vhost.topics.with_retained(name, |old| old.and_then(|old| old.locator));
+        let before = vhost.topics.with_retained(name, |old| old.and_then(|old| old.locator));
         let mut stored = Vec::with_capacity(64 + message.payload().len());
         encode_stored_head(&message, &mut stored);
         stored.extend_from_slice(message.payload());
-        let at = stage.put(RETAINED, name.as_flat(), &stored, before);
-        self.vhost.topics.set_retained(name, Retained { message, locator: Some(at) });
+        let at = stage.put(vhost.objects.retained, name.as_flat(), &stored, before);
+        vhost.topics.set_retained(name, Retained { message, locator: Some(at) });
     }
 
     /// The next page of last values for a subscription. Values that need an acknowledgement go into the session's
@@ -77,7 +78,8 @@ impl<E: Engine> Core<E> {
         limit: usize,
     ) -> RetainedPage {
         let mut values = Vec::new();
-        let more = self.vhost.topics.retained_page(cursor, limit, |value| values.push(value.message.clone()));
+        let more =
+            handle.session().vhost().topics.retained_page(cursor, limit, |value| values.push(value.message.clone()));
         let mut page = RetainedPage { more, ..RetainedPage::default() };
         let mut queued = Vec::new();
         for message in values {
@@ -103,16 +105,17 @@ impl<E: Engine> Core<E> {
         let mut stage = queue.is_durable().then(|| self.engine.stage_release());
         let mut inner = queue.inner.lock();
         for value in values {
-            self.enqueue_one(now, queue, &mut inner, value, stage.as_mut(), |_| super::publish::BodyAt::Inline);
+            let offer = Offer::plain(value, stage.is_some());
+            self.enqueue_one(now, queue, &mut inner, offer, stage.as_mut(), |_| super::publish::BodyAt::Inline);
         }
         let wakes = self.carry_out(queue, &mut inner, stage.as_mut());
         drop(inner);
         super::publish::announce(queue, wakes);
     }
 
-    pub(super) fn retained_moved(&self, key: &Bytes, old: Locator, new: Locator) {
+    pub(super) fn retained_moved(vhost: &Vhost, key: &Bytes, old: Locator, new: Locator) {
         let Ok(name) = Name::from_flat(key.clone()) else { return };
-        self.vhost.topics.update_retained(&name, |value| {
+        vhost.topics.update_retained(&name, |value| {
             if value.locator == Some(old) {
                 value.locator = Some(new);
             }

@@ -1,7 +1,9 @@
 //! Opening, subscribing, closing and ending sessions.
 
+use super::objects::Object;
 use super::publish::{Refusals, announce};
-use super::{Core, DIRECTORY};
+use super::vhost::SessionMap;
+use super::{Core, Vhost};
 use crate::engine::{Engine, Locator, ObjectId, Position, Stage};
 use crate::mailbox::{KickReason, Notice};
 use crate::message::encode_stored_head;
@@ -103,7 +105,7 @@ impl<E: Engine> Core<E> {
     pub fn open_session(&self, now: Now, open: OpenSession<'_>) -> Option<Opened> {
         let mut wills = Vec::new();
         let expiry = self.bounded(open.expiry);
-        let mut shard = self.vhost.session_shard(open.client).lock();
+        let mut shard = open.vhost.session_shard(open.client).lock();
         let mut present = false;
         let known = shard.get(open.client).cloned().and_then(|session| {
             wills.extend(self.evict(now, &session, open.clean_start));
@@ -120,14 +122,14 @@ impl<E: Engine> Core<E> {
             None => {
                 let durable = expiry != Expiry::WithConnection;
                 if !shard.contains_key(open.client) {
-                    if self.session_count() >= self.limits.sessions {
+                    if open.vhost.is_deleted() || open.vhost.session_count() >= self.limits.sessions {
                         return None;
                     }
-                    self.vhost.session_count.fetch_add(1, Ordering::Relaxed);
+                    open.vhost.session_count.fetch_add(1, Ordering::Relaxed);
                 }
-                let session = Arc::new(self.new_session(open.client, durable, expiry));
+                let session = Arc::new(self.new_session(open.vhost, open.client, durable, expiry));
                 if durable {
-                    self.objects.write().insert(session.id().0, session.clone());
+                    self.objects.insert(session.id(), Object::Session(session.clone()));
                 }
                 shard.insert(open.client.into(), session.clone());
                 session
@@ -145,9 +147,9 @@ impl<E: Engine> Core<E> {
         Expiry::from_secs(expiry.to_secs().min(self.limits.session_expiry_max_secs))
     }
 
-    fn new_session(&self, client: &str, durable: bool, expiry: Expiry) -> Session {
+    fn new_session(&self, vhost: &Arc<Vhost>, client: &str, durable: bool, expiry: Expiry) -> Session {
         let id = if durable { self.engine.allot_object() } else { self.volatile_object() };
-        Session::new(id, client, durable, expiry)
+        Session::new(vhost.clone(), id, client, durable, expiry)
     }
 
     /// A session that is to receive with acknowledgements gets its queue, and the queue its consumer.
@@ -181,7 +183,7 @@ impl<E: Engine> Core<E> {
         let Some(cell) = session.queue() else { return };
         let mut stage = cell.is_durable().then(|| self.engine.stage_release());
         let mut inner = cell.inner.lock();
-        let Inner { queue, fx, consumers } = &mut *inner;
+        let Inner { queue, fx, consumers, .. } = &mut *inner;
         queue.remove_consumer(now.wall.0, SESSION_CONSUMER, Some(Leaving::Broken), fx);
         consumers.clear();
         let wakes = self.carry_out(cell, &mut inner, stage.as_mut());
@@ -207,7 +209,7 @@ impl<E: Engine> Core<E> {
         let handle = SessionHandle { session: session.clone(), generation: state.generation };
         // Routes name the mailbox of direct subscribers, so a new mailbox makes them stale.
         for pattern in state.subscriptions.patterns() {
-            self.vhost.topics.touch(pattern);
+            session.vhost().topics.touch(pattern);
         }
         drop(state);
         if let Some(stage) = stage {
@@ -226,7 +228,8 @@ impl<E: Engine> Core<E> {
 
     fn stage_directory<S: Stage>(session: &Session, state: &mut State, stage: &mut S) {
         let value = encode_directory(session.id(), state.expiry, state.disconnected_at);
-        state.directory = Some(stage.put(DIRECTORY, session.client().as_bytes(), &value, state.directory));
+        state.directory =
+            Some(stage.put(session.vhost().objects.directory, session.client().as_bytes(), &value, state.directory));
     }
 
     fn stage_will<S: Stage>(session: &Session, state: &mut State, stage: &mut S) {
@@ -282,7 +285,7 @@ impl<E: Engine> Core<E> {
                 stage.put(session.id(), &key, &options.encode(), before.and_then(|(_, at)| at))
             });
             state.subscriptions.insert(pattern.clone(), (options, at));
-            self.vhost.topics.subscribe(pattern, Subscription { session: session.clone(), options });
+            session.vhost().topics.subscribe(pattern, Subscription::Session(session.clone(), options));
             answers.push(if before.is_some() { Subscribed::Replaced } else { Subscribed::New });
         }
         drop(state);
@@ -301,7 +304,7 @@ impl<E: Engine> Core<E> {
             .iter()
             .map(|pattern| {
                 let Some((_, at)) = state.subscriptions.remove(pattern) else { return false };
-                self.vhost.topics.unsubscribe(pattern, session.id().0);
+                session.vhost().topics.unsubscribe(pattern, session.id().0);
                 if let (Some(stage), Some(at)) = (&mut stage, at) {
                     stage.delete(session.id(), &prefixed(key::SUBSCRIPTION, pattern.as_flat()), at);
                 }
@@ -349,7 +352,7 @@ impl<E: Engine> Core<E> {
     /// The connection is gone, or lets go of its session. Ignored when the session has been taken over.
     pub fn close_session(&self, now: Now, handle: &SessionHandle, close: CloseSession) {
         let session = &handle.session;
-        let shard = self.vhost.session_shard(session.client()).lock();
+        let shard = session.vhost().session_shard(session.client()).lock();
         let stage = session.is_durable().then(|| self.engine.stage_release());
         let mut state = session.state.lock();
         if state.generation != handle.generation || state.mailbox.is_none() {
@@ -376,7 +379,7 @@ impl<E: Engine> Core<E> {
             stage.finish();
             self.arm(session, &state);
             for pattern in state.subscriptions.patterns() {
-                self.vhost.topics.touch(pattern);
+                session.vhost().topics.touch(pattern);
             }
         }
         drop(state);
@@ -405,7 +408,7 @@ impl<E: Engine> Core<E> {
 
     /// A timer of a session has come: publishes its will, ends it, or finds that it is connected again.
     pub(super) fn session_due(&self, now: Now, session: &Arc<Session>) {
-        let shard = self.vhost.session_shard(session.client()).lock();
+        let shard = session.vhost().session_shard(session.client()).lock();
         let mut stage = self.engine.stage_release();
         let mut state = session.state.lock();
         let Some(since) = state.disconnected_at else { return };
@@ -436,9 +439,9 @@ impl<E: Engine> Core<E> {
     }
 
     /// Ends a session and takes its name out of the registry.
-    fn forget(&self, mut shard: parking_lot::MutexGuard<'_, super::SessionMap>, session: &Arc<Session>) {
+    fn forget(&self, mut shard: parking_lot::MutexGuard<'_, SessionMap>, session: &Arc<Session>) {
         shard.remove(session.client());
-        self.vhost.session_count.fetch_sub(1, Ordering::Relaxed);
+        session.vhost().session_count.fetch_sub(1, Ordering::Relaxed);
         self.end(session);
     }
 
@@ -449,16 +452,16 @@ impl<E: Engine> Core<E> {
         state.ended = true;
         state.generation += 1;
         for pattern in std::mem::take(&mut state.subscriptions).patterns() {
-            self.vhost.topics.unsubscribe(pattern, session.id().0);
+            session.vhost().topics.unsubscribe(pattern, session.id().0);
         }
         state.record.clear();
         state.will = None;
         if let Some(stage) = &mut stage {
             if let Some(at) = state.directory.take() {
-                stage.delete(DIRECTORY, session.client().as_bytes(), at);
+                stage.delete(session.vhost().objects.directory, session.client().as_bytes(), at);
             }
             stage.drop_object(session.id());
-            self.objects.write().remove(&session.id().0);
+            self.objects.remove(session.id());
         }
         drop(state);
         if let Some(cell) = session.queue() {
@@ -469,20 +472,25 @@ impl<E: Engine> Core<E> {
     }
 
     fn publish_will(&self, now: Now, session: &Session, will: &Will) {
-        let route = Route::compute(&self.vhost, will.batch.address());
+        let route = Route::compute(session.vhost(), will.batch.address());
         let batch = match will.expiry_secs {
             Some(secs) => {
                 MessageRef::new(will.batch.clone(), 0).expiring(now.wall.after(Duration::from_secs(secs.into())))
             }
             None => will.batch.clone(),
         };
-        self.publish_along(now, session.id().0, &route, batch, None, Refusals::Impossible);
+        self.publish_along(now, session.vhost(), session.id().0, &route, batch, None, Refusals::Impossible);
         self.counters.wills.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Removes a session by name, whether connected or not. False when there is none.
     pub fn remove_session(&self, now: Now, client: &str) -> bool {
-        let shard = self.vhost.session_shard(client).lock();
+        self.remove_session_of(now, &self.vhost, client)
+    }
+
+    /// Removes a session of `vhost` by name, whether connected or not. False when there is none.
+    pub fn remove_session_of(&self, now: Now, vhost: &Vhost, client: &str) -> bool {
+        let shard = vhost.session_shard(client).lock();
         let Some(session) = shard.get(client).cloned() else { return false };
         let mailbox = session.mailbox();
         let will = self.evict(now, &session, true);
@@ -498,7 +506,8 @@ impl<E: Engine> Core<E> {
 
     /// Visits every session. For operators: takes each shard's lock in turn.
     pub fn for_each_session(&self, mut visit: impl FnMut(SessionSummary)) {
-        for shard in &self.vhost.sessions {
+        let vhosts = self.vhosts();
+        for shard in vhosts.iter().flat_map(|vhost| &vhost.sessions) {
             let sessions: Vec<_> = shard.lock().values().cloned().collect();
             for session in sessions {
                 let state = session.state.lock();
@@ -513,27 +522,16 @@ impl<E: Engine> Core<E> {
         }
     }
 
-    pub(super) fn key_moved(&self, object: ObjectId, key: &Bytes, old: Locator, new: Locator) {
-        if object == super::RETAINED {
-            return self.retained_moved(key, old, new);
+    pub(super) fn session_moved(&self, vhost: &Vhost, client: &Bytes, old: Locator, new: Locator) {
+        let Ok(client) = std::str::from_utf8(client) else { return };
+        let session = vhost.session_shard(client).lock().get(client).cloned();
+        if let Some(session) = session {
+            relocate(&mut session.state.lock().directory, old, new);
         }
-        if object == super::registry::REGISTRY {
-            return self.registry.moved(key, old, new);
-        }
-        let moved = |at: &mut Option<Locator>| {
-            if *at == Some(old) {
-                *at = Some(new);
-            }
-        };
-        if object == DIRECTORY {
-            let Ok(client) = std::str::from_utf8(key) else { return };
-            let session = self.vhost.session_shard(client).lock().get(client).cloned();
-            if let Some(session) = session {
-                moved(&mut session.state.lock().directory);
-            }
-            return;
-        }
-        let Some(session) = self.session_by_object(object) else { return };
+    }
+
+    pub(super) fn key_moved(&self, session: &Session, key: &Bytes, old: Locator, new: Locator) {
+        let moved = |at: &mut Option<Locator>| relocate(at, old, new);
         let mut state = session.state.lock();
         match key.first() {
             Some(&key::SUBSCRIPTION) => {
@@ -551,5 +549,11 @@ impl<E: Engine> Core<E> {
             }
             _ => {}
         }
+    }
+}
+
+fn relocate(at: &mut Option<Locator>, old: Locator, new: Locator) {
+    if *at == Some(old) {
+        *at = Some(new);
     }
 }

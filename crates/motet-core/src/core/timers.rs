@@ -1,7 +1,6 @@
 //! What the core does because of the time: expiries, delayed wills, queue deadlines.
 
 use super::Core;
-use super::publish::announce;
 use crate::engine::{Engine, ObjectId};
 use crate::queues::Inner;
 use crate::session::Session;
@@ -9,6 +8,7 @@ use crate::time::{Now, WallMillis};
 use parking_lot::Mutex;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 
 /// Who asked to be looked at. A look that finds nothing due is harmless, so nothing is ever cancelled.
@@ -85,6 +85,7 @@ impl<E: Engine> Core<E> {
 
     /// Does what is due. The driver calls it at the deadline, or on a coarse tick.
     pub fn on_time(&self, now: Now) {
+        self.clock.store(now.wall.0, Ordering::Relaxed);
         while let Some(due) = self.timers.pop_due(now.wall.0) {
             match due {
                 Due::Queue(id) => self.queue_due(now, id),
@@ -97,14 +98,21 @@ impl<E: Engine> Core<E> {
         }
     }
 
+    /// The time that was last told: completions bring none.
+    pub(super) fn latest(&self) -> Now {
+        Now { wall: WallMillis(self.clock.load(Ordering::Relaxed)), ..Now::default() }
+    }
+
     fn queue_due(&self, now: Now, id: ObjectId) {
         let Some(cell) = self.queue(id) else { return };
-        let mut stage = cell.is_durable().then(|| self.engine.stage_release());
+        let mut stage = cell.needs_stage().then(|| self.engine.stage_release());
         let mut inner = cell.inner.lock();
         let Inner { queue, fx, .. } = &mut *inner;
         queue.on_deadline(now.wall.0, fx);
-        let wakes = self.carry_out(&cell, &mut inner, stage.as_mut());
+        let mut after = self.carry_out(&cell, &mut inner, stage.as_mut());
         drop(inner);
-        announce(&cell, wakes);
+        self.bury(now, &mut after, stage.as_mut());
+        drop(stage);
+        self.carry_on(now, after);
     }
 }

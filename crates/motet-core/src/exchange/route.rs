@@ -4,7 +4,7 @@ use smallvec::SmallVec;
 
 use super::kind::text_of;
 use super::topology::Role;
-use super::{ExchangeKey, RouteError, Routed, Target, Topology};
+use super::{ExchangeKey, ExchangeKind, HashOn, RouteError, Routed, Target, Topology};
 use crate::message::{Properties, Value};
 
 /// How far from the first exchange the walk goes.
@@ -127,6 +127,11 @@ impl<Q> Topology<Q> {
 
     fn visit(&self, key: ExchangeKey, hops: u32, delay_ms: u64, publication: &Publication<'_>, routed: &mut Routed) {
         let exchange = &self.exchanges[&key];
+        let looks_inside = matches!(
+            exchange.config.kind,
+            ExchangeKind::Headers | ExchangeKind::ConsistentHash(HashOn::Header(_) | HashOn::Property(_))
+        );
+        routed.by_message |= exchange.config.delayed || looks_inside;
         let own_delay_ms = if exchange.config.delayed { publication.delay_ms() } else { 0 };
         let delay_ms = delay_ms.max(own_delay_ms);
         match exchange.role {

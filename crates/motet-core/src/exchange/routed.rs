@@ -32,6 +32,7 @@ pub struct Routed {
     pub(super) ahead: Vec<(ExchangeKey, u32, u64)>,
     pub(super) tree: Option<u64>,
     pub(super) cut: bool,
+    pub(super) by_message: bool,
 }
 
 impl Routed {
@@ -57,6 +58,11 @@ impl Routed {
         self.targets.is_empty() && self.tree.is_none()
     }
 
+    /// An exchange on the way looked at more than the routing key: another message may go elsewhere, or later.
+    pub fn is_by_message(&self) -> bool {
+        self.by_message
+    }
+
     /// Forgets the last route and keeps the memory, within bounds.
     pub fn clear(&mut self) {
         self.targets.clear();
@@ -70,6 +76,7 @@ impl Routed {
         self.ahead.clear();
         self.tree = None;
         self.cut = false;
+        self.by_message = false;
     }
 
     /// Whether the exchange was reached before; from now on it was.

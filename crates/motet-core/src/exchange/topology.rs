@@ -13,9 +13,21 @@ use super::{DeclareError, ExchangeConfig, ExchangeKind, Limits, Target};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueKey(pub(super) u64);
 
+impl QueueKey {
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
 /// An exchange of a [`Topology`], until its epoch moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ExchangeKey(pub(super) u64);
+
+impl ExchangeKey {
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
 
 /// The exchanges, queues and bindings of one vhost; `Q` is what the caller keeps per queue.
 #[derive(Debug)]
@@ -153,6 +165,21 @@ impl<Q> Topology<Q> {
     /// The key of a queue by its name.
     pub fn find_queue(&self, name: &[u8]) -> Option<QueueKey> {
         self.queue_names.get(name).copied()
+    }
+
+    /// The queues and what the caller keeps for them, in no order.
+    pub fn queues(&self) -> impl Iterator<Item = (&Bytes, &Q)> {
+        self.queues.values().map(|node| (&node.name, &node.value))
+    }
+
+    /// How many queues there are.
+    pub fn queue_count(&self) -> usize {
+        self.queues.len()
+    }
+
+    /// The queue of this name.
+    pub fn queue_named(&self, name: &[u8]) -> Option<&Q> {
+        self.queue(self.find_queue(name)?)
     }
 
     /// What the caller keeps for a queue; `None` when it is gone.

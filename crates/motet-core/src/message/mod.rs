@@ -8,11 +8,13 @@
 //! Payloads and origin data are ranges of the batch's block, which is exactly as long as what it holds: nothing that
 //! outlives its publisher's turn pins a read buffer.
 
+mod deaths;
 mod properties;
 mod stored;
 
 pub use properties::{Properties, ReplyAddress, Value};
 pub use stored::{StoredError, decode_stored, encode_stored_head};
+pub(crate) use stored::{take_value, write_value};
 
 use crate::name::Name;
 use crate::time::WallMillis;
@@ -125,6 +127,18 @@ impl Batch {
         self.block.len() + self.messages.len() * size_of::<Message>()
     }
 
+    /// The same messages at another address, sharing the block.
+    pub(crate) fn readdressed(&self, address: Name) -> Arc<Batch> {
+        Arc::new(Batch {
+            address,
+            publisher: self.publisher,
+            face: self.face,
+            block: self.block.clone(),
+            messages: self.messages.clone(),
+            frames: Frames::default(),
+        })
+    }
+
     /// The frame cache: encodings of the *whole batch*, made once per kind of subscriber.
     pub fn frames(&self) -> &Frames {
         &self.frames
@@ -212,12 +226,19 @@ impl MessageRef {
         MessageRef { batch: self.alone(self.message().expires_at), index: 0 }
     }
 
+    /// A message of the same publisher and protocol, at `address` and with `parts`, in a batch of its own.
+    pub(crate) fn rewritten(&self, address: Name, parts: MessageParts<'_>) -> Arc<Batch> {
+        let mut builder = BatchBuilder::new();
+        builder.push(parts);
+        builder.finish(address, self.batch.publisher, self.batch.face)
+    }
+
     /// The same message in a batch of its own, expiring at `at`.
     pub fn expiring(&self, at: WallMillis) -> Arc<Batch> {
         self.alone(Some(at))
     }
 
-    fn alone(&self, expires_at: Option<WallMillis>) -> Arc<Batch> {
+    pub(crate) fn alone(&self, expires_at: Option<WallMillis>) -> Arc<Batch> {
         let m = self.message();
         let mut builder = BatchBuilder::new();
         builder.push(MessageParts {

@@ -1,6 +1,7 @@
 //! Typed properties and headers: the canonical column of the property table that every face maps to and from.
 
 use crate::name::Name;
+use crate::queue::dead_letter::Deaths;
 use bytes::Bytes;
 
 /// A header value. Faces that only know text show the others as text and name the type beside it.
@@ -62,6 +63,8 @@ pub struct Properties {
     pub timestamp: Option<u64>,
     /// The authenticated user, where policy lets receivers see it.
     pub user: Option<Box<str>>,
+    /// Where it died before it came here, when it did.
+    pub deaths: Option<Box<Deaths>>,
     /// Everything else, in the order it was written; names may repeat.
     pub headers: Vec<(Box<str>, Value)>,
 }

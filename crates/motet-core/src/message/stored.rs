@@ -6,6 +6,7 @@
 //! `address`, `origin` and `properties` carry their length before them (u32); integers are little-endian. The payload
 //! is last and takes the rest, so that it can be handed to the journal without being copied.
 
+use super::deaths::{get_deaths, put_deaths};
 use super::{
     BatchBuilder, FaceId, MessageParts, MessageRef, Properties, PublisherId, Reliability, ReplyAddress, Value,
 };
@@ -87,20 +88,20 @@ pub fn decode_stored(mut bytes: &[u8]) -> Result<MessageRef, StoredError> {
     Ok(MessageRef::new(builder.finish(address, publisher, face), 0))
 }
 
-fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     out.extend_from_slice(bytes);
 }
 
-fn get_u8(from: &mut &[u8], what: &'static str) -> Result<u8, StoredError> {
+pub(super) fn get_u8(from: &mut &[u8], what: &'static str) -> Result<u8, StoredError> {
     if from.is_empty() { Err(StoredError::Damaged(what)) } else { Ok(from.get_u8()) }
 }
 
-fn get_u64(from: &mut &[u8], what: &'static str) -> Result<u64, StoredError> {
+pub(super) fn get_u64(from: &mut &[u8], what: &'static str) -> Result<u64, StoredError> {
     if from.len() < 8 { Err(StoredError::Damaged(what)) } else { Ok(from.get_u64_le()) }
 }
 
-fn get_bytes<'a>(from: &mut &'a [u8], what: &'static str) -> Result<&'a [u8], StoredError> {
+pub(super) fn get_bytes<'a>(from: &mut &'a [u8], what: &'static str) -> Result<&'a [u8], StoredError> {
     if from.len() < 4 {
         return Err(StoredError::Damaged(what));
     }
@@ -129,6 +130,7 @@ mod tag {
     pub(super) const TIMESTAMP: u8 = 11;
     pub(super) const USER: u8 = 12;
     pub(super) const HEADER: u8 = 13;
+    pub(super) const DEATHS: u8 = 14;
 }
 
 fn put_properties(out: &mut Vec<u8>, p: &Properties) {
@@ -167,6 +169,12 @@ fn put_properties(out: &mut Vec<u8>, p: &Properties) {
             out.extend_from_slice(&value.to_le_bytes());
         }
     }
+    if let Some(deaths) = &p.deaths {
+        out.push(tag::DEATHS);
+        let mut told = Vec::with_capacity(128);
+        put_deaths(&mut told, deaths);
+        put_bytes(out, &told);
+    }
     for (name, value) in &p.headers {
         out.push(tag::HEADER);
         put_bytes(out, name.as_bytes());
@@ -192,6 +200,7 @@ fn get_properties(mut from: &[u8]) -> Result<Properties, StoredError> {
             tag::DELIVER_AT => p.deliver_at = Some(get_u64(from, "delay")?),
             tag::TIMESTAMP => p.timestamp = Some(get_u64(from, "timestamp")?),
             tag::HEADER => p.headers.push((get_text(from, "header name")?, get_value(from, 0)?)),
+            tag::DEATHS => p.deaths = Some(Box::new(get_deaths(get_bytes(from, "deaths")?)?)),
             _ => return Err(StoredError::Damaged("property tag")),
         }
     }
@@ -200,6 +209,19 @@ fn get_properties(mut from: &[u8]) -> Result<Properties, StoredError> {
 
 fn get_name(from: &mut &[u8], what: &'static str) -> Result<Name, StoredError> {
     Name::from_flat(Bytes::copy_from_slice(get_bytes(from, what)?)).map_err(|_| StoredError::Damaged(what))
+}
+
+/// Appends a value as headers are stored.
+pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) {
+    put_value(out, value);
+}
+
+/// Takes a value off that [`write_value`] wrote.
+///
+/// # Errors
+/// [`StoredError::Damaged`].
+pub(crate) fn take_value(from: &mut &[u8]) -> Result<Value, StoredError> {
+    get_value(from, 0)
 }
 
 fn put_value(out: &mut Vec<u8>, value: &Value) {

@@ -23,6 +23,8 @@ pub struct QueueConfig {
     pub dead_letter: bool,
     /// Failed attempts a message survives; one more and it is discarded. `None` is unlimited.
     pub delivery_limit: Option<u16>,
+    /// Failed attempts are written down, so that they survive a restart.
+    pub keep_attempts: bool,
     /// Pause before a message that failed is ready again; `None` is at once.
     pub retry: Option<RetryBackoff>,
     /// Window in which a de-duplication identifier is accepted once.
@@ -48,6 +50,7 @@ impl Default for QueueConfig {
             owner: None,
             dead_letter: false,
             delivery_limit: None,
+            keep_attempts: false,
             retry: None,
             dedup: None,
             window: MemoryWindow::default(),

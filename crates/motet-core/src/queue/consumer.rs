@@ -45,6 +45,9 @@ pub enum ConsumeError {
     /// It asks for exclusive use of a queue that has consumers. // AMQP 0-9-1 basic.consume: 403 ACCESS_REFUSED
     #[error("the queue has consumers, exclusive use is refused")]
     InUse,
+    /// The queue was deleted.
+    #[error("the queue is gone")]
+    Gone,
     /// Another consumer has exclusive use.
     #[error("another consumer has exclusive use of the queue")]
     ExclusivelyUsed,

@@ -31,7 +31,8 @@ pub struct Death {
     pub first_time_ms: u64,
     /// Wall milliseconds of the latest.
     pub last_time_ms: u64,
-    /// The expiration the message carried, which is taken off it so that it does not expire at its target as well.
+    /// When the message would have expired by its own word, wall milliseconds; that is taken off it, so that it does not
+    /// expire at its target as well.
     pub original_expiration_ms: Option<u64>,
 }
 
@@ -49,6 +50,11 @@ impl Deaths {
         let records: Vec<Death> = records.into_iter().take(DEATHS_MAX).collect();
         let first = records.iter().min_by_key(|death| death.first_time_ms);
         let first = first.map(|death| (death.queue.clone(), death.reason, death.exchange.clone()));
+        Self { records, first }
+    }
+
+    /// What was written down, taken back.
+    pub(crate) fn restored(records: Vec<Death>, first: Option<(Bytes, DeadReason, Bytes)>) -> Self {
         Self { records, first }
     }
 

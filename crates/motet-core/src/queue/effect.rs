@@ -118,6 +118,15 @@ pub enum Effect<M> {
     Activated(ConsumerId),
     /// The consumer's machine is told that its queue is gone.
     Cancelled(ConsumerId),
+    /// The journal marks the living entry with its failed attempts, so that they survive.
+    Failed {
+        /// Which message.
+        seq: u64,
+        /// Where its record is.
+        locator: u64,
+        /// Failed attempts so far.
+        attempts: u16,
+    },
     /// Nobody needs to act: the resident body of this durable entry was dropped. For accounting.
     PageOut {
         /// Which message.

@@ -120,6 +120,31 @@ impl<M: Clone> Queue<M> {
         Ok(ready)
     }
 
+    /// The message is still here, whatever its state.
+    pub fn holds(&self, seq: u64) -> bool {
+        self.entries.slot(seq).is_some_and(|slot| slot.state() != State::Gone)
+    }
+
+    /// Where the record of a message is, if it has one.
+    pub fn locator_of(&self, seq: u64) -> Option<u64> {
+        self.entries.slot(seq)?.locator()
+    }
+
+    /// When a message goes stale, the queue's TTL included.
+    pub fn expires_at(&self, seq: u64) -> Option<u64> {
+        self.entries.slot(seq)?;
+        self.entries.expires_at(seq)
+    }
+
+    /// Remembers an identifier that was accepted before a restart, unless its window is over.
+    pub fn remember(&mut self, at_ms: u64, now_ms: u64, id: &[u8]) {
+        if let Some(dedup) = &mut self.dedup
+            && !dedup.knows(now_ms, id)
+        {
+            dedup.remember(at_ms, id);
+        }
+    }
+
     /// A policy changed. Limits hold from the next message on, TTL for the messages that come; priorities, the single active consumer,
     /// the owner and durability are what they were at declaration.
     pub fn reconfigure(&mut self, config: impl Into<Arc<QueueConfig>>) {

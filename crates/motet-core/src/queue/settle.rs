@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use super::Queue;
-use super::effect::{ConsumerId, DeadReason, Effects};
+use super::effect::{ConsumerId, DeadReason, Effect, Effects};
 use super::slot::State;
 
 /// The consumer does not hold this message (any more).
@@ -175,6 +175,11 @@ impl<M: Clone> Queue<M> {
         let attempts = slot.attempts;
         if self.config.delivery_limit.is_some_and(|limit| attempts > limit) {
             return self.discard(seq, DeadReason::DeliveryLimit, fx);
+        }
+        if self.config.keep_attempts
+            && let Some(locator) = self.slot(seq).locator()
+        {
+            fx.push(Effect::Failed { seq, locator, attempts });
         }
         self.stats.requeued_total += 1;
         match pause_ms.or_else(|| self.config.retry.map(|retry| retry.pause_ms(attempts))) {

@@ -124,6 +124,16 @@ impl<M: Clone> Queue<M> {
         Some(taken)
     }
 
+    /// Whether the next message has to be read first; asks for it if so. For queues that hand out resident bodies only.
+    pub fn head_is_away(&mut self, now_ms: u64, fx: &mut Effects<M>) -> bool {
+        let Some((_, head)) = self.live_head(now_ms, fx) else { return false };
+        let away = self.entries.body(head).is_none();
+        if away {
+            self.fetch_head(head, fx);
+        }
+        away
+    }
+
     fn body_moved_out(&mut self, seq: u64) -> Body<M> {
         match self.evict_body(seq) {
             Some(body) => Body::Resident(body),

@@ -157,7 +157,11 @@ impl Broker {
                         self.call(&name, |queue, fx| queue.loaded(seq, letter, fx));
                     }
                 }
-                Effect::Wake(_) | Effect::Cancelled(_) | Effect::PageOut { .. } | Effect::QueueExpired => {}
+                Effect::Wake(_)
+                | Effect::Cancelled(_)
+                | Effect::PageOut { .. }
+                | Effect::Failed { .. }
+                | Effect::QueueExpired => {}
             }
         }
         panic!("effects without end");

@@ -126,7 +126,10 @@ impl Connection {
                         Flow::Continue
                     }
                 },
-                Notice::Authenticated(..) | Notice::Stepped(..) => Flow::Continue,
+                Notice::Authenticated(..)
+                | Notice::Stepped(..)
+                | Notice::ConsumerActivated(_)
+                | Notice::ConsumerCancelled(_) => Flow::Continue,
                 Notice::TakenOver => Flow::Close(Farewell::Silent),
                 Notice::Kicked(_) => match &self.state {
                     State::AwaitAuthentication(pending) => refuse(pending.version, ReasonCode::ServerUnavailable),
@@ -163,6 +166,7 @@ impl Connection {
         let opened = cx.core.open_session(
             cx.now,
             OpenSession {
+                vhost: cx.core.vhost(),
                 client: &pending.client,
                 clean_start: pending.clean_start,
                 expiry: Expiry::from_secs(pending.session_expiry_secs),

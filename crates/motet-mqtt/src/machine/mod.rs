@@ -192,6 +192,8 @@ impl Connected {
                 Notice::Kicked(reason) => return Flow::Close(close::Farewell::Kicked(reason)),
                 // An answer to a check of a connection that had this mailbox's place before.
                 Notice::Authenticated(..) | Notice::Stepped(..) => {}
+                // A session's queue has one consumer and ends with it.
+                Notice::ConsumerActivated(_) | Notice::ConsumerCancelled(_) => {}
             }
         }
         self.release_replies(cx);

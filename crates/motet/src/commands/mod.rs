@@ -1,6 +1,7 @@
 //! What can be asked of this program, a file each.
 
 mod backup;
+mod bench;
 mod config;
 mod http;
 mod run;
@@ -22,6 +23,7 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Config { command }) => config::config(&command, &arguments.configuration),
         Some(Command::Status(status)) => status::status(&status),
         Some(Command::Store { command }) => Ok(store::store(&command, &arguments.configuration)),
+        Some(Command::Bench { command }) => bench::bench(&command),
         Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),
     }
 }

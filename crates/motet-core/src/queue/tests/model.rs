@@ -184,7 +184,7 @@ impl Model {
                     assert!(locator.is_none_or(|at| at == seq + 1_000));
                     self.left.push((seq, None));
                 }
-                Effect::Activated(_) | Effect::PageOut { .. } => {}
+                Effect::Activated(_) | Effect::PageOut { .. } | Effect::Failed { .. } => {}
                 Effect::Cancelled(_) | Effect::QueueExpired => unreachable!("not in this test"),
             }
         }

@@ -73,6 +73,11 @@ section! {
         /// The longest a session outlives its connection; what a client asks beyond is cut to it, and an MQTT 5
         /// client is told. A week bridges holidays; without an end, forgotten sessions would fill the disk.
         session_expiry_max: Duration = 7 * DAY, within Duration::ZERO..=3650 * DAY;
+        /// Queues with a name in one vhost, those of shared subscriptions too; one more is refused where it is declared.
+        /// Stops a client that declares a new queue for each request before the forgotten ones fill the memory.
+        queues: u64 = 1_000_000, within 1..=100_000_000;
+        /// Vhosts; one more is refused to the operator who makes it. Each costs some kilobytes while it is empty.
+        vhosts: u32 = 10_000, within 1..=1_000_000;
         /// Retained messages; known topics are still replaced at the bound. For a new one an MQTT 5 client is told
         /// "quota exceeded" in PUBACK or PUBREC. Where there is no such word (QoS 0, older clients, wills) the message is
         /// delivered but not retained, counted in `motet_core_retain_refused_total`, and a warning is logged.

@@ -1,0 +1,144 @@
+//! What is measured, and how.
+
+pub use motet_mqtt::packet::{QoS, Version};
+use rustls::pki_types::ServerName;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A way to use a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    /// Publisher and subscriber, each pair with a topic of its own.
+    Pairs,
+    /// One publisher, many subscribers of its topic.
+    FanOut,
+    /// Many publishers with a topic each, one subscriber of them all.
+    FanIn,
+    /// One pair at a fixed rate; a message is late from the moment when it was due.
+    Latency,
+    /// Connections that come and go.
+    Connect,
+    /// Connections that stay and are silent.
+    Idle,
+    /// Retained messages are stored, then a new subscriber gets all of them.
+    Retained,
+    /// Messages for a session whose client is away, which then comes and takes them.
+    Offline,
+}
+
+impl Workload {
+    /// All of them, in the order in which they are run.
+    pub const ALL: [Workload; 8] = [
+        Workload::Pairs,
+        Workload::FanOut,
+        Workload::FanIn,
+        Workload::Latency,
+        Workload::Connect,
+        Workload::Idle,
+        Workload::Retained,
+        Workload::Offline,
+    ];
+
+    /// The name on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Workload::Pairs => "pairs",
+            Workload::FanOut => "fan-out",
+            Workload::FanIn => "fan-in",
+            Workload::Latency => "latency",
+            Workload::Connect => "connect",
+            Workload::Idle => "idle",
+            Workload::Retained => "retained",
+            Workload::Offline => "offline",
+        }
+    }
+
+    /// How many clients when nobody says: pairs, subscribers, publishers, or connections (at a time).
+    fn clients(self) -> usize {
+        match self {
+            Workload::Pairs => 10,
+            Workload::FanOut => 100,
+            Workload::FanIn | Workload::Connect => 50,
+            Workload::Idle => 1000,
+            Workload::Latency | Workload::Retained | Workload::Offline => 1,
+        }
+    }
+}
+
+/// TLS towards the server.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    /// Whom to trust.
+    pub config: Arc<rustls::ClientConfig>,
+    /// The name that the certificate must have.
+    pub name: ServerName<'static>,
+}
+
+/// How to measure. `None` leaves the choice to the workload.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The server, as `host:port`.
+    pub address: String,
+    /// Encrypted, when set.
+    pub tls: Option<Tls>,
+    /// The version to speak.
+    pub version: Version,
+    /// Who the clients say they are.
+    pub user: Option<String>,
+    /// And how they prove it.
+    pub password: Option<Vec<u8>>,
+    /// Of publishers and of subscriptions.
+    pub qos: QoS,
+    /// Bytes of a payload; never fewer than the figures in it need.
+    pub size: usize,
+    /// How long to measure, after the warm-up.
+    pub duration: Duration,
+    /// How long before it counts.
+    pub warm_up: Duration,
+    /// Ends after so many messages (of a publisher) or connections instead, and counts from the first one.
+    pub count: Option<u64>,
+    /// Unacknowledged messages of a publisher.
+    pub window: u16,
+    /// Messages of a publisher that have not reached their subscribers.
+    pub in_flight: Option<u64>,
+    /// Pairs, subscribers, publishers, connections.
+    pub clients: Option<usize>,
+    /// Messages a second in the workload `latency`.
+    pub rate: f64,
+    /// The process of a local server, to say what the work costs it.
+    pub pid: Option<u32>,
+    /// First levels of all topics.
+    pub topic: String,
+    /// How long without any progress until what is missing counts as lost.
+    pub patience: Duration,
+}
+
+impl Options {
+    /// The defaults, against the server at `address`.
+    pub fn new(address: impl Into<String>) -> Self {
+        Options {
+            address: address.into(),
+            tls: None,
+            version: Version::V5,
+            user: None,
+            password: None,
+            qos: QoS::AtLeastOnce,
+            size: 64,
+            duration: Duration::from_secs(5),
+            warm_up: Duration::from_secs(1),
+            count: None,
+            window: 100,
+            in_flight: None,
+            clients: None,
+            rate: 1000.0,
+            pid: None,
+            topic: "motet-bench".into(),
+            patience: Duration::from_secs(5),
+        }
+    }
+
+    /// How many clients take part.
+    pub(crate) fn clients(&self, workload: Workload) -> usize {
+        self.clients.unwrap_or_else(|| workload.clients()).max(1)
+    }
+}

@@ -1,0 +1,210 @@
+//! A queue with a name: how it was declared, and what of that a policy has changed.
+
+use super::QueueError;
+use super::arguments::{Shape, read};
+use super::error::ArgumentError;
+use crate::core::Vhost;
+use crate::engine::ObjectId;
+use crate::message::{Properties, Value};
+use crate::queue::{Queue, QueueConfig, QueueStats};
+use crate::queues::{QueueCell, Queued};
+use bytes::Bytes;
+use parking_lot::RwLock;
+use std::borrow::Cow;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
+
+/// What a declaration says about a queue.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct QueueDeclaration {
+    /// It survives a restart; with an owner it does not, as the owner does not.
+    pub durable: bool,
+    /// The connection that alone may use it, and with which it goes.
+    pub exclusive: Option<u64>,
+    /// It goes when its last consumer goes.
+    pub auto_delete: bool,
+    /// The arguments as they were written, in their order.
+    pub arguments: Vec<(Box<str>, Value)>,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct NamedQueue {
+    name: Bytes,
+    vhost: Weak<Vhost>,
+    cell: Arc<QueueCell>,
+    declared: QueueDeclaration,
+    shape: RwLock<Arc<Shape>>,
+    /// The definition of the policy in force, for listings.
+    policy: RwLock<Vec<(Box<str>, Value)>>,
+    had_consumer: AtomicBool,
+}
+
+/// Bytes of a de-duplication identifier at most; a longer one is cut.
+const DEDUP_ID_BYTES_MAX: usize = 1_024;
+
+impl NamedQueue {
+    /// A queue of `shape`; `fill` makes its inside, empty or recovered.
+    pub(super) fn new(
+        name: Bytes,
+        vhost: &Arc<Vhost>,
+        id: ObjectId,
+        declared: QueueDeclaration,
+        shape: Shape,
+        fill: impl FnOnce(QueueConfig) -> Queue<Queued>,
+    ) -> Arc<Self> {
+        let durable = declared.is_kept();
+        let queue = fill(shape.config(&declared));
+        Arc::new_cyclic(|this| NamedQueue {
+            name,
+            vhost: Arc::downgrade(vhost),
+            cell: Arc::new(QueueCell::of_named(id, durable, queue, this.clone())),
+            declared,
+            shape: RwLock::new(Arc::new(shape)),
+            policy: RwLock::default(),
+            had_consumer: AtomicBool::new(false),
+        })
+    }
+
+    /// Its name in its vhost.
+    pub fn name(&self) -> &Bytes {
+        &self.name
+    }
+
+    /// The vhost it is in; `None` once that is gone.
+    pub fn vhost(&self) -> Option<Arc<Vhost>> {
+        self.vhost.upgrade()
+    }
+
+    /// The queue itself, to take from.
+    pub fn cell(&self) -> &Arc<QueueCell> {
+        &self.cell
+    }
+
+    /// As it was declared.
+    pub fn declared(&self) -> &QueueDeclaration {
+        &self.declared
+    }
+
+    /// The definition of the policy in force.
+    pub fn policy(&self) -> Vec<(Box<str>, Value)> {
+        self.policy.read().clone()
+    }
+
+    /// The word of `x-queue-type`: `classic`, `quorum` or `stream`.
+    pub fn queue_type(&self) -> &'static str {
+        self.shape().queue_type
+    }
+
+    /// How it behaves now: its declaration and its policy together.
+    pub fn config(&self) -> QueueConfig {
+        self.cell.inner.lock().queue.config().clone()
+    }
+
+    /// Gauges and totals.
+    pub fn stats(&self) -> QueueStats {
+        self.cell.inner.lock().queue.stats()
+    }
+
+    /// Consumers now.
+    pub fn consumers(&self) -> u64 {
+        self.cell.inner.lock().queue.consumer_count()
+    }
+
+    /// It belongs to another connection than this. // AMQP 0-9-1: 405 RESOURCE_LOCKED
+    pub fn is_locked_for(&self, connection: u64) -> bool {
+        self.declared.exclusive.is_some_and(|owner| owner != connection)
+    }
+
+    /// It was deleted.
+    pub fn is_gone(&self) -> bool {
+        self.cell.inner.lock().gone
+    }
+
+    /// Where its dead letters go, and under which key instead of their own.
+    pub fn dead_letter(&self) -> Option<(Bytes, Option<Bytes>)> {
+        let shape = self.shape();
+        shape.dead_letter_exchange.clone().map(|exchange| (exchange, shape.dead_letter_key.clone()))
+    }
+
+    pub(super) fn shape(&self) -> Arc<Shape> {
+        self.shape.read().clone()
+    }
+
+    pub(super) fn note_consumer(&self) {
+        self.had_consumer.store(true, Ordering::Relaxed);
+    }
+
+    /// It goes once it has no consumer.
+    pub(super) fn goes_with_consumers(&self) -> bool {
+        self.declared.auto_delete && self.had_consumer.load(Ordering::Relaxed)
+    }
+
+    /// Under which name a message is a duplicate of another: the header the queue looks at, else the message's own id.
+    pub(crate) fn dedup_id<'a>(&self, properties: &'a Properties) -> Option<Cow<'a, [u8]>> {
+        let shape = self.shape.read();
+        let header = shape.dedup_header.as_deref()?;
+        let value = properties.headers.iter().find(|(name, _)| **name == *header).map(|(_, value)| value);
+        let id: Cow<'_, [u8]> = match value {
+            Some(Value::Text(text)) => Cow::Borrowed(text.as_bytes()),
+            Some(Value::Bytes(bytes)) => Cow::Borrowed(bytes),
+            Some(Value::Int(number)) => Cow::Owned(number.to_string().into_bytes()),
+            Some(Value::UInt(number)) => Cow::Owned(number.to_string().into_bytes()),
+            _ => Cow::Borrowed(properties.message_id.as_deref()?.as_bytes()),
+        };
+        Some(match id {
+            Cow::Borrowed(id) => Cow::Borrowed(&id[..id.len().min(DEDUP_ID_BYTES_MAX)]),
+            Cow::Owned(id) => Cow::Owned(id),
+        })
+    }
+
+    /// A policy takes hold, or an empty one lets go. Arguments of the declaration come first; of two limits the lower.
+    ///
+    /// # Errors
+    /// [`ArgumentError`]; nothing was changed.
+    pub(super) fn govern(&self, policy: &[(Box<str>, Value)]) -> Result<(), ArgumentError> {
+        let shape = read(&super::arguments::governed(&self.declared.arguments, policy))?;
+        let config = shape.config(&self.declared);
+        let mut inner = self.cell.inner.lock();
+        self.cell.set_moves_letters(config.dead_letter);
+        inner.queue.reconfigure(config);
+        *self.shape.write() = Arc::new(shape);
+        *self.policy.write() = policy.to_vec();
+        Ok(())
+    }
+
+    /// Whether a second declaration agrees with the first.
+    ///
+    /// # Errors
+    /// [`QueueError::Mismatch`] with the first property that differs.
+    pub(super) fn agrees(&self, asked: &QueueDeclaration) -> Result<(), QueueError> {
+        let known = &self.declared;
+        let flags = [
+            ("durable", known.durable, asked.durable),
+            ("exclusive", known.exclusive.is_some(), asked.exclusive.is_some()),
+            ("auto_delete", known.auto_delete, asked.auto_delete),
+        ];
+        let differs = |property: &str, declared: String, asked: String| QueueError::Mismatch {
+            queue: String::from_utf8_lossy(&self.name).into_owned(),
+            property: property.into(),
+            declared,
+            asked,
+        };
+        for (property, declared, asked) in flags {
+            if declared != asked {
+                return Err(differs(property, format!("'{declared}'"), format!("'{asked}'")));
+            }
+        }
+        match super::arguments::first_difference(&known.arguments, &asked.arguments) {
+            Some((name, declared, asked)) => Err(differs(&format!("argument '{name}'"), declared, asked)),
+            None => Ok(()),
+        }
+    }
+}
+
+impl QueueDeclaration {
+    /// It is written down.
+    pub(super) fn is_kept(&self) -> bool {
+        self.durable && self.exclusive.is_none()
+    }
+}

@@ -1,0 +1,147 @@
+//! A vhost: a space of names, sessions, exchanges and queues of its own.
+
+use super::broker::NamedQueue;
+use crate::access::AccessRules;
+use crate::engine::{Locator, ObjectId, Stage};
+use crate::exchange::Topology;
+use crate::session::Session;
+use crate::topics::Topics;
+use bytes::Bytes;
+use foldhash::quality::RandomState;
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use std::collections::HashMap;
+use std::hash::BuildHasher;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// Clients choose these keys, so the hash is seeded.
+pub(super) type SessionMap = HashMap<Box<str>, Arc<Session>, RandomState>;
+/// Where the journal has each record of a kind.
+type Places = HashMap<Bytes, Locator, RandomState>;
+
+const SESSION_SHARDS: usize = 64;
+
+/// The vhost that always exists.
+pub const ROOT_VHOST: &str = "/";
+
+/// The objects of the journal that hold what a vhost is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct VhostObjects {
+    /// The names of its sessions.
+    pub(crate) directory: ObjectId,
+    /// Its last values.
+    pub(crate) retained: ObjectId,
+    /// Its exchanges, queues and bindings.
+    pub(crate) topology: ObjectId,
+}
+
+/// See the module's page.
+#[derive(Debug)]
+pub struct Vhost {
+    name: Arc<str>,
+    pub(crate) objects: VhostObjects,
+    pub(crate) topics: Topics,
+    pub(super) sessions: Box<[Mutex<SessionMap>]>,
+    pub(super) session_count: AtomicU64,
+    hasher: foldhash::quality::FixedState,
+    pub(super) access: RwLock<Arc<AccessRules>>,
+    topology: RwLock<Topology<Arc<NamedQueue>>>,
+    /// The topology's own count, to be asked without its lock.
+    topology_epoch: AtomicU64,
+    /// Where the journal has the records of the topology. Locked inside of a stage only.
+    records: Mutex<Places>,
+    /// Exclusive queues by the connection that owns them.
+    pub(super) exclusive: Mutex<HashMap<u64, Vec<Arc<NamedQueue>>, RandomState>>,
+    pub(super) deleted: AtomicBool,
+}
+
+impl Vhost {
+    pub(super) fn new(name: &str, objects: VhostObjects) -> Self {
+        Vhost {
+            name: name.into(),
+            objects,
+            topics: Topics::default(),
+            sessions: (0..SESSION_SHARDS).map(|_| Mutex::default()).collect(),
+            session_count: AtomicU64::new(0),
+            hasher: foldhash::quality::FixedState::default(),
+            access: RwLock::default(),
+            topology: RwLock::default(),
+            topology_epoch: AtomicU64::new(0),
+            records: Mutex::default(),
+            exclusive: Mutex::default(),
+            deleted: AtomicBool::new(false),
+        }
+    }
+
+    /// Its name; the one that always exists is [`ROOT_VHOST`].
+    pub fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    /// It was deleted: nothing new begins in it.
+    pub fn is_deleted(&self) -> bool {
+        self.deleted.load(Ordering::Acquire)
+    }
+
+    /// The access rules in force.
+    pub fn access(&self) -> Arc<AccessRules> {
+        self.access.read().clone()
+    }
+
+    /// Sessions, connected or not.
+    pub fn session_count(&self) -> u64 {
+        self.session_count.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn session_shard(&self, client: &str) -> &Mutex<SessionMap> {
+        &self.sessions[self.hasher.hash_one(client) as usize % SESSION_SHARDS]
+    }
+
+    /// Exchanges, queues and bindings, to look at. No lock of a queue may be waited for meanwhile.
+    pub fn topology(&self) -> RwLockReadGuard<'_, Topology<Arc<NamedQueue>>> {
+        self.topology.read()
+    }
+
+    /// Changes exchanges, queues or bindings; routes made before are no longer believed.
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Topology<Arc<NamedQueue>>) -> T) -> T {
+        let mut topology = self.topology.write();
+        let answer = change(&mut topology);
+        self.topology_epoch.store(topology.epoch(), Ordering::Release);
+        answer
+    }
+
+    /// What a route over the topology that is made now is good for.
+    pub(crate) fn topology_epoch(&self) -> u64 {
+        self.topology_epoch.load(Ordering::Acquire)
+    }
+
+    /// Writes a record of the topology.
+    pub(super) fn stage_record<S: Stage>(&self, stage: &mut S, key: Vec<u8>, value: &[u8]) {
+        let mut records = self.records.lock();
+        let before = records.get(&key[..]).copied();
+        let at = stage.put(self.objects.topology, &key, value, before);
+        records.insert(key.into(), at);
+    }
+
+    /// Removes a record of the topology, if there is one; true when there was.
+    pub(super) fn unstage_record<S: Stage>(&self, stage: &mut S, key: &[u8]) -> bool {
+        let before = self.records.lock().remove(key);
+        if let Some(at) = before {
+            stage.delete(self.objects.topology, key, at);
+        }
+        before.is_some()
+    }
+
+    /// A start found this record.
+    pub(super) fn recovered_record(&self, key: Bytes, at: Locator) {
+        self.records.lock().insert(key, at);
+    }
+
+    pub(super) fn record_moved(&self, key: &Bytes, old: Locator, new: Locator) {
+        if let Some(at) = self.records.lock().get_mut(key)
+            && *at == old
+        {
+            *at = new;
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! `motet bench mqtt`: measures an MQTT server, ours or another. Exit status 0 when nothing was lost that the server had
+//! confirmed, 1 when something was or a workload could not be run.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use motet_bench::options::Tls;
+use motet_bench::{Options, Workload};
+use motet_server::ClientTls;
+use serde_json::json;
+
+use super::Failure;
+use crate::cli::bench::{BenchCommand, BenchMqtt, Version};
+use crate::print;
+
+pub(crate) fn bench(command: &BenchCommand) -> Result<ExitCode, Failure> {
+    let BenchCommand::Mqtt(asked) = command;
+    let options = options(asked)?;
+    let workloads: Vec<Workload> = match &asked.workload[..] {
+        [] => Workload::ALL.into(),
+        some => some.iter().map(|&workload| workload.into()).collect(),
+    };
+    motet_bench::raise_file_limit();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let mut good = true;
+    for workload in workloads {
+        match runtime.block_on(motet_bench::run(workload, &options)) {
+            Ok(figures) => {
+                good &= figures.is_good();
+                print::answer(if asked.json { format!("{}\n", figures.json()) } else { figures.text() });
+            }
+            Err(error) => {
+                good = false;
+                let (name, error) = (workload.name(), format!("{}: {error}", options.address));
+                print::answer(match asked.json {
+                    true => format!("{}\n", json!({ "workload": name, "good": false, "errors": [error] })),
+                    false => format!("{name:9} could not be run\n  error        {error}\n"),
+                });
+            }
+        }
+    }
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn options(asked: &BenchMqtt) -> Result<Options, Failure> {
+    use motet_bench::options::{QoS, Version as Spoken};
+    let encrypted = asked.tls || asked.insecure || asked.ca.is_some();
+    let (host, port) = host_and_port(&asked.server, if encrypted { 8883 } else { 1883 })?;
+    let tls = encrypted.then(|| {
+        let files = ClientTls { ca: asked.ca.clone(), insecure: asked.insecure, ..ClientTls::default() };
+        let name = host.trim_matches(['[', ']']).to_owned();
+        Ok::<_, Failure>(Tls { config: files.load("--tls")?, name: name.try_into()? })
+    });
+    let password = asked.password_file.as_ref().map(|file| {
+        let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        Ok::<_, Failure>(text.lines().next().unwrap_or_default().as_bytes().to_vec())
+    });
+    Ok(Options {
+        tls: tls.transpose()?,
+        version: match asked.mqtt {
+            Version::V311 => Spoken::V311,
+            Version::V5 => Spoken::V5,
+        },
+        user: asked.user.clone(),
+        password: password.transpose()?,
+        qos: QoS::from_bits(asked.qos).ok_or("--qos: expected 0, 1 or 2")?,
+        size: asked.size as usize,
+        duration: Duration::from_secs_f64(asked.secs),
+        count: asked.count,
+        window: asked.window,
+        in_flight: asked.in_flight,
+        clients: asked.clients.map(|clients| clients as usize),
+        rate: asked.rate,
+        pid: asked.pid,
+        topic: asked.topic.clone(),
+        ..Options::new(format!("{host}:{port}"))
+    })
+}
+
+/// `host`, `host:port`, `[::1]:port`, with or without `mqtt://` in front.
+fn host_and_port(server: &str, default: u16) -> Result<(String, u16), String> {
+    let wrong = || format!("{server}: expected host or host:port; an IPv6 address in brackets");
+    let rest = server.strip_prefix("mqtt://").or(server.strip_prefix("mqtts://")).unwrap_or(server);
+    let rest = rest.trim_end_matches('/');
+    let (host, port) = match rest.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| wrong())?),
+        _ => (rest, default),
+    };
+    let bare_ipv6 = host.contains(':') && !host.starts_with('[');
+    if host.is_empty() || bare_ipv6 || host.contains(['/', ' ']) { Err(wrong()) } else { Ok((host.into(), port)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use motet_server::Server;
+    use motet_server::config::{Sources, load};
+
+    use super::*;
+    use crate::cli::{Arguments, Command};
+
+    fn asked(line: &[&str]) -> BenchMqtt {
+        let line = ["motet", "bench", "mqtt"].iter().chain(line);
+        match Arguments::try_parse_from(line).unwrap().command {
+            Some(Command::Bench { command: BenchCommand::Mqtt(asked) }) => asked,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// A server on a free port, and one that speaks TLS with a certificate of its own.
+    fn server(runtime: &tokio::runtime::Runtime, dir: &std::path::Path) -> (Server<motet_server::Store>, [String; 2]) {
+        let mut sources = Sources::default();
+        for assignment in ["listener.0.address=localhost:0", "listener.1.address=localhost:0"] {
+            sources.set(assignment).unwrap();
+        }
+        sources.set("listener.1.protocol=mqtts").unwrap();
+        sources.option("--data-dir", "data_dir", dir.to_str().unwrap());
+        let config = load(&sources).unwrap().config;
+        let server = runtime.block_on(async { Server::start(&config) }).unwrap();
+        let address = |protocol: &str| {
+            let mut bound = server.addresses().iter().filter(|bound| bound.protocol.to_string() == protocol);
+            bound.next().unwrap().address.to_string()
+        };
+        let addresses = [address("mqtt"), address("mqtts")];
+        (server, addresses)
+    }
+
+    #[test]
+    fn every_workload_runs_against_our_own_server_and_loses_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (server, [plain, encrypted]) = server(&runtime, dir.path());
+        let few = ["--count", "50", "--clients", "3", "--secs", "0.05"];
+        for more in [&["--qos", "0"][..], &["--qos", "1", "--mqtt", "3.1.1"], &["--qos", "2"]] {
+            let options = options(&asked(&[&[plain.as_str()], &few[..], more].concat())).unwrap();
+            for workload in Workload::ALL {
+                let figures = runtime.block_on(motet_bench::run(workload, &options)).unwrap();
+                assert!(figures.is_good(), "{}", figures.text());
+                let expected = match workload {
+                    Workload::Connect | Workload::Retained | Workload::Offline => 50,
+                    Workload::Idle => 3,
+                    _ => 150,
+                };
+                assert_eq!(figures.count, expected, "{}", figures.text());
+            }
+        }
+        let pid = std::process::id().to_string();
+        let line = [&[encrypted.as_str(), "pairs", "--insecure", "--pid", &pid], &few[..]].concat();
+        let figures = runtime.block_on(motet_bench::run(Workload::Pairs, &options(&asked(&line)).unwrap())).unwrap();
+        assert!(figures.is_good() && figures.server.is_some(), "{}", figures.text());
+        runtime.block_on(server.shutdown());
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_told_and_not_measured() {
+        let options = options(&asked(&["127.0.0.1:1"])).unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        assert!(runtime.block_on(motet_bench::run(Workload::Idle, &options)).is_err());
+    }
+
+    #[test]
+    fn a_server_is_named_in_the_usual_ways() {
+        for (named, host, port) in [
+            ("localhost", "localhost", 1883),
+            ("mqtt://broker.example/", "broker.example", 1883),
+            ("127.0.0.1:1884", "127.0.0.1", 1884),
+            ("[::1]", "[::1]", 1883),
+            ("[::1]:9", "[::1]", 9),
+        ] {
+            assert_eq!(host_and_port(named, 1883), Ok((host.into(), port)), "{named}");
+        }
+        for wrong in ["", ":1883", "a:b", "::1", "http://a:1"] {
+            assert!(host_and_port(wrong, 1883).is_err(), "{wrong}");
+        }
+    }
+}
