@@ -1,4 +1,5 @@
-//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `POST /api/reload`.
+//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `POST /api/reload`,
+//! `POST /api/trace`.
 //!
 //! Who may: whoever can read the data directory. The server writes a new random token there at each start, for its
 //! own user only, and a request carries it as `Authorization: Bearer`. [RFC6750-2.1]
@@ -7,6 +8,7 @@ use crate::audit;
 use crate::backup::{self, BackedUp, BackupError, JOURNAL_DIR};
 use crate::endpoint::Endpoint;
 use crate::error::ServerError;
+use crate::follow::{self, Wish};
 use crate::http::{Answer, text, with_type};
 use crate::reload::Reloaded;
 use http_body_util::{BodyExt as _, Limited};
@@ -30,9 +32,13 @@ pub const TOKEN_FILE: &str = "admin-token";
 pub const BACKUP_PATH: &str = "/api/backup";
 /// Where a running server is told to read its configuration again.
 pub const RELOAD_PATH: &str = "/api/reload";
+/// Where messages are followed.
+pub const TRACE_PATH: &str = "/api/trace";
 /// Bytes of a request's body: a path (4096 at most on Linux) and what is around it, each byte escaped.
 const BODY_BYTES_MAX: usize = 32 << 10;
 const TOKEN_BYTES: usize = 32;
+/// Operators who follow messages at the same time: each message is offered to each of them.
+const FOLLOWERS_MAX: usize = 8;
 
 /// What the requests of operators share.
 pub(crate) struct Admin {
@@ -41,6 +47,8 @@ pub(crate) struct Admin {
     journal: PathBuf,
     /// A second backup at the same time would only make both slower.
     turn: Arc<Semaphore>,
+    /// Operators who follow messages.
+    followers: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -58,7 +66,12 @@ impl Admin {
             file,
             what: format!("cannot be written: {error}"),
         })?;
-        Ok(Admin { token, journal: data_dir.join(JOURNAL_DIR), turn: Arc::new(Semaphore::new(1)) })
+        Ok(Admin {
+            token,
+            journal: data_dir.join(JOURNAL_DIR),
+            turn: Arc::new(Semaphore::new(1)),
+            followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+        })
     }
 
     fn admits(&self, headers: &HeaderMap) -> bool {
@@ -83,7 +96,7 @@ fn write_token(data_dir: &Path, file: &Path, token: &str) -> std::io::Result<()>
 
 /// Whether an operator asks.
 pub(crate) fn is_ours(path: &str) -> bool {
-    [BACKUP_PATH, RELOAD_PATH].contains(&path)
+    [BACKUP_PATH, RELOAD_PATH, TRACE_PATH].contains(&path)
 }
 
 /// Answers an operator, after a look at who it is.
@@ -116,6 +129,7 @@ pub(crate) async fn answer<E: Engine>(
     }
     let (answer, about) = match request.uri().path() {
         RELOAD_PATH => reload(endpoint).await,
+        TRACE_PATH => trace(endpoint, admin, request).await,
         _ => backup(endpoint, admin, request).await,
     };
     record(if answer.status().is_success() { "done" } else { "failed" }, audit::cut(&about));
@@ -135,6 +149,25 @@ async fn reload<E: Engine>(endpoint: &Endpoint<E>) -> (Answer, String) {
         Ok(Some(Err(error))) => (text(StatusCode::CONFLICT, &format!("{error}\n")), "the file is broken".into()),
         Ok(None) => (text(StatusCode::CONFLICT, "this server was started without a file\n"), String::new()),
         Err(_) => (text(StatusCode::INTERNAL_SERVER_ERROR, "reading panicked; please report this\n"), String::new()),
+    }
+}
+
+/// Follows messages.
+async fn trace<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, request: Request<Incoming>) -> (Answer, String) {
+    let house = &endpoint.house;
+    let within = house.limits().first_byte_timeout;
+    let wish: Wish = match timeout(within, body(request)).await {
+        Ok(Ok(wish)) => wish,
+        Ok(Err(what)) => return (text(StatusCode::BAD_REQUEST, &format!("{what}\n")), String::new()),
+        Err(_) => return (text(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time\n"), String::new()),
+    };
+    let Ok(turn) = admin.followers.clone().try_acquire_owned() else {
+        let busy = format!("{FOLLOWERS_MAX} operators follow messages already: wait for one of them\n");
+        return (text(StatusCode::CONFLICT, &busy), wish.pattern);
+    };
+    match follow::follow(house, &wish, turn) {
+        Ok(answer) => (answer, wish.pattern),
+        Err(what) => (text(StatusCode::BAD_REQUEST, &format!("{what}\n")), wish.pattern),
     }
 }
 
@@ -177,10 +210,15 @@ async fn target(request: Request<Incoming>) -> Result<PathBuf, String> {
     struct Asked {
         target: PathBuf,
     }
-    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
-    let asked: Asked = serde_json::from_slice(&body.to_bytes())
-        .map_err(|error| format!("expected {{\"target\": \"/whole/path\"}}: {error}"))?;
+    let asked: Asked =
+        body(request).await.map_err(|error| format!("expected {{\"target\": \"/whole/path\"}}: {error}"))?;
     Ok(asked.target)
+}
+
+/// What a request says in JSON.
+async fn body<T: serde::de::DeserializeOwned>(request: Request<Incoming>) -> Result<T, String> {
+    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
+    serde_json::from_slice(&body.to_bytes()).map_err(|error| error.to_string())
 }
 
 fn told(made: Result<BackedUp, BackupError>) -> Answer {

@@ -5,6 +5,7 @@ use crate::assemble::StoreControl;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::Limits;
+use crate::otlp::Spans;
 use crate::rates::{Pace, Shared};
 use crate::registry::{Handle, Registry};
 use crate::reload::ReloadHook;
@@ -14,7 +15,7 @@ use arc_swap::ArcSwap;
 use motet_core::core::Core;
 use motet_core::engine::Engine;
 use motet_core::machine::{Authenticator, Machine};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use tokio::sync::{Semaphore, watch};
 
 /// Makes the machine of a new connection.
@@ -64,6 +65,8 @@ pub(crate) struct House<E: Engine> {
     /// What keeps publishers from being read.
     pub(crate) alarms: Alarms,
     pub(crate) audit: Audit,
+    /// Set once, when a collector of spans is configured.
+    pub(crate) spans: OnceLock<Arc<Spans>>,
     draining: watch::Sender<bool>,
 }
 
@@ -93,6 +96,7 @@ impl<E: Engine> House<E> {
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             alarms: Alarms::default(),
             audit,
+            spans: OnceLock::new(),
             limits: ArcSwap::from_pointee(limits),
             draining: watch::Sender::new(false),
         }

@@ -111,6 +111,13 @@ fn watch<E: Engine>(page: &mut Page, house: &House<E>) {
     let most = house.limits().logins_in_progress as usize;
     let waiting = most.saturating_sub(house.turns.available_permits());
     page.one("motet_server_logins_in_progress", "gauge", "Connections that have not logged in.", waiting);
+    let spans = house.spans.get();
+    for (name, help, counter) in [
+        ("motet_otlp_spans_total", "Spans that a collector took.", spans.map(|spans| &spans.sent)),
+        ("motet_otlp_spans_lost_total", "Spans beyond the rate, or not taken.", spans.map(|spans| &spans.lost)),
+    ] {
+        page.one(name, "counter", help, counter.map_or(0, |counter| counter.load(Ordering::Relaxed)));
+    }
     let (written, lost) = house.audit.figures();
     page.one("motet_server_audit_entries_total", "counter", "Entries of the audit log.", written);
     page.one("motet_server_audit_lost_total", "counter", "Entries that did not reach the audit log.", lost);
@@ -177,5 +184,34 @@ mod tests {
             value.parse::<f64>().unwrap();
         }
         assert!(text.contains("motet_server_connections{protocol=\"mqtt\"} 0\n"), "{text}");
+    }
+
+    /// The words of `text` that name metrics of ours.
+    fn named(text: &str) -> std::collections::BTreeSet<&str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words
+            .filter(|word| {
+                ["motet_server_", "motet_core_", "motet_store_", "motet_otlp_"]
+                    .iter()
+                    .any(|part| word.starts_with(part))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_board_and_the_alerts_name_metrics_that_exist() {
+        let page = render(&crate::testing::house(Limits::default()));
+        let exist = named(&page);
+        for (file, text) in [
+            ("motet.json", include_str!("../../../packaging/grafana/motet.json")),
+            ("alerts.yml", include_str!("../../../packaging/prometheus/alerts.yml")),
+            ("monitoring.md", include_str!("../../../docs/monitoring.md")),
+        ] {
+            let missing: Vec<_> = named(text).into_iter().filter(|name| !exist.contains(name)).collect();
+            assert!(missing.is_empty(), "{file} names metrics that do not exist: {missing:?}");
+        }
+        let board: serde_json::Value =
+            serde_json::from_str(include_str!("../../../packaging/grafana/motet.json")).unwrap();
+        assert!(board["panels"].as_array().unwrap().len() > 10);
     }
 }

@@ -11,6 +11,7 @@ use crate::error::ServerError;
 use crate::house::{House, Parts};
 use crate::http::Web;
 use crate::listen;
+use crate::otlp;
 use crate::reload::{LIVE_LIMITS, ReloadHook, Reloaded, Reloader, Reread, live_limits};
 use crate::telemetry::{Event, NotRetained};
 use crate::tls::Certificates;
@@ -110,6 +111,10 @@ impl<E: Engine> Server<E> {
             }));
         }
         server.keep_time();
+        if let Some((spans, task)) = otlp::start(&house, &config.otlp) {
+            let _ = house.spans.set(spans);
+            server.tasks.push(task);
+        }
         house.audit.record(&audit::Server { action: "started" });
         Ok(server)
     }

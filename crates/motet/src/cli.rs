@@ -71,6 +71,10 @@ pub(crate) enum Command {
     },
     /// Copy everything durable into a folder, while the server runs or not.
     Backup(Backup),
+    /// Let a running server read its configuration again, and say what it took and what wants a restart.
+    Reload(Ask),
+    /// Follow messages through a running server: published, routed, stored, delivered, acknowledged.
+    Trace(Trace),
     /// Measure a server: rate, latency, loss, duplicates, order, and what it costs the server.
     Bench {
         #[command(subcommand)]
@@ -135,6 +139,31 @@ pub(crate) struct Backup {
     /// Answer in JSON, for programs.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    /// An HTTP listener of the running server, when the one it has written down in its data directory is not the one
+    /// to ask. Our token goes there in clear text.
+    #[arg(long)]
+    pub(crate) url: Option<String>,
+    /// Answer in JSON, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    /// Which messages: a topic filter as MQTT has it, such as plant/+/temperature or '#'.
+    pub(crate) pattern: String,
+    /// For how many seconds, at most 3600.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) seconds: u64,
+    /// Lines per second at most, up to 10000; how many were passed over is told.
+    #[arg(long, default_value_t = 1000, value_name = "LINES")]
+    pub(crate) rate: u32,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 #[cfg(test)]

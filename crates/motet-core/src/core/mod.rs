@@ -36,6 +36,7 @@ use crate::mailbox::{Grant, Mailbox};
 use crate::message::{PublisherId, Reliability};
 use crate::queue::QueueConfig;
 use crate::session::SESSION_CONSUMER;
+use crate::trace::Trace;
 use objects::Objects;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, VecDeque};
@@ -138,6 +139,7 @@ pub struct Core<E> {
     /// Wall milliseconds of the latest turn.
     clock: AtomicU64,
     counters: CoreCounters,
+    trace: Trace,
 }
 
 /// Objects that are never written: high bit set, so that they cannot meet a durable one.
@@ -165,6 +167,7 @@ impl<E: Engine> Core<E> {
             clock: AtomicU64::new(0),
             next_consumer: AtomicU64::new(SESSION_CONSUMER.0 + 1),
             counters: CoreCounters::default(),
+            trace: Trace::default(),
         }
     }
 
@@ -176,6 +179,11 @@ impl<E: Engine> Core<E> {
     /// The bounds this core was made with.
     pub fn limits(&self) -> &CoreLimits {
         &self.limits
+    }
+
+    /// Who follows messages.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// Sums since the start.
@@ -256,6 +264,9 @@ impl<E: Engine> Core<E> {
     }
 
     fn on_durable(&self, position: Position) {
+        if self.trace.is_on() {
+            self.trace.durable(position);
+        }
         let due: Vec<_> = {
             let mut waiting = self.waiting.lock();
             let end = waiting.partition_point(|(p, _)| *p <= position);

@@ -42,7 +42,7 @@ pub use network::Network;
 pub use section::{Key, Shape};
 pub use sections::{
     Access, Anonymous, Audit, ClientCertificate, Config, Host, Limits, ListenAddress, Listener, Log, LogFormat,
-    LogLevel, Metrics, Mqtt, Protocol, ProxyProtocol, Store, Tls, User, Web,
+    LogLevel, Metrics, Mqtt, Otlp, Protocol, ProxyProtocol, Store, Tls, User, Web,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

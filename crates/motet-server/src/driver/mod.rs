@@ -9,6 +9,7 @@
 
 mod close;
 pub(crate) mod framing;
+mod hold;
 mod intake;
 mod outlet;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use crate::house::House;
 use crate::login::Login;
 use crate::rates::Rated;
 use crate::registry::Handle;
-use crate::telemetry::{CarrierFailed, Event, HeldBack, PROTOCOLS, Panicked, PerProtocol, TimedOut};
+use crate::telemetry::{CarrierFailed, Event, PROTOCOLS, Panicked, PerProtocol, TimedOut};
 use crate::worker::Worker;
 use bytes::BytesMut;
 use framing::Framing;
@@ -227,14 +228,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             again = true;
         }
         // 2. What the time has brought. Who was not listened to has not been silent.
-        let held = self.held_back(now);
-        if (held || self.held)
-            && let Some(machine) = self.machine.as_deref_mut()
-            && machine.poll_timeout().is_some_and(|at| at <= now.instant)
-        {
-            machine.excuse_silence(now.instant);
-        }
-        self.held |= held;
+        let held = self.hold_back(now);
         if self.machine_deadline().is_some_and(|at| at <= now.instant) {
             self.call(now, &mut worker.out, |machine, cx| machine.handle_timeout(cx));
         }
@@ -283,34 +277,6 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         self.closing.is_none()
             && self.pending.len() < self.high_water()
             && self.machine.as_ref().is_some_and(|machine| machine.wants_input())
-    }
-
-    /// A rate or an alarm keeps us from reading more of what this peer publishes.
-    fn held_back(&self, now: Now) -> bool {
-        let publishes = || self.machine.as_ref().is_some_and(|machine| machine.messages_in() > 0);
-        self.rated.as_ref().is_some_and(|rated| rated.held_until(now.instant).is_some())
-            || (self.house.alarms.any() && publishes())
-    }
-
-    /// Pays for what was read, at the rates that hold.
-    fn charge(&mut self, bytes: usize, now: Now) {
-        let (Some(rated), Some(machine)) = (&mut self.rated, &self.machine) else { return };
-        let held =
-            rated.charge(now.instant, bytes as u64, machine.messages_in(), machine.principal(), &self.house.rates);
-        if let Some(scope) = held {
-            HeldBack { peer: self.arrival.peer, scope }.emit(&self.house.counters);
-        }
-    }
-
-    /// Lets go of what is needed only until it is known who it is.
-    fn note_login(&mut self, now: Now) {
-        let Some(login) = &mut self.login else { return };
-        if let Some(principal) = self.machine.as_ref().and_then(|machine| machine.principal()) {
-            login.succeeded(principal, self.arrival.peer, PROTOCOLS[self.arrival.protocol]);
-            self.login = None;
-        } else if login.by.is_some_and(|by| by <= now.instant) {
-            login.end_turn();
-        }
     }
 
     fn machine_deadline(&self) -> Option<Instant> {

@@ -1,12 +1,12 @@
 //! `motet backup --to DIR`: a running server is asked to copy its journal; when none runs, the copy is made here.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use motet_server::{BACKUP_PATH, BackedUp, BackupError, PORTS_FILE, TOKEN_FILE, copy_unused};
+use motet_server::{BACKUP_PATH, BackedUp, BackupError, copy_unused};
 use serde_json::{Value, json};
 
-use super::{Failure, http};
+use super::{Failure, http, server};
 use crate::cli::{Backup, Configuration};
 use crate::print;
 
@@ -45,18 +45,12 @@ fn as_json(target: &Path, BackedUp { bytes, position }: BackedUp, how: &str) -> 
 
 /// Asks the server that uses `data_dir`.
 fn ask(data_dir: &Path, target: &Path, url: Option<&str>) -> Result<BackedUp, Failure> {
-    let authority = match url {
-        Some(url) => {
-            http::authority(url).ok_or_else(|| format!("--url {url}: expected http://host:port of an HTTP listener"))?
-        }
-        None => http_listener(data_dir)?,
-    };
-    let token = read(data_dir.join(TOKEN_FILE), "to do: run this as the user of the server")?;
+    let server::Running { authority, token } = server::running(data_dir, url)?;
     let Some(path) = target.to_str() else {
         return Err(format!("{}: a running server takes a name in UTF-8 only", target.display()).into());
     };
     let body = json!({ "target": path }).to_string();
-    let response = http::post(&authority, BACKUP_PATH, token.trim(), &body).map_err(|error| {
+    let response = http::post(&authority, BACKUP_PATH, &token, &body).map_err(|error| {
         format!(
             "the journal in {} is in use, but its server did not answer on http://{authority}{BACKUP_PATH}: {error}\n  \
              to do: if the server has just ended, see whether {} is there; else stop the server and try again, the copy is then made without it",
@@ -73,42 +67,10 @@ fn ask(data_dir: &Path, target: &Path, url: Option<&str>) -> Result<BackedUp, Fa
     Ok(BackedUp { bytes, position: answer["position"].as_u64() })
 }
 
-/// The address of a running server's HTTP listener, from where it writes them down.
-fn http_listener(data_dir: &Path) -> Result<String, Failure> {
-    let file = data_dir.join(PORTS_FILE);
-    let hint = "to do: wait until the server is ready, or stop it and try again: the copy is then made without it";
-    let ports: Value = serde_json::from_str(&read(file.clone(), hint)?)?;
-    let listeners = ports.as_array().map(Vec::as_slice).unwrap_or_default();
-    let http = listeners.iter().find(|listener| listener["protocol"] == "http");
-    let Some(address) = http.and_then(|listener| listener["address"].as_str()) else {
-        return Err(format!(
-            "{}: the server has no listener with protocol \"http\", and only there it can be asked\n  \
-             to do: add one on localhost, or stop the server and try again: the copy is then made without it",
-            file.display()
-        )
-        .into());
-    };
-    Ok(reachable(address))
-}
-
-/// An address on which all of the machine listens is none to connect to.
-fn reachable(address: &str) -> String {
-    match address.rsplit_once(':') {
-        Some(("0.0.0.0", port)) => format!("127.0.0.1:{port}"),
-        Some(("[::]", port)) => format!("[::1]:{port}"),
-        _ => address.into(),
-    }
-}
-
-fn read(file: PathBuf, hint: &str) -> Result<String, Failure> {
-    Ok(std::fs::read_to_string(&file)
-        .map_err(|error| format!("the server is running, but {}: {error}\n  {hint}", file.display()))?)
-}
-
 #[cfg(test)]
 mod tests {
-    use motet_server::Server;
     use motet_server::config::{Loaded, Sources, load};
+    use motet_server::{PORTS_FILE, Server, TOKEN_FILE};
 
     use super::*;
 
@@ -139,7 +101,7 @@ mod tests {
         let server = runtime.block_on(async { Server::start(&config) }).unwrap();
         let address = server.addresses()[0].address;
         let silent = backup(&to(&dir.path().join("silent"), None), &configuration).unwrap_err().to_string();
-        assert!(silent.contains("ports.json") && silent.contains("stop it"), "{silent}");
+        assert!(silent.contains("ports.json") && silent.contains("start the server"), "{silent}");
         let ports = format!("[{{\"protocol\": \"http\", \"address\": \"{address}\"}}]");
         std::fs::write(data.join(PORTS_FILE), ports).unwrap();
         for (name, url) in [("by-file", None), ("by-url", Some(format!("http://{address}")))] {
@@ -164,7 +126,7 @@ mod tests {
         for (bound, asked) in
             [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("192.0.2.1:80", "192.0.2.1:80")]
         {
-            assert_eq!(reachable(bound), asked);
+            assert_eq!(server::reachable(bound), asked);
         }
     }
 }

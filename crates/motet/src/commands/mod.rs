@@ -4,9 +4,12 @@ mod backup;
 mod bench;
 mod config;
 mod http;
+mod reload;
 mod run;
+mod server;
 mod status;
 mod store;
+mod trace;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -25,5 +28,7 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Store { command }) => Ok(store::store(&command, &arguments.configuration)),
         Some(Command::Bench { command }) => bench::bench(&command),
         Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),
+        Some(Command::Reload(options)) => reload::reload(&options, &arguments.configuration),
+        Some(Command::Trace(options)) => trace::trace(&options, &arguments.configuration),
     }
 }

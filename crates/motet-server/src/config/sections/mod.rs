@@ -6,6 +6,7 @@ mod limits;
 mod listener;
 mod log;
 mod mqtt;
+mod otlp;
 mod store;
 mod tls;
 mod web;
@@ -18,6 +19,7 @@ pub use limits::Limits;
 pub use listener::{Host, ListenAddress, Listener, Protocol, ProxyProtocol};
 pub use log::{Log, LogFormat, LogLevel};
 pub use mqtt::Mqtt;
+pub use otlp::Otlp;
 pub use store::Store;
 pub use tls::{ClientCertificate, Tls};
 pub use web::{Metrics, Web};
@@ -51,5 +53,7 @@ section! {
         metrics: Metrics = Metrics::default();
         /// Who logged in, who was refused and what operators did.
         audit: Audit = Audit::default();
+        /// Spans of messages for an OpenTelemetry collector.
+        otlp: Otlp = Otlp::default();
     }
 }
