@@ -43,6 +43,24 @@ pub struct AuthConfig {
     pub forget_after: Duration,
     /// Addresses, and as many users, whose failures are remembered; about 100 bytes each. The longest quiet give way.
     pub guard_entries: usize,
+    /// Iterations that a SCRAM client without an account is told; the same as new accounts get, or they could be told
+    /// apart. By default 10,000: some milliseconds on a small device.
+    pub scram_iterations: u32,
+    /// Makes the salts that clients without an account are told; the same after a restart, or they could be told apart.
+    /// Random when not set.
+    pub salt_key: Option<SaltKey>,
+    /// Whether the connections of a user end when its password changes or its account goes.
+    pub disconnect_changed: bool,
+}
+
+/// A secret that lives as long as the data directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct SaltKey(pub [u8; 32]);
+
+impl std::fmt::Debug for SaltKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SaltKey(..)")
+    }
 }
 
 impl Default for AuthConfig {
@@ -61,6 +79,9 @@ impl Default for AuthConfig {
             ban: Duration::from_secs(600),
             forget_after: Duration::from_secs(900),
             guard_entries: 65_536,
+            scram_iterations: 10_000,
+            salt_key: None,
+            disconnect_changed: true,
         }
     }
 }

@@ -50,12 +50,11 @@ impl Guard {
         self.users.get_mut(user).is_some_and(|record| record.waits_until > now)
     }
 
-    /// Counts a login that was wrong.
-    pub(crate) fn failed(&mut self, from: Option<IpAddr>, user: &Digest, now: Instant) {
-        if let Some(from) = from.and_then(counted) {
-            count(&mut self.addresses, from, &self.config, now, self.config.failures_before_ban);
-        }
+    /// Counts a login that was wrong; true when its address is banned for it.
+    pub(crate) fn failed(&mut self, from: Option<IpAddr>, user: &Digest, now: Instant) -> bool {
         count(&mut self.users, *user, &self.config, now, u32::MAX);
+        from.and_then(counted)
+            .is_some_and(|from| count(&mut self.addresses, from, &self.config, now, self.config.failures_before_ban))
     }
 
     /// This user starts anew: the password was changed.
@@ -70,16 +69,18 @@ fn count<K: std::hash::Hash + Eq + Copy>(
     config: &AuthConfig,
     now: Instant,
     failures_before_ban: u32,
-) {
+) -> bool {
     let mut record = table.get_mut(&key).map(std::mem::take).unwrap_or_default();
     if record.forgotten_at <= now {
         record = Record::default();
     }
     record.failures = record.failures.saturating_add(1);
-    let wait = if record.failures >= failures_before_ban { config.ban } else { backoff(config, record.failures) };
+    let banned = record.failures >= failures_before_ban;
+    let wait = if banned { config.ban } else { backoff(config, record.failures) };
     record.waits_until = record.waits_until.max(now + wait);
     record.forgotten_at = record.waits_until + config.forget_after;
     table.insert(key, record);
+    banned
 }
 
 /// Nothing, then `backoff_first`, doubled with each failure up to `backoff_max`.

@@ -13,8 +13,12 @@
 //! | [`Accounts`], [`StoredPassword`] | the users and what is kept instead of their passwords |
 //! | [`Directory`] | the [`Authenticator`](motet_core::machine::Authenticator) that machines ask |
 //! | [`AuthConfig`] | what an operator can decide, and every bound |
+//! | [`sasl`] | SCRAM and its simpler siblings as values; [`Directory`] speaks them as dialogues |
+//! | [`x509`] | who a certificate says its holder is |
+//! | [`record`] | an account as bytes, for a store |
 //! | `cache` | logins whose answer is known |
 //! | `guard` | back-off and ban |
+//! | `present` | whose connections are whose |
 //! | `pool` | the threads and the queue in front of them |
 //!
 //! Why passwords are kept the way they are: `docs/decisions/0003-passwords.md`.
@@ -45,8 +49,16 @@ mod guard;
 mod mac;
 mod password;
 mod pool;
+mod present;
+pub mod record;
+pub mod sasl;
+mod tags;
+pub mod x509;
 
-pub use accounts::{AccountError, Accounts, USER_BYTES_MAX};
-pub use config::{Anonymous, AuthConfig};
+pub use accounts::{AccountError, Accounts, Listed, Origin, USER_BYTES_MAX};
+pub use config::{Anonymous, AuthConfig, SaltKey};
 pub use directory::{Counters, Directory, StartError};
-pub use password::{Argon2idHash, KeyedHash, PASSWORD_BYTES_MAX, PasswordError, StoredPassword, argon2id_phc};
+pub use password::{
+    Argon2idHash, KeyedHash, Make, PASSWORD_BYTES_MAX, PasswordError, ScramSet, StoredPassword, argon2id_phc,
+};
+pub use tags::{Tag, Tags, UnknownTag};

@@ -19,7 +19,11 @@ impl Keyed {
     pub(crate) fn random() -> Result<Self, getrandom::Error> {
         let mut key = [0; 32];
         getrandom::fill(&mut key)?;
-        Ok(Keyed(Hmac::new_from_slice(&key).expect("HMAC takes a key of any length")))
+        Ok(Keyed::from_key(&key))
+    }
+
+    pub(crate) fn from_key(key: &[u8; 32]) -> Self {
+        Keyed(Hmac::new_from_slice(key).expect("HMAC takes a key of any length"))
     }
 
     /// The digest of a list of parts; where one part ends and the next begins counts.

@@ -119,9 +119,20 @@ pub struct Opening<'a> {
 pub struct Secure {
     /// The peer's certificate (DER), verified by the handshake; `None` when it showed none.
     pub certificate: Option<Bytes>,
+    /// Who the certificate says the peer is; `None` when it showed none, or the listener makes no user of it.
+    pub identity: Option<Identity>,
     /// Channel bindings that the carrier can vouch for, by their registered names without prefix (`tls-exporter`,
     /// `tls-server-end-point`).
     pub bindings: Vec<(&'static str, Bytes)>,
+}
+
+/// Who a certificate says its holder is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// The user, made of the certificate by the listener's template.
+    pub name: Arc<str>,
+    /// The certificate alone is not enough: the user's password is needed as well.
+    pub password_needed: bool,
 }
 
 impl Secure {

@@ -84,7 +84,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Bytes staged and not yet durable.
     fn pending_bytes(&self) -> u64;
 
-    /// A fresh object id, never given before, also after a crash.
+    /// A fresh object id, never given before, also after a crash. Not while a stage is open: the engine may have to open
+    /// one of its own.
     fn allot_object(&self) -> ObjectId;
 }
 

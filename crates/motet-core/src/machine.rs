@@ -12,7 +12,7 @@
 //! ```
 //! A machine never sees a socket, a clock or another connection. Whatever it needs is in the [`Context`].
 
-pub use crate::authentication::{Attempt, Authenticator, Dialogue, Opening, Secure, Step};
+pub use crate::authentication::{Attempt, Authenticator, Dialogue, Identity, Opening, Secure, Step};
 
 use crate::core::Core;
 use crate::engine::Engine;

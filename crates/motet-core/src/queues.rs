@@ -1,10 +1,10 @@
 //! A queue with its lock, its consumers' mailboxes and its way to the journal.
 
-use crate::core::broker::NamedQueue;
+use crate::core::broker::{NamedQueue, StreamPart};
 use crate::engine::{Locator, ObjectId};
 use crate::mailbox::{Grant, Mailbox, Ready};
 use crate::message::{MessageRef, Reliability};
-use crate::queue::{AckMode, ConsumerId, ConsumerOptions, DeadLetter, Effects, Queue, QueueConfig};
+use crate::queue::{AckMode, ConsumerId, ConsumerOptions, DeadLetter, Effects, Queue, QueueConfig, QueueStats};
 use crate::session::SESSION_CONSUMER;
 use crate::time::Now;
 use parking_lot::Mutex;
@@ -78,6 +78,8 @@ pub(crate) struct Inner {
     pub(crate) consumers: Vec<Listener>,
     pub(crate) fx: Effects<Queued>,
     pub(crate) pending: Option<Box<Pending>>,
+    /// The inside of a stream; then `queue` stays empty.
+    pub(crate) stream: Option<Box<StreamPart>>,
     /// Of the queue's expired messages, those in the core's sum.
     pub(crate) expired_counted: u64,
     /// Deleted: whoever still has it puts nothing in any more.
@@ -92,6 +94,31 @@ impl Inner {
         self.queue
             .add_consumer(SESSION_CONSUMER, options, &mut self.fx)
             .expect("a session's queue has one consumer and no owner");
+    }
+
+    /// Gauges and totals; of a stream, what it keeps counts as ready.
+    pub(crate) fn stats(&self) -> QueueStats {
+        let stats = self.queue.stats();
+        match &self.stream {
+            Some(part) => QueueStats {
+                ready: part.stream.messages(),
+                waiting_bytes: part.stream.bytes(),
+                resident_bytes: part.stream.resident_bytes(),
+                enqueued_total: part.stream.next_offset(),
+                ..stats
+            },
+            None => stats,
+        }
+    }
+
+    pub(crate) fn consumer_count(&self) -> u64 {
+        self.queue.consumer_count() + self.stream.as_ref().map_or(0, |part| part.readers() as u64)
+    }
+
+    /// When time has something to do here.
+    pub(crate) fn next_deadline(&self) -> Option<u64> {
+        let trim = self.stream.as_ref().and_then(|part| part.stream.next_deadline());
+        trim.into_iter().chain(self.queue.next_deadline()).min()
     }
 
     pub(crate) fn listener(&self, id: ConsumerId) -> Option<&Listener> {
@@ -117,13 +144,21 @@ impl QueueCell {
     fn assemble(id: ObjectId, durable: bool, queue: Queue<Queued>, named: Option<Weak<NamedQueue>>) -> Self {
         let moves_letters = AtomicBool::new(queue.config().dead_letter);
         let (consumers, fx) = (Vec::new(), Effects::new());
-        let inner = Inner { queue, consumers, fx, pending: None, expired_counted: 0, gone: false };
+        let inner = Inner { queue, consumers, fx, pending: None, stream: None, expired_counted: 0, gone: false };
         QueueCell { id, durable, named, moves_letters, inner: Mutex::new(inner) }
     }
 
     /// The cell of a queue with a name.
-    pub(crate) fn of_named(id: ObjectId, durable: bool, queue: Queue<Queued>, named: Weak<NamedQueue>) -> Self {
-        Self::assemble(id, durable, queue, Some(named))
+    pub(crate) fn of_named(
+        id: ObjectId,
+        durable: bool,
+        queue: Queue<Queued>,
+        stream: Option<StreamPart>,
+        named: Weak<NamedQueue>,
+    ) -> Self {
+        let cell = Self::assemble(id, durable, queue, Some(named));
+        cell.inner.lock().stream = stream.map(Box::new);
+        cell
     }
 
     /// The queue with a name that this is the cell of; `None` for a session's queue.
@@ -165,6 +200,8 @@ pub(crate) struct HeadExtras<'a> {
     pub(crate) deliver_at_ms: Option<u64>,
     /// Under which name it is a duplicate of another, and when it came.
     pub(crate) dedup: Option<(u64, &'a [u8])>,
+    /// When it was appended to a stream.
+    pub(crate) appended_ms: Option<u64>,
 }
 
 /// Flags of a head beside the reliability in the lowest two bits.
@@ -173,11 +210,12 @@ mod flag {
     pub(super) const RETAINED: u8 = 1 << 3;
     pub(super) const DELAYED: u8 = 1 << 4;
     pub(super) const DEDUP: u8 = 1 << 5;
+    pub(super) const APPENDED: u8 = 1 << 6;
 }
 
 /// The queue's own note in an enqueue record: what a start needs to know without reading the message, and the grant.
 ///
-/// `version u8 │ flags u8 │ priority u8 │ expires u64 (0: never) │ [deliver at u64] │ [came u64 │ length u16 │ dedup id] │ identifiers u32…`
+/// `version u8 │ flags u8 │ priority u8 │ expires u64 (0: never) │ [deliver at u64] │ [came u64 │ length u16 │ dedup id] │ [appended u64] │ identifiers u32…`
 ///
 /// Version 1 has neither of the parts in brackets; version 2 says by its flags which it has.
 pub(crate) fn encode_head(queued: &Queued, extras: &HeadExtras<'_>, out: &mut SmallVec<[u8; 32]>) {
@@ -187,8 +225,10 @@ pub(crate) fn encode_head(queued: &Queued, extras: &HeadExtras<'_>, out: &mut Sm
         | set(flag::AS_PUBLISHED, grant.retain_as_published)
         | set(flag::RETAINED, queued.retained)
         | set(flag::DELAYED, extras.deliver_at_ms.is_some())
-        | set(flag::DEDUP, extras.dedup.is_some());
-    let version = if extras.deliver_at_ms.is_some() || extras.dedup.is_some() { 2 } else { 1 };
+        | set(flag::DEDUP, extras.dedup.is_some())
+        | set(flag::APPENDED, extras.appended_ms.is_some());
+    let plain = extras.deliver_at_ms.is_none() && extras.dedup.is_none() && extras.appended_ms.is_none();
+    let version = if plain { 1 } else { 2 };
     out.extend_from_slice(&[version, flags, queued.priority()]);
     out.extend_from_slice(&extras.expires_at_ms.unwrap_or(0).to_le_bytes());
     if let Some(at) = extras.deliver_at_ms {
@@ -198,6 +238,9 @@ pub(crate) fn encode_head(queued: &Queued, extras: &HeadExtras<'_>, out: &mut Sm
         out.extend_from_slice(&came.to_le_bytes());
         out.extend_from_slice(&u16::try_from(id.len()).expect("an identifier is cut to its bound").to_le_bytes());
         out.extend_from_slice(id);
+    }
+    if let Some(at) = extras.appended_ms {
+        out.extend_from_slice(&at.to_le_bytes());
     }
     for id in &grant.identifiers {
         out.extend_from_slice(&id.to_le_bytes());
@@ -216,8 +259,8 @@ pub(crate) struct Head<'a> {
 pub(crate) fn decode_head(head: &[u8]) -> Option<Head<'_>> {
     let [version @ 1..=2, flags, priority, rest @ ..] = head else { return None };
     let (expires, mut rest) = rest.split_first_chunk::<8>()?;
-    let mut extras = HeadExtras::default();
-    extras.expires_at_ms = Some(u64::from_le_bytes(*expires)).filter(|&at| at != 0);
+    let expires_at_ms = Some(u64::from_le_bytes(*expires)).filter(|&at| at != 0);
+    let mut extras = HeadExtras { expires_at_ms, ..HeadExtras::default() };
     if *version == 2 && flags & flag::DELAYED != 0 {
         let (at, after) = rest.split_first_chunk::<8>()?;
         extras.deliver_at_ms = Some(u64::from_le_bytes(*at));
@@ -228,6 +271,11 @@ pub(crate) fn decode_head(head: &[u8]) -> Option<Head<'_>> {
         let (len, after) = after.split_first_chunk::<2>()?;
         let (id, after) = after.split_at_checked(u16::from_le_bytes(*len).into())?;
         extras.dedup = Some((u64::from_le_bytes(*came), id));
+        rest = after;
+    }
+    if *version == 2 && flags & flag::APPENDED != 0 {
+        let (at, after) = rest.split_first_chunk::<8>()?;
+        extras.appended_ms = Some(u64::from_le_bytes(*at));
         rest = after;
     }
     let grant = Grant {
@@ -258,7 +306,7 @@ mod tests {
         let batch = builder.finish(Name::empty(), PublisherId(1), FaceId::NONE);
         let queued = Queued { message: MessageRef::new(batch, 0), grant: Arc::new(grant.clone()), retained: true };
         for (deliver_at_ms, dedup) in [(None, None), (Some(7), None), (Some(7), Some((3, b"id".as_slice())))] {
-            let extras = || HeadExtras { expires_at_ms: Some(5), deliver_at_ms, dedup };
+            let extras = || HeadExtras { expires_at_ms: Some(5), deliver_at_ms, dedup, appended_ms: deliver_at_ms };
             let mut head = SmallVec::new();
             encode_head(&queued, &extras(), &mut head);
             let expected = Head { grant: grant.clone(), retained: true, priority: 0, extras: extras() };

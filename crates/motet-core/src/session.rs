@@ -4,7 +4,7 @@
 //! older [`SessionHandle`] is ignored.
 
 use crate::core::Vhost;
-use crate::engine::{Locator, ObjectId};
+use crate::engine::{Locator, ObjectId, Position};
 use crate::mailbox::Mailbox;
 use crate::message::{Batch, Reliability};
 use crate::queue::ConsumerId;
@@ -103,6 +103,7 @@ pub struct Session {
     vhost: Arc<Vhost>,
     id: ObjectId,
     client: Box<str>,
+    owner: Arc<str>,
     durable: bool,
     /// Made when the first subscription asks for acknowledgements: most idle sessions need none.
     queue: OnceLock<Arc<QueueCell>>,
@@ -127,16 +128,26 @@ pub(crate) struct State {
     pub(crate) directory: Option<Locator>,
     /// When the last connection ended; `None` while there is one.
     pub(crate) disconnected_at: Option<WallMillis>,
+    /// When the connection of now took it; `None` when that was before a restart.
+    pub(crate) connected_at: Option<WallMillis>,
     /// It has ended and is no longer found by its name.
     pub(crate) ended: bool,
 }
 
 impl Session {
-    pub(crate) fn new(vhost: Arc<Vhost>, id: ObjectId, client: &str, durable: bool, expiry: Expiry) -> Self {
+    pub(crate) fn new(
+        vhost: Arc<Vhost>,
+        id: ObjectId,
+        client: &str,
+        owner: Arc<str>,
+        durable: bool,
+        expiry: Expiry,
+    ) -> Self {
         Session {
             vhost,
             id,
             client: client.into(),
+            owner,
             durable,
             queue: OnceLock::new(),
             state: Mutex::new(State {
@@ -151,6 +162,7 @@ impl Session {
                 will_locator: None,
                 directory: None,
                 disconnected_at: None,
+                connected_at: None,
                 ended: false,
             }),
         }
@@ -169,6 +181,11 @@ impl Session {
     /// The name the client gave or was given.
     pub fn client(&self) -> &str {
         &self.client
+    }
+
+    /// Who made it; empty where nobody said a name.
+    pub fn owner(&self) -> &Arc<str> {
+        &self.owner
     }
 
     /// It survives its connection and a restart.
@@ -222,6 +239,8 @@ pub struct OpenSession<'a> {
     pub vhost: &'a Arc<Vhost>,
     /// The client's name; unique per vhost.
     pub client: &'a str,
+    /// Who asks: another user's session is not resumed.
+    pub owner: &'a Arc<str>,
     /// Forget what was before.
     pub clean_start: bool,
     /// How long it shall live after this connection.
@@ -243,6 +262,9 @@ pub struct Opened {
     pub present: bool,
     /// The protocol's own records of a session that existed.
     pub record: Vec<(Bytes, Bytes)>,
+    /// Say that the session is open, and deliver from it, only when this is durable; `None` when nothing of it is
+    /// kept. Then a former session is gone for good, and what is sent from now on is known not to be unsent.
+    pub position: Option<Position>,
 }
 
 /// How a connection lets go of its session.

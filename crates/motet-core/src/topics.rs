@@ -194,6 +194,11 @@ impl Topics {
         before
     }
 
+    /// A pattern begins with this literal segment.
+    pub(crate) fn has_subscribers_below(&self, first: &[u8]) -> bool {
+        self.shards[self.shard_of(first)].read().has_subscriptions_below(first)
+    }
+
     /// Every cached route is stale.
     pub(crate) fn touch_all(&self) {
         self.wild_epoch.fetch_add(1, Ordering::Release);

@@ -1,6 +1,6 @@
 //! What an operator decides about MQTT. Bounds are checked where they are read; here they are facts.
 
-use crate::packet::QoS;
+use crate::packet::{Properties, QoS};
 use std::time::Duration;
 
 /// Settings shared by all MQTT connections.
@@ -22,6 +22,16 @@ pub struct Config {
     pub qos_max: QoS,
     /// Messages may be retained; announced as Retain Available [3.2.2.3.5].
     pub retain_available: bool,
+    /// Topic aliases we use towards one client, as far as it takes them; zero uses none [3.1.2.11.5].
+    pub outbound_aliases_max: u16,
+    /// Payloads marked as text are checked to be UTF-8 [3.3.2.3.2].
+    pub payload_format_checked: bool,
+    /// Where a client's responses may go: this, then the client's name; told to who asks [3.2.2.3.15].
+    pub response_prefix: Option<Box<str>>,
+    /// The server that clients are sent to when this one has no room or goes down [4.11].
+    pub server_reference: Option<Box<str>>,
+    /// Nobody is let in any more: everybody is sent there for good.
+    pub server_moved: bool,
     /// Bytes not yet durable beyond which a publisher of durable messages pauses.
     pub pending_bytes_high: u64,
     /// Time from the first byte to a complete CONNECT.
@@ -34,6 +44,13 @@ impl Config {
     /// Whether a topic or filter has more levels than we take.
     pub(crate) fn is_too_deep(&self, topic: &str) -> bool {
         topic.bytes().filter(|&byte| byte == b'/').count() >= usize::from(self.topic_levels_max)
+    }
+
+    /// Whether a payload says that it is text, is not, and that matters here.
+    pub(crate) fn is_invalid_text(&self, properties: Properties<'_>, payload: &[u8]) -> bool {
+        self.payload_format_checked
+            && properties.payload_format_indicator() == Some(true)
+            && simdutf8::basic::from_utf8(payload).is_err()
     }
 }
 
@@ -48,6 +65,11 @@ impl Default for Config {
             topic_levels_max: 128,
             qos_max: QoS::ExactlyOnce,
             retain_available: true,
+            outbound_aliases_max: 64,
+            payload_format_checked: false,
+            response_prefix: Some("responses".into()),
+            server_reference: None,
+            server_moved: false,
             pending_bytes_high: 32 << 20,
             connect_timeout: Duration::from_secs(20),
             close_timeout: Duration::from_secs(5),

@@ -1,5 +1,6 @@
 //! From a message to PUBLISH bytes: once per subscriber, or once per kind of subscriber where that is the same.
 
+use crate::aliases::{Alias, Aliases};
 use crate::mapping::{self, FACE};
 use crate::packet::{PacketIdentifier, Properties, PropertiesBuf, PublishHead, QoS, SubscriptionIdentifier, Version};
 
@@ -39,11 +40,25 @@ pub(crate) struct Encoder {
     /// The address spelled last, and its spelling.
     address: Option<Name>,
     topic: Vec<u8>,
+    /// How the topic is sent where the bytes are this client's own.
+    alias: Alias,
+    /// Lent by the connection for the turn; `None` when its client takes no aliases.
+    aliases: Option<Box<Aliases>>,
 }
 
 impl Encoder {
     pub(crate) fn new(version: Version, packet_bytes_max: u32, now: Now) -> Self {
-        Encoder { version, packet_bytes_max, now, address: None, topic: Vec::new() }
+        let (address, topic) = (None, Vec::new());
+        Encoder { version, packet_bytes_max, now, address, topic, alias: Alias::Unused, aliases: None }
+    }
+
+    /// With the aliases that the client knows; [`Encoder::into_aliases`] gives them back.
+    pub(crate) fn with_aliases(self, aliases: Option<Box<Aliases>>) -> Self {
+        Encoder { aliases, ..self }
+    }
+
+    pub(crate) fn into_aliases(self) -> Option<Box<Aliases>> {
+        self.aliases
     }
 
     /// A batch that needs no acknowledgement.
@@ -53,7 +68,12 @@ impl Encoder {
             let key = frame_key(self.version, *retained, grant.retain_as_published);
             let frames = batch.frames().get_or_encode(key, || {
                 let mut rope = Rope::new();
+                // Aliases are one client's: these bytes are everybody's.
+                let aliases = self.aliases.take();
+                self.address = None;
                 self.batch(&mut rope, batch, grant, *retained, *transient_only);
+                self.address = None;
+                self.aliases = aliases;
                 rope.take_bytes()
             });
             if let Some(frames) = frames {
@@ -92,6 +112,10 @@ impl Encoder {
     /// Spells the address; false when MQTT cannot say it.
     fn spell(&mut self, address: &Name) -> bool {
         if self.address.as_ref() == Some(address) {
+            // Seen again; what was known stays known.
+            if let (false, Some(aliases)) = (matches!(self.alias, Alias::Known(_)), &mut self.aliases) {
+                self.alias = aliases.of(&self.topic);
+            }
             return true;
         }
         self.topic.clear();
@@ -100,11 +124,12 @@ impl Encoder {
             return false;
         }
         self.address = Some(address.clone());
+        self.alias = self.aliases.as_mut().map_or(Alias::Unused, |aliases| aliases.of(&self.topic));
         true
     }
 
     fn message(
-        &self,
+        &mut self,
         out: &mut Rope,
         batch: &Batch,
         message: &Message,
@@ -134,7 +159,7 @@ impl Encoder {
             Version::V5 => grant.identifiers.iter().filter_map(|id| SubscriptionIdentifier::new(*id)).collect(),
             _ => SmallVec::new(),
         };
-        let head = PublishHead {
+        let mut head = PublishHead {
             dup: hop.dup,
             qos: hop.qos,
             // [MQTT-3.3.1-8, -9, -12, -13]
@@ -147,13 +172,27 @@ impl Encoder {
             properties,
             payload_len: payload.len(),
         };
-        if self.packet_bytes_max != u32::MAX && head.encoded_len(self.version) > self.packet_bytes_max as usize {
-            return false;
+        match self.alias {
+            Alias::Unused => {}
+            Alias::New(number) => head.topic_alias = Some(number),
+            Alias::Known(number) => (head.topic, head.topic_alias) = ("", Some(number)),
         }
+        if self.packet_bytes_max != u32::MAX && head.encoded_len(self.version) > self.packet_bytes_max as usize {
+            // An alias that is only being set must not be what makes it too large.
+            head.topic_alias = head.topic_alias.filter(|_| head.topic.is_empty());
+            if head.encoded_len(self.version) > self.packet_bytes_max as usize {
+                return false;
+            }
+        }
+        let set = head.topic_alias.filter(|_| !head.topic.is_empty());
         head.encode(self.version, out.tail());
         match payload.len() >= LINK_BYTES_MIN {
             true => out.put_shared(batch.payload_shared(message)),
             false => out.put_slice(payload),
+        }
+        if let (Some(number), Some(aliases)) = (set, &mut self.aliases) {
+            aliases.set(number, &self.topic);
+            self.alias = Alias::Known(number);
         }
         true
     }

@@ -10,12 +10,14 @@
 //! | [`machine`] | what packets mean for a connection |
 //! | `session` | what of it survives |
 //! | [`mapping`] | MQTT messages and Motet messages: kept, translated, lost |
-//! | `frames` | PUBLISH bytes, shared where they are the same |
+//! | `frames`, `aliases` | PUBLISH bytes, shared where they are the same; topics by number where they are not |
+//! | [`sys`] | the server's figures as topics |
 //! | [`config`], [`error`] | what an operator decides; what a peer is told |
 //!
 //! Spoken: MQTT 3.1 (MQIsdp), 3.1.1 (OASIS 2014) and 5.0 (OASIS 2019). What 5.0 still lacks is in
 //! `docs/protocols/mqtt.md`.
 
+mod aliases;
 pub mod config;
 pub mod error;
 mod frames;
@@ -23,6 +25,7 @@ pub mod machine;
 pub mod mapping;
 pub mod packet;
 mod session;
+pub mod sys;
 
 pub use config::Config;
 pub use machine::Connection;

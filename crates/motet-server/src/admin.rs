@@ -1,8 +1,12 @@
-//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `POST /api/reload`,
-//! `POST /api/trace`.
+//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `POST /api/reload`, `POST /api/trace`, and
+//! what is in [`inspect`].
 //!
 //! Who may: whoever can read the data directory. The server writes a new random token there at each start, for its
 //! own user only, and a request carries it as `Authorization: Bearer`. [RFC6750-2.1]
+
+mod inspect;
+
+pub use inspect::{CONNECTIONS_PATH, SESSIONS_PATH};
 
 use crate::audit;
 use crate::backup::{self, BackedUp, BackupError, JOURNAL_DIR};
@@ -96,7 +100,7 @@ fn write_token(data_dir: &Path, file: &Path, token: &str) -> std::io::Result<()>
 
 /// Whether an operator asks.
 pub(crate) fn is_ours(path: &str) -> bool {
-    [BACKUP_PATH, RELOAD_PATH, TRACE_PATH].contains(&path)
+    [BACKUP_PATH, RELOAD_PATH, TRACE_PATH].contains(&path) || inspect::is_ours(path)
 }
 
 /// Answers an operator, after a look at who it is.
@@ -108,12 +112,13 @@ pub(crate) async fn answer<E: Engine>(
     let Some(admin) = &endpoint.admin else {
         return text(StatusCode::NOT_FOUND, "there is no such page; see /\n");
     };
-    if request.method() != Method::POST {
+    let inspects = inspect::is_ours(request.uri().path());
+    if !inspects && request.method() != Method::POST {
         let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered here\n");
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return answer;
     }
-    let action = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+    let action = action_of(request.method(), request.uri().path()).to_owned();
     let record = |outcome, about: &str| {
         endpoint.house.audit.record(&audit::Operator { action: &action, outcome, peer, about });
     };
@@ -122,6 +127,16 @@ pub(crate) async fn answer<E: Engine>(
         let sentence = "the token in the file admin-token of the data directory is needed, as Authorization: Bearer\n";
         let mut answer = text(StatusCode::UNAUTHORIZED, sentence);
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        return answer;
+    }
+    if inspects {
+        let (method, uri) = (request.method().clone(), request.uri().clone());
+        let answer = inspect::answer(&endpoint.house, &method, &uri);
+        // To look is nothing to write down; to end a connection or a session is.
+        if method == Method::DELETE {
+            let about = uri.path_and_query().map_or("", |asked| asked.as_str());
+            record(if answer.status().is_success() { "done" } else { "failed" }, audit::cut(about));
+        }
         return answer;
     }
     if endpoint.house.is_draining() {
@@ -134,6 +149,15 @@ pub(crate) async fn answer<E: Engine>(
     };
     record(if answer.status().is_success() { "done" } else { "failed" }, audit::cut(&about));
     answer
+}
+
+/// What an operator asks for, as the audit log has it.
+fn action_of<'a>(method: &Method, path: &'a str) -> &'a str {
+    match (method, inspect::is_ours(path)) {
+        (&Method::DELETE, _) => "remove",
+        (_, true) => "look",
+        _ => path.rsplit('/').next().unwrap_or_default(),
+    }
 }
 
 /// Reads the configuration again.

@@ -39,9 +39,11 @@ pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), Ser
     }));
     let recovered = core.recover(Clock::new().now(), recovery);
     let mqtt = Arc::new(mqtt_config(config));
+    let amqp = Arc::new(amqp_config(config));
     let parts = Parts {
         auth: directory.clone(),
         mqtt: Arc::new(move || Box::new(motet_mqtt::Connection::new(mqtt.clone()))),
+        amqp: Arc::new(move || Box::new(motet_amqp::Connection::new(amqp.clone()))),
         store: Box::new(StoreOf(core.clone())),
         reload: vec![ReloadHook::new("users", &["user"], move |config| {
             directory.reload(accounts(config)?);
@@ -98,6 +100,7 @@ fn core_limits(limits: &Limits) -> CoreLimits {
         session_expiry_max_secs: u32::try_from(limits.session_expiry_max.as_secs()).unwrap_or(u32::MAX),
         subscriptions_per_session: limits.subscriptions_per_session as usize,
         sessions: limits.sessions,
+        sessions_per_user: limits.sessions_per_user,
         retained_messages: limits.retained_messages,
         retained_bytes: limits.retained_bytes.bytes(),
         queues: limits.queues,
@@ -120,10 +123,31 @@ fn mqtt_config(config: &Config) -> motet_mqtt::Config {
             _ => QoS::ExactlyOnce,
         },
         retain_available: config.mqtt.retain_available,
+        outbound_aliases_max: limits.topic_aliases_sent,
+        payload_format_checked: config.mqtt.payload_format_checked,
+        response_prefix: Some(config.mqtt.response_prefix.as_str()).filter(|p| !p.is_empty()).map(Into::into),
+        server_reference: config.mqtt.server_reference.as_deref().map(Into::into),
+        server_moved: config.mqtt.server_moved,
         // The store refuses at the whole of it; who is not read from in time is not refused.
         pending_bytes_high: limits.pending_durable_bytes.bytes() / 2,
         connect_timeout: limits.connect_timeout,
         ..motet_mqtt::Config::default()
+    }
+}
+
+fn amqp_config(config: &Config) -> motet_amqp::Config {
+    let (amqp, limits) = (&config.amqp, &config.limits);
+    motet_amqp::Config {
+        frame_bytes_max: u32::try_from(amqp.frame_bytes_max.bytes()).unwrap_or(u32::MAX),
+        channels_max: amqp.channels_max,
+        heartbeat_secs: u16::try_from(amqp.heartbeat.as_secs()).unwrap_or(u16::MAX),
+        message_bytes_max: amqp.message_bytes_max.bytes(),
+        consumers_per_channel: amqp.consumers_per_channel as usize,
+        unacked_per_channel: amqp.unacked_per_channel as usize,
+        delivery_ack_timeout: amqp.delivery_ack_timeout,
+        pending_bytes_high: limits.pending_durable_bytes.bytes() / 2,
+        connect_timeout: limits.connect_timeout,
+        ..motet_amqp::Config::default()
     }
 }
 

@@ -4,8 +4,10 @@
 //! |---|---|---|
 //! | `mqtt` | TCP | MQTT |
 //! | `mqtts` | TLS | MQTT |
-//! | `http` | by the first bytes: TCP; HTTP and its WebSocket; TLS, and inside it the same again | MQTT, pages |
-//! | `https` | TLS, and inside it by the first bytes: HTTP and its WebSocket, or nothing between | MQTT, pages |
+//! | `amqp` | TCP | AMQP 0-9-1 |
+//! | `amqps` | TLS | AMQP 0-9-1 |
+//! | `http` | by the first bytes: TCP; HTTP and its WebSocket; TLS, and inside it the same again | MQTT, AMQP, pages |
+//! | `https` | TLS, and inside it by the first bytes: HTTP and its WebSocket, or nothing between | MQTT, AMQP, pages |
 //! | `ws` | WebSocket on any path | MQTT |
 
 use crate::admin::Admin;
@@ -18,10 +20,11 @@ use crate::http::{self, Web};
 use crate::proxy::take_header;
 use crate::reload::Reloader;
 use crate::sniff::{Prefixed, Spoken, listen_to};
-use crate::telemetry::{Bound, Event, HandshakeFailed, Present, ProxyRefused, Refused, UnknownProtocol};
+use crate::telemetry::{Bound, ClientRefused, Event, HandshakeFailed, Present, ProxyRefused, Refused, UnknownProtocol};
 use crate::tls::Certificates;
 use bytes::Bytes;
 use motet_core::engine::Engine;
+use motet_core::machine::Secure;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -36,6 +39,8 @@ pub(crate) const MQTTS: usize = 1;
 pub(crate) const WS: usize = 2;
 pub(crate) const WSS: usize = 3;
 pub(crate) const HTTP: usize = 4;
+pub(crate) const AMQP: usize = 5;
+pub(crate) const AMQPS: usize = 6;
 
 /// TLS, behind bytes that may have been read to find out that it is TLS. Boxed: a session is a kilobyte.
 type Encrypted = Box<TlsStream<Prefixed<TcpStream>>>;
@@ -47,6 +52,7 @@ pub(crate) struct Endpoint<E: Engine> {
     /// Bound to loopback.
     pub(crate) loopback: bool,
     pub(crate) mqtt: MachineMaker<E>,
+    pub(crate) amqp: MachineMaker<E>,
     /// None where no TLS is spoken.
     pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) web: Web,
@@ -105,7 +111,8 @@ impl<E: Engine> Endpoint<E> {
             }
         };
         let (peer, loopback) = (Some(peer), self.loopback);
-        self.talk_to(stream, Arrival { protocol: MQTT, encrypted: false, peer, loopback, admitted, turn: Some(turn) });
+        let (encrypted, secure, turn) = (false, None, Some(turn));
+        self.talk_to(stream, Arrival { protocol: MQTT, encrypted, secure, peer, loopback, admitted, turn });
     }
 
     fn talk_to(self: &Arc<Self>, stream: TcpStream, arrival: Arrival) {
@@ -113,7 +120,8 @@ impl<E: Engine> Endpoint<E> {
         match self.protocol {
             // No wrapping future: this one is all that an idle connection holds.
             Protocol::Mqtt => self.talk(stream, arrival, &[]),
-            Protocol::Mqtts | Protocol::Https => {
+            Protocol::Amqp => self.talk(stream, Arrival { protocol: AMQP, ..arrival }, &[]),
+            Protocol::Mqtts | Protocol::Amqps | Protocol::Https => {
                 tokio::spawn(async move { this.serve_tls(Prefixed::new(Bytes::new(), stream), arrival).await });
             }
             Protocol::Http => {
@@ -130,6 +138,7 @@ impl<E: Engine> Endpoint<E> {
         let Some((spoken, heard)) = self.listen(&mut stream, &arrival).await else { return };
         match spoken {
             Spoken::Mqtt => self.talk(stream, arrival, &heard),
+            Spoken::Amqp => self.talk(stream, Arrival { protocol: AMQP, ..arrival }, &heard),
             Spoken::Http => Box::pin(self.serve_http(Prefixed::new(heard, stream), arrival)).await,
             Spoken::Tls => Box::pin(self.serve_tls(Prefixed::new(heard, stream), arrival)).await,
         }
@@ -137,14 +146,17 @@ impl<E: Engine> Endpoint<E> {
 
     /// The handshake, then what is inside.
     async fn serve_tls(self: Arc<Self>, stream: Prefixed<TcpStream>, mut arrival: Arrival) {
-        let Some(mut stream) = self.shake_hands(stream, &arrival).await else { return };
-        (arrival.encrypted, arrival.protocol) = (true, MQTTS);
-        if self.protocol == Protocol::Mqtts {
-            return self.talk(stream, arrival, &[]);
+        let Some((mut stream, secure)) = self.shake_hands(stream, &arrival).await else { return };
+        (arrival.encrypted, arrival.secure, arrival.protocol) = (true, Some(secure), MQTTS);
+        match self.protocol {
+            Protocol::Mqtts => return self.talk(stream, arrival, &[]),
+            Protocol::Amqps => return self.talk(stream, Arrival { protocol: AMQPS, ..arrival }, &[]),
+            _ => {}
         }
         let Some((spoken, heard)) = self.listen(&mut stream, &arrival).await else { return };
         match spoken {
             Spoken::Mqtt => self.talk(stream, arrival, &heard),
+            Spoken::Amqp => self.talk(stream, Arrival { protocol: AMQPS, ..arrival }, &heard),
             Spoken::Http => Box::pin(self.serve_http(Prefixed::new(heard, stream), arrival)).await,
             // TLS inside TLS is nothing we know.
             Spoken::Tls => self.unknown(&arrival),
@@ -158,21 +170,28 @@ impl<E: Engine> Endpoint<E> {
         http::serve(self, stream, arrival).await;
     }
 
-    /// MQTT, in a task of its own that holds nothing of what led to it.
+    /// MQTT or AMQP, in a task of its own that holds nothing of what led to it.
     fn talk<S: Carrier>(&self, carrier: S, arrival: Arrival, heard: &[u8]) {
-        let machine = (self.mqtt)();
+        let machine = match arrival.protocol {
+            AMQP | AMQPS => (self.amqp)(),
+            _ => (self.mqtt)(),
+        };
         tokio::spawn(Connection::new(self.house.clone(), carrier, Framing::Plain, machine, arrival, heard));
     }
 
     /// TLS, one of a bounded number at a time, within the time to log in.
-    async fn shake_hands(&self, stream: Prefixed<TcpStream>, arrival: &Arrival) -> Option<Encrypted> {
-        let certificates = self.certificates.as_ref()?;
+    async fn shake_hands(&self, stream: Prefixed<TcpStream>, arrival: &Arrival) -> Option<(Encrypted, Arc<Secure>)> {
+        let handshake = self.certificates.as_ref()?.handshake();
         let shaken = timeout(self.house.limits().connect_timeout, async {
             let _turn = self.house.handshakes.acquire().await.map_err(io::Error::other)?;
-            certificates.acceptor().accept(stream).await
+            handshake.acceptor().accept(stream).await
         });
         match shaken.await {
-            Ok(Ok(stream)) => return Some(Box::new(stream)),
+            Ok(Ok(stream)) => match handshake.secure(stream.get_ref().1) {
+                Ok(secure) => return Some((Box::new(stream), Arc::new(secure))),
+                Err(error) => self.stranger(arrival, &error),
+            },
+            Ok(Err(error)) if is_about_the_client(&error) => self.stranger(arrival, &error),
             Ok(Err(error)) => self.failed(arrival, &error),
             Err(late) => self.failed(arrival, &late),
         }
@@ -195,7 +214,17 @@ impl<E: Engine> Endpoint<E> {
         HandshakeFailed { peer: arrival.peer, error }.emit(&self.house.counters);
     }
 
+    fn stranger(&self, arrival: &Arrival, error: &dyn std::fmt::Display) {
+        ClientRefused { peer: arrival.peer, error }.emit(&self.house.counters);
+    }
+
     fn unknown(&self, arrival: &Arrival) {
         UnknownProtocol { peer: arrival.peer }.emit(&self.house.counters);
     }
+}
+
+/// The handshake failed because of the client's certificate: expired, revoked, of a foreign issuer, or missing.
+fn is_about_the_client(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
 }

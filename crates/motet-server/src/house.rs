@@ -29,6 +29,8 @@ pub struct Parts<E: Engine> {
     pub auth: Arc<dyn Authenticator>,
     /// Makes MQTT machines.
     pub mqtt: MachineMaker<E>,
+    /// Makes AMQP machines.
+    pub amqp: MachineMaker<E>,
     /// How the store is, and its end.
     pub store: Box<dyn StoreControl>,
     /// What takes changed keys while the server runs.

@@ -50,6 +50,7 @@ pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     let mut page = Page::default();
     server(&mut page, house);
     watch(&mut page, house);
+    certificates(&mut page, house);
     core(&mut page, house);
     page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());
     page.one("motet_store_failing", "gauge", "1 while the disk takes nothing.", u8::from(house.store.is_failing()));
@@ -89,6 +90,17 @@ fn server<E: Engine>(page: &mut Page, house: &House<E>) {
         ("motet_server_logins_refused_total", "Logins told to come back later.", &counters.logins_refused),
         ("motet_server_accept_errors_total", "The system gave no connection.", &counters.accept_errors),
         ("motet_server_handshake_failures_total", "Handshakes that came to nothing.", &counters.handshake_failures),
+        (
+            "motet_tls_client_certificates_refused_total",
+            "Handshakes that failed for the client's certificate.",
+            &counters.client_certificates_refused,
+        ),
+        ("motet_tls_reloads_total", "Certificates read again and taken.", &counters.certificate_reloads),
+        (
+            "motet_tls_reload_failures_total",
+            "Certificates read again and not taken: the old ones hold.",
+            &counters.certificate_reloads_failed,
+        ),
         ("motet_server_unknown_protocols_total", "First bytes of no protocol.", &counters.unknown_first_bytes),
         ("motet_server_http_requests_total", "HTTP requests.", &counters.http_requests),
         ("motet_server_upgrades_refused_total", "WebSocket handshakes refused.", &counters.upgrades_refused),
@@ -123,6 +135,15 @@ fn watch<E: Engine>(page: &mut Page, house: &House<E>) {
     page.one("motet_server_audit_lost_total", "counter", "Entries that did not reach the audit log.", lost);
 }
 
+/// When the first certificate ends; silent where there is no TLS.
+fn certificates<E: Engine>(page: &mut Page, house: &House<E>) {
+    let ends = house.counters.certificate_expires.load(Ordering::Relaxed);
+    if ends > 0 {
+        let help = "When the first of the server's certificates ends, in seconds since 1970.";
+        page.one("motet_tls_certificate_expiry_seconds", "gauge", help, ends);
+    }
+}
+
 fn core<E: Engine>(page: &mut Page, house: &House<E>) {
     let counters = house.core.counters();
     for (name, help, counter) in [
@@ -137,12 +158,21 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
         ("motet_core_retain_refused_total", "Messages not retained at the bound.", &counters.retain_refused),
         ("motet_core_messages_dropped_total", "Deliveries dropped at a subscriber's bound.", &counters.dropped),
         ("motet_core_messages_expired_total", "Messages that expired before delivery.", &counters.expired),
+        (
+            "motet_core_messages_dead_lettered_total",
+            "Messages that left a queue by its back door and went on from its dead-letter exchange.",
+            &counters.dead_lettered,
+        ),
         ("motet_core_messages_damaged_total", "Stored bodies that could not be read back.", &counters.damaged),
         ("motet_core_wills_total", "Wills published.", &counters.wills),
     ] {
         page.count(name, help, counter);
     }
     page.one("motet_core_sessions", "gauge", "Sessions, connected or not.", house.core.session_count());
+    let queues = house.core.queue_totals();
+    page.one("motet_core_queues", "gauge", "Queues with a name, streams too.", queues.queues);
+    page.one("motet_core_queue_messages", "gauge", "Messages that wait in them.", queues.waiting);
+    page.one("motet_core_queue_unacknowledged", "gauge", "Messages that consumers of them hold.", queues.unacked);
     page.one("motet_core_retained_messages", "gauge", "Addresses with a last value.", house.core.retained_count());
     page.one("motet_core_retained_bytes", "gauge", "Bytes of last values.", house.core.retained_bytes());
 }
@@ -162,6 +192,10 @@ mod tests {
             ("motet_core_messages_rejected_total", "counter"),
             ("motet_core_messages_dropped_total", "counter"),
             ("motet_core_messages_expired_total", "counter"),
+            ("motet_core_messages_dead_lettered_total", "counter"),
+            ("motet_core_queues", "gauge"),
+            ("motet_core_queue_messages", "gauge"),
+            ("motet_core_queue_unacknowledged", "gauge"),
             ("motet_core_messages_damaged_total", "counter"),
             ("motet_core_wills_total", "counter"),
             ("motet_core_retain_refused_total", "counter"),

@@ -41,9 +41,11 @@ fn about(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Mqtt => "MQTT 3.1, 3.1.1 and 5.0",
         Protocol::Mqtts => "the same over TLS",
-        Protocol::Http => "start page, metrics, MQTT over WebSocket on /mqtt; knows TLS and plain MQTT too",
+        Protocol::Http => "start page, metrics, MQTT over WebSocket on /mqtt; knows TLS, plain MQTT and AMQP too",
         Protocol::Https => "the same over TLS",
         Protocol::Ws => "MQTT over WebSocket",
+        Protocol::Amqp => "AMQP 0-9-1",
+        Protocol::Amqps => "the same over TLS",
     }
 }
 

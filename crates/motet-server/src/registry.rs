@@ -2,8 +2,10 @@
 
 use crate::wheel::Look;
 use motet_core::mailbox::{Mailbox, Notice};
+use motet_core::time::WallMillis;
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -11,10 +13,20 @@ use tokio::sync::Notify;
 
 const SHARDS: usize = 32;
 
+/// What a connection is, for operators.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct About {
+    /// Index of its figures in [`crate::telemetry::PROTOCOLS`].
+    pub(crate) protocol: usize,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) since: WallMillis,
+}
+
 /// The part of a connection that others may touch.
 #[derive(Debug)]
 pub(crate) struct Handle {
-    id: u64,
+    pub(crate) id: u64,
+    pub(crate) about: About,
     pub(crate) mailbox: Arc<Mailbox>,
     /// Wakes the connection's task even while its mailbox is not waited for because its output is full.
     waker: Mutex<Option<Waker>>,
@@ -62,9 +74,9 @@ impl Registry {
     }
 
     /// A handle for a new connection; give it back with [`Registry::leave`].
-    pub(crate) fn enter(&self, mailbox: Arc<Mailbox>) -> Arc<Handle> {
+    pub(crate) fn enter(&self, mailbox: Arc<Mailbox>, about: About) -> Arc<Handle> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let handle = Arc::new(Handle { id, mailbox, waker: Mutex::default() });
+        let handle = Arc::new(Handle { id, about, mailbox, waker: Mutex::default() });
         self.live.fetch_add(1, Ordering::AcqRel);
         self.shards[id as usize % SHARDS].lock().insert(id, Arc::downgrade(&handle));
         handle
@@ -82,6 +94,19 @@ impl Registry {
     /// Connections that have a machine or still flush its last words.
     pub(crate) fn live(&self) -> usize {
         self.live.load(Ordering::Acquire)
+    }
+
+    /// Visits everybody who is here now.
+    pub(crate) fn each(&self, mut visit: impl FnMut(&Arc<Handle>)) {
+        for shard in &self.shards {
+            let handles: Vec<_> = shard.lock().values().filter_map(Weak::upgrade).collect();
+            handles.iter().for_each(&mut visit);
+        }
+    }
+
+    /// The connection of this number, while it is here.
+    pub(crate) fn find(&self, id: u64) -> Option<Arc<Handle>> {
+        self.shards[id as usize % SHARDS].lock().get(&id).and_then(Weak::upgrade)
     }
 
     /// Leaves `notice` in every mailbox.

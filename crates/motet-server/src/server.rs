@@ -13,7 +13,8 @@ use crate::http::Web;
 use crate::listen;
 use crate::otlp;
 use crate::reload::{LIVE_LIMITS, ReloadHook, Reloaded, Reloader, Reread, live_limits};
-use crate::telemetry::{Event, NotRetained};
+use crate::sys::SysTree;
+use crate::telemetry::{CertificatesRead, Event, NotRetained};
 use crate::tls::Certificates;
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
@@ -37,6 +38,9 @@ pub struct Bound {
     /// Where, with the port that the system chose.
     pub address: SocketAddr,
 }
+
+/// The certificates of listeners, with the listener's place in the configuration.
+type AllCertificates = Vec<(usize, Arc<Certificates>)>;
 
 /// A running server. Dropping it without [`Server::shutdown`] stops the listeners and leaves the store as after a
 /// power cut.
@@ -79,7 +83,7 @@ impl<E: Engine> Server<E> {
         let admin = has_pages.then(|| Admin::open(&config.data_dir)).transpose()?.map(Arc::new);
         let reloader = Arc::new(Reloader::new(config, parts.reload));
         reloader.add(limits_hook(&house, &door));
-        let (mut sockets, mut all_certificates) = (Vec::new(), Vec::new());
+        let (mut sockets, mut all_certificates) = (Vec::new(), AllCertificates::new());
         for (at, listener) in config.listener.iter().enumerate() {
             let certificates = certificates(config, at)?.map(Arc::new);
             all_certificates.extend(certificates.clone().map(|certificates| (at, certificates)));
@@ -89,6 +93,7 @@ impl<E: Engine> Server<E> {
                 protocol: listener.protocol,
                 loopback: listener.is_loopback(),
                 mqtt: parts.mqtt.clone(),
+                amqp: parts.amqp.clone(),
                 certificates,
                 web: Web::new(config, listener.is_loopback()),
                 admin: admin.clone(),
@@ -100,7 +105,7 @@ impl<E: Engine> Server<E> {
                 sockets.push((socket, endpoint.clone()));
             }
         }
-        reloader.add(certificates_hook(all_certificates));
+        reloader.add(certificates_hook(&house, &all_certificates));
         let (addresses, tasks, data_dir) = (Vec::new(), Vec::new(), config.data_dir.clone());
         let mut server = Server { house: house.clone(), addresses, tasks, reloader, data_dir };
         for (socket, endpoint) in sockets {
@@ -110,7 +115,8 @@ impl<E: Engine> Server<E> {
                 listen::accept(socket, &house, |stream, peer, turn| endpoint.serve(stream, peer, turn)).await;
             }));
         }
-        server.keep_time();
+        server.keep_time(SysTree::new(config.mqtt.sys_interval));
+        server.watch_certificates(&all_certificates);
         if let Some((spans, task)) = otlp::start(&house, &config.otlp) {
             let _ = house.spans.set(spans);
             server.tasks.push(task);
@@ -119,8 +125,26 @@ impl<E: Engine> Server<E> {
         Ok(server)
     }
 
+    /// Looks for changed files, at the pace of each listener.
+    fn watch_certificates(&mut self, all: &AllCertificates) {
+        note_expiry(&self.house, all);
+        for (_, certificates) in all {
+            let (house, certificates, all) = (self.house.clone(), certificates.clone(), all.clone());
+            self.tasks.push(tokio::spawn(async move {
+                while let Some(every) = certificates.look_every() {
+                    tokio::time::sleep(every).await;
+                    // A few calls and a few kilobytes now and then: too little for a thread of its own.
+                    let Some(read) = certificates.look() else { continue };
+                    let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
+                    CertificatesRead { error }.emit(&house.counters);
+                    note_expiry(&house, &all);
+                }
+            }));
+        }
+    }
+
     /// The tasks that let time pass: the wheel for connections, a coarse tick for the core, the look for alarms.
-    fn keep_time(&mut self) {
+    fn keep_time(&mut self, mut sys: SysTree) {
         let house = self.house.clone();
         self.tasks.push(tokio::spawn(async move { house.wheel.run(&house.clock).await }));
         let (house, data_dir) = (self.house.clone(), self.data_dir.clone());
@@ -140,6 +164,7 @@ impl<E: Engine> Server<E> {
                     }
                 }
                 let now = house.clock.now();
+                sys.tick(&house, now);
                 if house.core.next_deadline().is_some_and(|at| at <= now.wall) {
                     house.core.on_time(now);
                 }
@@ -224,15 +249,20 @@ fn limits_hook<E: Engine>(house: &Arc<House<E>>, door: &Arc<Door>) -> ReloadHook
 }
 
 /// For each listener by its place in the list.
-fn certificates_hook(all: Vec<(usize, Arc<Certificates>)>) -> ReloadHook {
+fn certificates_hook<E: Engine>(house: &Arc<House<E>>, all: &AllCertificates) -> ReloadHook {
+    let (house, all) = (house.clone(), all.clone());
     ReloadHook::new("certificates", &["tls", "listener.*.tls"], move |config| {
-        let reload = |(at, certificates): &(usize, Arc<Certificates>)| {
-            let (tls, key) = tls_of(config, *at);
-            certificates.reload(tls, &key)
-        };
+        let mut failed = None;
         // All of them, though one may be wrong.
-        let failed: Vec<_> = all.iter().filter_map(|one| reload(one).err()).collect();
-        failed.into_iter().next().map_or(Ok(()), Err)
+        for (at, certificates) in &all {
+            let (tls, key) = tls_of(config, *at);
+            let read = certificates.reload(tls, &key);
+            let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
+            CertificatesRead { error }.emit(&house.counters);
+            failed = failed.or(read.err());
+        }
+        note_expiry(&house, &all);
+        failed.map_or(Ok(()), Err)
     })
 }
 
@@ -241,6 +271,13 @@ fn tls_of(config: &Config, at: usize) -> (&Tls, String) {
     match config.listener.get(at).and_then(|listener| listener.tls.as_ref()) {
         Some(tls) => (tls, format!("listener.{at}.tls")),
         None => (&config.tls, "tls".into()),
+    }
+}
+
+/// Tells the figures when the first certificate ends.
+fn note_expiry<E: Engine>(house: &House<E>, all: &AllCertificates) {
+    if let Some(ends) = all.iter().map(|(_, certificates)| certificates.expires()).min() {
+        house.counters.certificate_expires.store(ends, Ordering::Relaxed);
     }
 }
 

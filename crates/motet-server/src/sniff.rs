@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `16 03`, a ClientHello in a TLS record | TLS [RFC8446-5.1] |
 //! | `10`, a remaining length, `00 04 MQTT` or `00 06 MQIsdp` | MQTT CONNECT [3.1] |
+//! | `AMQP` | AMQP [4.2.2]; whichever version, so that a wrong one is told which is right |
 //! | an HTTP method and a space | HTTP/1.1 [RFC9112-3] |
 
 use bytes::{Buf as _, Bytes, BytesMut};
@@ -25,6 +26,7 @@ const METHODS: [&[u8]; 9] =
 pub(crate) enum Spoken {
     Tls,
     Mqtt,
+    Amqp,
     Http,
 }
 
@@ -45,6 +47,7 @@ pub(crate) fn sniff(bytes: &[u8]) -> Verdict {
         None => Verdict::Undecided,
         Some(0x16) => whole_or_part(&bytes[1..], &[b"\x03"], Spoken::Tls),
         Some(0x10) => sniff_connect(&bytes[1..]),
+        Some(b'A') => whole_or_part(bytes, &[b"AMQP"], Spoken::Amqp),
         Some(_) => whole_or_part(bytes, &METHODS, Spoken::Http),
     }
 }
@@ -148,11 +151,12 @@ mod tests {
     use super::*;
     use motet_core::machine::Random;
 
-    const BEGINNINGS: [(&[u8], Spoken); 8] = [
+    const BEGINNINGS: [(&[u8], Spoken); 9] = [
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Spoken::Tls),
         (b"\x10\x10\x00\x04MQTT\x05\x02\x00\x3c", Spoken::Mqtt),
         (b"\x10\x12\x00\x06MQIsdp\x03\x02", Spoken::Mqtt),
         (b"\x10\xff\xff\xff\x7f\x00\x04MQTT", Spoken::Mqtt),
+        (b"AMQP\x00\x00\x09\x01", Spoken::Amqp),
         (b"GET / HTTP/1.1\r\n", Spoken::Http),
         (b"POST /api HTTP/1.1\r\n", Spoken::Http),
         (b"OPTIONS * HTTP/1.1\r\n", Spoken::Http),

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What is counted for each protocol of a listener.
-pub(crate) const PROTOCOLS: [&str; 5] = ["mqtt", "mqtts", "ws", "wss", "http"];
+pub(crate) const PROTOCOLS: [&str; 7] = ["mqtt", "mqtts", "ws", "wss", "http", "amqp", "amqps"];
 
 /// Figures of one protocol.
 #[derive(Debug, Default)]
@@ -56,6 +56,11 @@ pub(crate) struct Counters {
     pub(crate) refused_per_address: AtomicU64,
     pub(crate) accept_errors: AtomicU64,
     pub(crate) handshake_failures: AtomicU64,
+    pub(crate) client_certificates_refused: AtomicU64,
+    pub(crate) certificate_reloads: AtomicU64,
+    pub(crate) certificate_reloads_failed: AtomicU64,
+    /// When the first certificate ends, in seconds since 1970; 0 where there is no TLS.
+    pub(crate) certificate_expires: AtomicU64,
     pub(crate) unknown_first_bytes: AtomicU64,
     pub(crate) http_requests: AtomicU64,
     pub(crate) upgrades_refused: AtomicU64,
@@ -172,6 +177,44 @@ impl Event for HandshakeFailed<'_> {
     fn emit(&self, counters: &Counters) {
         count(&counters.handshake_failures);
         tracing::debug!(peer = self.peer.map(tracing::field::display), error = %self.error, "handshake failed");
+    }
+}
+
+/// A client's certificate is not good, or there is none where one is required.
+pub(crate) struct ClientRefused<'a> {
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) error: &'a dyn Display,
+}
+
+impl Event for ClientRefused<'_> {
+    fn emit(&self, counters: &Counters) {
+        count(&counters.handshake_failures);
+        count(&counters.client_certificates_refused);
+        if let Some(passed_over) = counters.quiet.may_speak() {
+            let peer = self.peer.map(tracing::field::display);
+            tracing::warn!(peer, error = %self.error, passed_over, "client certificate refused");
+        }
+    }
+}
+
+/// Files of certificates have changed.
+pub(crate) struct CertificatesRead<'a> {
+    /// None when the new ones are good.
+    pub(crate) error: Option<&'a dyn Display>,
+}
+
+impl Event for CertificatesRead<'_> {
+    fn emit(&self, counters: &Counters) {
+        match self.error {
+            Some(error) => {
+                count(&counters.certificate_reloads_failed);
+                tracing::error!(%error, "certificates were not taken; the old ones hold");
+            }
+            None => {
+                count(&counters.certificate_reloads);
+                tracing::info!("certificates were read again");
+            }
+        }
     }
 }
 

@@ -232,6 +232,7 @@ pub(crate) fn parts(seen: &Arc<Mutex<Seen>>) -> Parts<Instantly> {
     Parts {
         core: Arc::new(Core::new(Instantly::default(), CoreLimits::default())),
         auth: Arc::new(OpenDoor),
+        amqp: Arc::new(|| Box::new(Echo::new(&Arc::default()))),
         mqtt: Arc::new(move || Box::new(Echo::new(&seen))),
         store: Box::new(NoStore),
         reload: Vec::new(),

@@ -16,6 +16,7 @@ fn a_session_is_opened_while_it_is_being_let_go_of() {
                 for _ in 0..60_000 {
                     let mailbox = Mailbox::new(1 << 16, Overflow::DropNewest);
                     let open = OpenSession {
+                        owner: &std::sync::Arc::from(""),
                         vhost: core.vhost(),
                         client: "one",
                         clean_start: false,

@@ -1,6 +1,8 @@
 //! The command line.
 
 pub(crate) mod bench;
+pub(crate) mod import;
+pub(crate) mod operator;
 
 use std::path::PathBuf;
 
@@ -75,6 +77,21 @@ pub(crate) enum Command {
     Reload(Ask),
     /// Follow messages through a running server: published, routed, stored, delivered, acknowledged.
     Trace(Trace),
+    /// See and remove the sessions of a running server.
+    Sessions {
+        #[command(subcommand)]
+        command: operator::SessionsCommand,
+    },
+    /// See and end the connections of a running server.
+    Connections {
+        #[command(subcommand)]
+        command: operator::ConnectionsCommand,
+    },
+    /// Bring in the configuration of another server.
+    Import {
+        #[command(subcommand)]
+        command: import::ImportCommand,
+    },
     /// Measure a server: rate, latency, loss, duplicates, order, and what it costs the server.
     Bench {
         #[command(subcommand)]

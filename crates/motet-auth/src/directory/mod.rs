@@ -1,14 +1,21 @@
 //! The one who is asked.
 
 mod check;
+mod desk;
+mod dialogue;
+mod scram;
 #[cfg(test)]
 mod tests;
 
-use crate::accounts::Accounts;
-use crate::config::{Anonymous, AuthConfig};
+use crate::accounts::{AccountError, Accounts, Listed};
+use crate::config::AuthConfig;
+use crate::password::StoredPassword;
 use crate::pool::Pool;
-use check::{Check, Desk};
-use motet_core::machine::{Attempt, Authenticator};
+use crate::sasl::scram::ScramHash;
+use crate::tags::Tags;
+use check::{Check, Reply};
+use desk::Desk;
+use motet_core::machine::{Attempt, Authenticator, Dialogue, Opening, Secure};
 use motet_core::mailbox::Mailbox;
 use motet_core::principal::{Denied, Principal};
 use motet_core::time::Instant;
@@ -20,7 +27,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Answers who a peer is; see the crate's documentation.
 ///
 /// Dropping it ends its threads: the verifications in progress are finished, those that wait are answered "busy".
-pub struct Directory {
+pub struct Directory(Arc<Inner>);
+
+/// What dialogues share with their directory.
+pub(super) struct Inner {
     // Before the desk, so that the threads have ended when it goes.
     pool: Pool<Check>,
     desk: Arc<Desk>,
@@ -37,35 +47,104 @@ impl Directory {
         let desk = Arc::new(Desk::new(config, accounts, Box::new(now)).map_err(|_| StartError::NoRandomness)?);
         let worker = desk.clone();
         let pool = Pool::start(threads, waiting_max, move |check| worker.run(check)).map_err(StartError::Threads)?;
-        Ok(Directory { pool, desk })
+        Ok(Directory(Arc::new(Inner { pool, desk })))
     }
 
-    /// Replaces the accounts. What was remembered of a changed or removed account is forgotten before this returns, and
-    /// a verification in progress for one is answered "busy"; connections that are let in already stay.
+    /// Replaces the accounts. What was remembered of a changed or removed account is forgotten before this returns, a
+    /// verification in progress for one is answered "busy", and its connections are told to go, unless the
+    /// configuration says otherwise.
     pub fn reload(&self, accounts: Accounts) {
-        self.desk.reload(accounts);
+        self.0.desk.reload(accounts);
+    }
+
+    /// Changes some of the accounts; as [`Directory::reload`].
+    ///
+    /// # Errors
+    /// What `change` says; then nothing has changed.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Accounts) -> Result<T, AccountError>) -> Result<T, AccountError> {
+        let mut accounts = (*self.0.desk.accounts()).clone();
+        let done = change(&mut accounts)?;
+        self.reload(accounts);
+        Ok(done)
+    }
+
+    /// All accounts, by name.
+    pub fn list(&self) -> Vec<Listed> {
+        self.0.desk.accounts().list()
+    }
+
+    /// What an account keeps instead of its password.
+    pub fn stored(&self, user: &str) -> Option<StoredPassword> {
+        self.0.desk.accounts().stored(user).cloned()
+    }
+
+    /// What a user may do beyond its messages; nothing where there is no such account. `loopback`: the user came by a
+    /// listener that only this machine reaches, where guest may do everything as long as it is alone.
+    pub fn tags(&self, user: &str, loopback: bool) -> Tags {
+        let desk = &self.0.desk;
+        desk.accounts().find(user, desk.guest_may(loopback)).map_or(Tags::NONE, |account| account.tags)
     }
 
     /// What was answered so far.
     pub fn counters(&self) -> &Counters {
-        &self.desk.counters
+        &self.0.desk.counters
+    }
+}
+
+impl Authenticator for Directory {
+    fn check(&self, attempt: Attempt<'_>, ticket: u64, answer_to: &Arc<Mailbox>) -> Option<Result<Principal, Denied>> {
+        let answer = self.0.decide(attempt, answer_to, |to| Reply::Authenticated(ticket, to));
+        if let Some(answer) = &answer {
+            self.0.desk.counters.count(answer);
+        }
+        answer
     }
 
-    fn decide(&self, attempt: Attempt<'_>, ticket: u64, answer_to: &Arc<Mailbox>) -> Option<Result<Principal, Denied>> {
-        let (user, password) = match (attempt.user, attempt.password) {
-            (None | Some(""), None | Some(b"")) => return Some(self.admit_anonymous(attempt.loopback)),
+    fn methods(&self, opening: Opening<'_>) -> Vec<&'static str> {
+        dialogue::methods(&self.0.desk, &opening)
+    }
+
+    fn begin(&self, method: &str, opening: Opening<'_>) -> Result<Box<dyn Dialogue>, Denied> {
+        dialogue::begin(&self.0, method, &opening)
+    }
+}
+
+impl Inner {
+    /// The answer, or none when it follows by `reply`.
+    fn decide(
+        &self,
+        attempt: Attempt<'_>,
+        mailbox: &Arc<Mailbox>,
+        reply: impl FnOnce(Arc<Mailbox>) -> Reply,
+    ) -> Option<Result<Principal, Denied>> {
+        let (desk, loopback) = (&self.desk, attempt.loopback);
+        let user = attempt.user.filter(|user| !user.is_empty());
+        let user = match identity(attempt.secure) {
+            // The certificate says who it is. Another name beside it would be a lie in every log.
+            Some(identity) if user.is_some_and(|user| user != &*identity.name) => {
+                return Some(Err(Denied::BadCredentials));
+            }
+            Some(identity) if !identity.password_needed => return Some(Ok(Principal::named(&identity.name))),
+            Some(identity) => Some(&*identity.name),
+            None => user,
+        };
+        let (user, password) = match (user, attempt.password) {
+            (None, None | Some(b"")) => return Some(desk.admit_anonymous(loopback)),
             // Without accounts a name proves nothing and a password protects nothing: whoever may come without a
-            // login may come with one, and is nobody all the same. Clients that insist on `guest` work at once.
-            _ if self.desk.has_no_accounts() => return Some(self.admit_anonymous(attempt.loopback)),
+            // login may come with one, and is nobody all the same, except guest with guest's password.
+            _ if desk.has_no_accounts() && identity(attempt.secure).is_none() => {
+                let guest = (user, attempt.password) == (Some("guest"), Some(b"guest")) && desk.guest_may(loopback);
+                return Some(if guest { desk.admit_guest(mailbox) } else { desk.admit_anonymous(loopback) });
+            }
             // Half a login is none. It is the same answer for every name, and nothing was guessed.
             (None, _) | (_, None) => return Some(Err(Denied::BadCredentials)),
             (Some(user), Some(password)) => (user, password),
         };
-        let login = match self.desk.at_once(user, password, attempt.peer.map(|peer| peer.ip())) {
+        let login = match desk.at_once(user, password, attempt.peer.map(|peer| peer.ip()), mailbox) {
             Ok(answer) => return Some(answer),
             Err(login) => login,
         };
-        match self.pool.submit(Check::new(login, user, password, ticket, answer_to.clone())) {
+        match self.pool.submit(Check::new(login, user, password, reply(mailbox.clone()))) {
             Ok(()) => None,
             Err(check) => {
                 check.withdraw();
@@ -73,29 +152,15 @@ impl Directory {
             }
         }
     }
-
-    fn admit_anonymous(&self, loopback: bool) -> Result<Principal, Denied> {
-        match self.desk.config.anonymous {
-            Anonymous::Always => Ok(Principal::anonymous()),
-            Anonymous::Loopback if loopback => Ok(Principal::anonymous()),
-            Anonymous::Loopback | Anonymous::Never => Err(Denied::AnonymousForbidden),
-        }
-    }
 }
 
-impl Authenticator for Directory {
-    fn check(&self, attempt: Attempt<'_>, ticket: u64, answer_to: &Arc<Mailbox>) -> Option<Result<Principal, Denied>> {
-        let answer = self.decide(attempt, ticket, answer_to);
-        if let Some(answer) = &answer {
-            self.desk.counters.count(answer);
-        }
-        answer
-    }
+fn identity(secure: Option<&Secure>) -> Option<&motet_core::machine::Identity> {
+    secure.and_then(|secure| secure.identity.as_ref())
 }
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Directory").field("config", &self.desk.config).finish_non_exhaustive()
+        f.debug_struct("Directory").field("config", &self.0.desk.config).finish_non_exhaustive()
     }
 }
 
@@ -108,8 +173,16 @@ pub struct Counters {
     pub refused: AtomicU64,
     /// Not checked: too many at once, or too many failures.
     pub busy: AtomicU64,
+    /// Of those, because of too many failures.
+    pub waiting: AtomicU64,
     /// Slow verifications done, whatever their outcome.
     pub verified: AtomicU64,
+    /// Answered from what was remembered, right or wrong.
+    pub remembered: AtomicU64,
+    /// How often an address was banned.
+    pub bans: AtomicU64,
+    /// Connections told to go, because their user's password has changed or the account has gone.
+    pub put_out: AtomicU64,
 }
 
 impl Counters {
@@ -133,4 +206,13 @@ pub enum StartError {
     /// A thread could not be started.
     #[error("a thread for verifying passwords could not be started")]
     Threads(#[source] io::Error),
+}
+
+/// The mechanism of each hash, without and with channel binding.
+fn mechanisms(hash: ScramHash) -> (&'static str, &'static str) {
+    match hash {
+        ScramHash::Sha1 => ("SCRAM-SHA-1", "SCRAM-SHA-1-PLUS"),
+        ScramHash::Sha256 => ("SCRAM-SHA-256", "SCRAM-SHA-256-PLUS"),
+        ScramHash::Sha512 => ("SCRAM-SHA-512", "SCRAM-SHA-512-PLUS"),
+    }
 }

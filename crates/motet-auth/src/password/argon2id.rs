@@ -46,6 +46,11 @@ impl Argon2idHash {
         Argon2idHash { params: self.params.clone(), salt: vec![0; self.salt.len()], hash: Vec::new() }
     }
 
+    /// In PHC form, as it was read.
+    pub(super) fn to_phc(&self) -> String {
+        phc(&self.params, &self.salt, &self.hash)
+    }
+
     /// Memory times passes, in KiB: what a verification costs.
     pub(crate) fn work_kib(&self) -> u64 {
         u64::from(self.params.m_cost()) * u64::from(self.params.t_cost())
@@ -93,16 +98,21 @@ fn to_phc_with(password: &[u8], params: Params) -> Result<String, PasswordError>
     argon2(params.clone())
         .hash_password_into(password, &salt, &mut hash)
         .expect("valid parameters, our own salt and a bounded password are within Argon2's limits");
-    let salt = SaltString::encode_b64(&salt).expect("16 bytes are a valid salt");
+    Ok(phc(&params, &salt, &hash))
+}
+
+/// Of a hash that was made or read here.
+fn phc(params: &Params, salt: &[u8], hash: &[u8]) -> String {
+    let salt = SaltString::encode_b64(salt).expect("a salt that was made or read can be written");
     let salt: Salt<'_> = salt.as_salt();
-    Ok(PasswordHash {
+    PasswordHash {
         algorithm: argon2::ARGON2ID_IDENT,
         version: Some(Version::V0x13.into()),
-        params: ParamsString::try_from(&params).expect("valid parameters can be written"),
+        params: ParamsString::try_from(params).expect("valid parameters can be written"),
         salt: Some(salt),
-        hash: Some(Output::new(&hash).expect("32 bytes are a valid hash")),
+        hash: Some(Output::new(hash).expect("a hash that was made or read can be written")),
     }
-    .to_string())
+    .to_string()
 }
 
 /// OWASP Password Storage Cheat Sheet: Argon2id with 19 MiB, 2 passes, 1 lane.
@@ -146,6 +156,7 @@ mod tests {
         let known = "$argon2id$v=19$m=256,t=2,p=1$c29tZXNhbHQ$nf65EOgLrQMR/uIPnA4rEsF5h7TKyQwu9U1bMCHGi/4";
         let hash = Argon2idHash::from_phc(known).unwrap();
         assert!(hash.verify(b"password"));
+        assert_eq!(hash.to_phc(), known);
         assert!(!hash.verify(b"passwore"));
         assert!(!hash.verify(b""));
     }

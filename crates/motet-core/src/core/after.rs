@@ -1,7 +1,7 @@
 //! What a call on a queue asks for once the queue's lock is let go of.
 
 use super::Core;
-use super::broker::Letter;
+use super::broker::{Appended, Letter};
 use crate::core::broker::NamedQueue;
 use crate::engine::Engine;
 use crate::mailbox::{Mailbox, Notice, Ready};
@@ -24,18 +24,10 @@ pub(super) struct After {
     pub(super) letters: VecDeque<Letter>,
     /// Batches of dead letters for subscribers that need no queue.
     pub(super) direct: Vec<(Arc<Route>, Arc<Batch>)>,
+    /// What was appended to streams.
+    pub(super) appended: Vec<Appended>,
     /// Queues nobody used for as long as they may be unused.
     pub(super) unused: Vec<Arc<NamedQueue>>,
-}
-
-impl After {
-    pub(super) fn absorb(&mut self, other: After) {
-        self.wakes.extend(other.wakes);
-        self.notices.extend(other.notices);
-        self.letters.extend(other.letters);
-        self.direct.extend(other.direct);
-        self.unused.extend(other.unused);
-    }
 }
 
 /// Tells consumers what there is; outside the queue's lock.
@@ -57,6 +49,9 @@ impl<E: Engine> Core<E> {
     /// Carries out what is left once the stage has ended: others stage meanwhile.
     pub(super) fn carry_on(&self, now: Now, after: After) {
         debug_assert!(after.letters.is_empty(), "dead letters are moved within the stage");
+        if !after.appended.is_empty() {
+            self.place_appended(after.appended);
+        }
         tell(after.wakes, after.notices);
         for (route, batch) in after.direct {
             self.push_subscribers(0, &route, &batch);

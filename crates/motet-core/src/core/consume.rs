@@ -6,7 +6,7 @@ use super::broker::Letter;
 use crate::engine::{Engine, ObjectId, Position, Stage};
 use crate::mailbox::Notice;
 use crate::message::decode_stored;
-use crate::queue::{Body, ConsumerId, Effect, Taken};
+use crate::queue::{Body, ConsumerId, Effect, Nack, Taken};
 use crate::queues::{Inner, QueueCell, Queued, decode_head, locator};
 use crate::session::{SESSION_CONSUMER, SessionHandle};
 use crate::time::Now;
@@ -59,13 +59,15 @@ impl<E: Engine> Core<E> {
         max_bytes: usize,
         out: &mut Vec<Delivery>,
     ) -> Took {
-        // After a takeover these are another connection's.
+        let Some(queue) = handle.session().queue() else { return Took { more: false, staged: None } };
+        // Taking may settle what has expired, so a durable queue needs a stage before its lock.
+        let stage = queue.is_durable().then(|| self.engine.stage_release());
+        // After a takeover these are another connection's; under the stage there is none.
         if !self.is_current(handle) {
             return Took { more: false, staged: None };
         }
-        let Some(queue) = handle.session().queue() else { return Took { more: false, staged: None } };
         let before = out.len();
-        let took = self.take_from(now, queue, SESSION_CONSUMER, max_messages, max_bytes, out);
+        let took = self.take_staged(now, (queue, SESSION_CONSUMER), stage, max_messages, max_bytes, out);
         if self.trace.is_on() {
             self.trace_taken(queue, handle.session().client(), &out[before..]);
         }
@@ -83,8 +85,27 @@ impl<E: Engine> Core<E> {
         out: &mut Vec<Delivery>,
     ) -> Took {
         // Taking may settle what has expired, so a durable queue needs a stage before its lock.
-        let mut stage = queue.needs_stage().then(|| self.engine.stage_release());
+        let stage = queue.needs_stage().then(|| self.engine.stage_release());
+        self.take_staged(now, (queue, consumer), stage, max_messages, max_bytes, out)
+    }
+
+    fn take_staged(
+        &self,
+        now: Now,
+        (queue, consumer): (&Arc<QueueCell>, ConsumerId),
+        mut stage: Option<E::Stage<'_>>,
+        max_messages: usize,
+        max_bytes: usize,
+        out: &mut Vec<Delivery>,
+    ) -> Took {
         let mut inner = queue.inner.lock();
+        if let Some(part) = &mut inner.stream {
+            let before = out.len();
+            let more = self.read_stream(queue, part, consumer, max_messages, max_bytes, out);
+            self.counters.delivered.fetch_add((out.len() - before) as u64, Ordering::Relaxed);
+            // What a stream shows is durable.
+            return Took { more, staged: None };
+        }
         let mut taken = Vec::with_capacity(max_messages.min(256));
         let Inner { queue: q, fx, .. } = &mut *inner;
         let taking = q.take(now.wall.0, consumer, max_messages, max_bytes, &mut taken, fx);
@@ -113,11 +134,11 @@ impl<E: Engine> Core<E> {
     /// The client is done with these, in any order. `notes` change the session's own records in the same group.
     /// Nothing waits for the position unless the protocol answers the acknowledgement.
     pub fn settle(&self, handle: &SessionHandle, seqs: &[u64], notes: &[super::Note<'_>]) -> Option<Position> {
+        let queue = handle.session().queue()?;
+        let mut stage = queue.is_durable().then(|| self.engine.stage_release());
         if !self.is_current(handle) {
             return None;
         }
-        let queue = handle.session().queue()?;
-        let mut stage = queue.is_durable().then(|| self.engine.stage_release());
         let mut inner = queue.inner.lock();
         let Inner { queue: q, fx, .. } = &mut *inner;
         for &seq in seqs {
@@ -138,17 +159,43 @@ impl<E: Engine> Core<E> {
         stage.map(Stage::finish)
     }
 
+    /// These were taken and never sent: they return to their places as if nobody had taken them.
+    pub fn give_back(&self, now: Now, handle: &SessionHandle, seqs: &[u64]) {
+        let Some(queue) = handle.session().queue() else { return };
+        let mut stage = queue.is_durable().then(|| self.engine.stage_release());
+        if !self.is_current(handle) {
+            return;
+        }
+        let mut inner = queue.inner.lock();
+        let Inner { queue: q, fx, .. } = &mut *inner;
+        for &seq in seqs {
+            // One that is not in flight is none of the queue's any more.
+            let _ = q.nack(now.wall.0, SESSION_CONSUMER, seq, Nack::Unsent, fx);
+        }
+        let after = self.carry_out(queue, &mut inner, stage.as_mut());
+        drop(inner);
+        drop(stage);
+        announce(queue, after);
+    }
+
     /// Does what a queue's effects ask for, under its lock; returns what is to be done after letting go of it.
-    pub(super) fn carry_out<S: Stage>(
+    pub(super) fn carry_out<S: Stage>(&self, cell: &Arc<QueueCell>, inner: &mut Inner, stage: Option<&mut S>) -> After {
+        let mut after = After::default();
+        self.carry_out_into(cell, inner, stage, &mut after);
+        after
+    }
+
+    /// The same for a call on several queues.
+    pub(super) fn carry_out_into<S: Stage>(
         &self,
         cell: &Arc<QueueCell>,
         inner: &mut Inner,
         mut stage: Option<&mut S>,
-    ) -> After {
-        let mut after = After::default();
+        after: &mut After,
+    ) {
         let named = cell.named();
         if inner.fx.is_empty() && named.is_none() {
-            return after;
+            return;
         }
         let Inner { fx, consumers, queue, .. } = inner;
         let listener = |id| consumers.iter().find(|listener| listener.id == id);
@@ -188,11 +235,10 @@ impl<E: Engine> Core<E> {
             inner.expired_counted = expired;
         }
         if (cell.is_durable() || named.is_some())
-            && let Some(at) = inner.queue.next_deadline()
+            && let Some(at) = inner.next_deadline()
         {
             self.timers.queue_at(at, cell.id());
         }
-        after
     }
 
     /// The store brings bodies that were paged out.
@@ -204,6 +250,10 @@ impl<E: Engine> Core<E> {
         for (seq, bytes) in entries {
             let queued = bytes.and_then(|bytes| decode_queued(&bytes));
             self.counters.damaged.fetch_add(u64::from(queued.is_none()), Ordering::Relaxed);
+            if let Some(part) = &mut inner.stream {
+                part.loaded(&cell, seq - 1, queued.as_ref(), &mut after);
+                continue;
+            }
             if let Some(letter) = inner.pending.as_mut().and_then(|pending| pending.dying.remove(&seq)) {
                 after.letters.extend(cell.named().map(|from| Letter::read(from, letter, queued)));
                 continue;
@@ -214,7 +264,7 @@ impl<E: Engine> Core<E> {
                 None => drop(q.load_failed(seq, fx)),
             }
         }
-        after.absorb(self.carry_out(&cell, &mut inner, Some(&mut stage)));
+        self.carry_out_into(&cell, &mut inner, Some(&mut stage), &mut after);
         // Whoever fetches looks again.
         let fetching = inner.pending.as_mut().map(|pending| std::mem::take(&mut pending.fetching)).unwrap_or_default();
         after.wakes.extend(fetching.into_iter().filter_map(|id| inner.listener(id)?.ready(&cell)));

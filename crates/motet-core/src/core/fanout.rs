@@ -160,7 +160,7 @@ impl<E: Engine> Core<E> {
                 Verdict::Rejected(_) => refused = true,
             }
         }
-        after.absorb(self.carry_out(queue, &mut inner, stage));
+        self.carry_out_into(queue, &mut inner, stage, after);
         refused
     }
 
@@ -181,10 +181,10 @@ impl<E: Engine> Core<E> {
             return false; // Deleted since the route was made: as if it had been deleted just after.
         }
         for index in 0..batch.messages().len() {
-            let verdict = self.offer(now, target, &mut inner, batch, index, stage.as_deref_mut(), shared);
+            let verdict = self.offer(now, target, &mut inner, batch, index, stage.as_deref_mut(), shared, after);
             refused |= matches!(verdict, Verdict::Rejected(_));
         }
-        after.absorb(self.carry_out(cell, &mut inner, stage));
+        self.carry_out_into(cell, &mut inner, stage, after);
         refused
     }
 
@@ -199,9 +199,17 @@ impl<E: Engine> Core<E> {
         index: usize,
         stage: Option<&mut E::Stage<'_>>,
         shared: &mut SharedBodies,
+        after: &mut After,
     ) -> Verdict {
         let (queue, cell) = (&target.queue, target.queue.cell());
         let message = MessageRef::new(batch.clone(), index);
+        if inner.stream.is_some() {
+            // Streams are durable, so that there is a stage.
+            if let Some(stage) = stage {
+                self.append(now, queue, inner, &message, stage, after);
+            }
+            return Verdict::Enqueued { seq: 0 };
+        }
         let properties = message.message().properties.as_deref();
         let delayed = (target.delay_ms > 0).then(|| now.wall.0.saturating_add(target.delay_ms));
         let offer = Offer {
@@ -219,7 +227,8 @@ impl<E: Engine> Core<E> {
         let mut stage = cell.needs_stage().then(|| self.engine.stage_release());
         let mut after = After::default();
         let mut inner = cell.inner.lock();
-        if inner.gone {
+        // A stream is what was published to it, in that order.
+        if inner.gone || inner.stream.is_some() {
             return;
         }
         for message in values {
@@ -228,7 +237,7 @@ impl<E: Engine> Core<E> {
             let offer = Offer::plain(Queued { message: message.clone(), grant, retained: true }, persist);
             self.enqueue_one(now, cell, &mut inner, offer, stage.as_mut(), |_| BodyAt::Inline);
         }
-        after.absorb(self.carry_out(cell, &mut inner, stage.as_mut()));
+        self.carry_out_into(cell, &mut inner, stage.as_mut(), &mut after);
         drop(inner);
         self.bury(now, &mut after, stage.as_mut());
         drop(stage);
@@ -270,6 +279,7 @@ impl<E: Engine> Core<E> {
             expires_at_ms: inner.queue.expires_at(seq),
             deliver_at_ms,
             dedup: dedup_id.as_deref().map(|id| (now.wall.0, id)),
+            appended_ms: None,
         };
         let mut head = SmallVec::<[u8; 32]>::new();
         encode_head(&queued, &extras, &mut head);

@@ -12,22 +12,30 @@
 mod after;
 pub mod broker;
 mod consume;
+mod ending;
 mod fanout;
+mod inspect;
 mod objects;
+mod owners;
+mod proclaim;
 mod publish;
+mod records;
 mod recover;
 mod registry;
 mod retain;
 mod sessions;
+mod subscribing;
 mod timers;
 mod vhost;
 
 pub use consume::{Delivery, Took};
+pub use inspect::SessionSummary;
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
-pub use sessions::{Note, SessionSummary, Subscribed};
+pub use sessions::OpenRefused;
+pub use subscribing::{Note, Subscribed};
 pub use vhost::{ROOT_VHOST, Vhost};
 
 use crate::access::AccessRules;
@@ -65,6 +73,8 @@ pub struct CoreLimits {
     pub subscriptions_per_session: usize,
     /// Sessions of the vhost.
     pub sessions: u64,
+    /// Sessions of one user; all who give no name are one.
+    pub sessions_per_user: u64,
     /// Queues with a name of one vhost.
     pub queues: u64,
     /// Vhosts, the one that always exists too.
@@ -83,6 +93,7 @@ impl Default for CoreLimits {
             session_expiry_max_secs: u32::MAX,
             subscriptions_per_session: 10_000,
             sessions: 2_000_000,
+            sessions_per_user: 1_000_000,
             queues: 1_000_000,
             vhosts: 10_000,
             retained_messages: 1_000_000,
@@ -122,6 +133,7 @@ pub struct CoreCounters {
 pub struct Core<E> {
     engine: E,
     vhost: Arc<Vhost>,
+    owners: owners::Owners,
     /// All of them by name, [`ROOT_VHOST`] too.
     vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
@@ -131,6 +143,8 @@ pub struct Core<E> {
     /// Under which promise queues with a name receive: whoever takes from them has a promise of its own.
     named_grant: Arc<Grant>,
     waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
+    /// Streams that show more once a position is durable.
+    unshown: Mutex<Vec<(Position, Arc<broker::NamedQueue>)>>,
     timers: Timers,
     registry: registry::Registry,
     next_publisher: AtomicU64,
@@ -156,9 +170,11 @@ impl<E: Engine> Core<E> {
             queue_configs: [false, true].map(|durable| session_queue_config(&limits, durable)),
             limits,
             objects: Objects::with_vhost(&vhost),
+            owners: owners::Owners::default(),
             vhost,
             named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),
             waiting: Mutex::default(),
+            unshown: Mutex::default(),
             timers: Timers::default(),
             registry: registry::Registry::default(),
             next_publisher: AtomicU64::new(1),
@@ -267,6 +283,7 @@ impl<E: Engine> Core<E> {
         if self.trace.is_on() {
             self.trace.durable(position);
         }
+        self.show_streams(position);
         let due: Vec<_> = {
             let mut waiting = self.waiting.lock();
             let end = waiting.partition_point(|(p, _)| *p <= position);

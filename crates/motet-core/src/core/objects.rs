@@ -72,7 +72,11 @@ impl<E: Engine> Core<E> {
         let key = match what {
             MovedRecord::Entry(seq) => {
                 if let Some(cell) = self.queue(object) {
-                    cell.inner.lock().queue.relocated(*seq, new.0.get());
+                    let mut inner = cell.inner.lock();
+                    match &mut inner.stream {
+                        Some(part) => part.stream.relocated(seq.saturating_sub(1), new.0.get()),
+                        None => inner.queue.relocated(*seq, new.0.get()),
+                    }
                 }
                 return;
             }

@@ -74,6 +74,12 @@ impl Publisher {
         &self.principal
     }
 
+    /// The same one, authenticated again: rights that came with the old proof are looked up anew.
+    pub fn renew(&mut self, principal: Principal) {
+        self.principal = principal;
+        self.cache = RouteCache::default();
+    }
+
     /// What is known about a name in the publisher's own spelling; `decode` is asked on first use.
     ///
     /// # Errors
@@ -122,6 +128,8 @@ pub enum RejectCause {
     RetainedFull,
     /// The store takes nothing for now. Nothing of the batch was delivered to anybody; it may be offered again.
     StoreFull,
+    /// The publisher's session belongs to another connection now. Nothing was delivered, and there is nobody to tell.
+    TakenOver,
 }
 
 impl RejectCause {
@@ -131,6 +139,7 @@ impl RejectCause {
             RejectCause::QueueFull => "a queue on the route is at its bound",
             RejectCause::RetainedFull => "last values are at their bound",
             RejectCause::StoreFull => "the store takes nothing for now",
+            RejectCause::TakenOver => "another connection has the publisher's session",
         }
     }
 }
@@ -235,7 +244,7 @@ impl<E: Engine> Core<E> {
             self.counters.rejected.fetch_add(count, Ordering::Relaxed);
             Receipt { outcome: Outcome::Rejected(cause), position: None }
         };
-        let mut stage = match persistent || retain || notes.is_some() {
+        let stage = match persistent || retain || notes.is_some() {
             true if refusals == Refusals::Impossible => Some(self.engine.stage_release()),
             true => match self.engine.stage() {
                 Ok(stage) => Some(stage),
@@ -244,6 +253,32 @@ impl<E: Engine> Core<E> {
             // Nothing is written for the messages themselves; what they push out of a queue frees room.
             false => route.moves_others().then(|| self.engine.stage_release()),
         };
+        // Under the stage no session changes hands: one that was taken over meanwhile publishes nothing, for its
+        // notes would not be written and its client sends all of this again on the new connection.
+        if let Some((handle, _)) = notes
+            && !self.is_current(handle)
+        {
+            return Receipt { outcome: Outcome::Rejected(RejectCause::TakenOver), position: None };
+        }
+        self.publish_staged(now, vhost, own_session, route, batch, notes, refusals, stage)
+    }
+
+    /// The same as part of a group that has begun; ends the group.
+    #[expect(clippy::too_many_arguments, reason = "what a publish needs and the group it belongs to")]
+    pub(super) fn publish_staged(
+        &self,
+        now: Now,
+        vhost: &Vhost,
+        own_session: u64,
+        route: &Route,
+        batch: Arc<Batch>,
+        notes: Option<(&SessionHandle, &[Note<'_>])>,
+        refusals: Refusals,
+        mut stage: Option<E::Stage<'_>>,
+    ) -> Receipt {
+        let count = batch.messages().len() as u64;
+        let retain = route.may_retain() && batch.messages().iter().any(|m| m.retain);
+        let transient = batch.messages().iter().filter(|m| m.reliability == Reliability::AtMostOnce).count();
         if retain && let Some(stage) = &mut stage {
             if self.has_room_to_retain(vhost, &batch) {
                 self.retain_batch(vhost, &batch, stage);
@@ -252,7 +287,8 @@ impl<E: Engine> Core<E> {
                 self.counters.retain_refused.fetch_add(asked, Ordering::Relaxed);
                 // A transient message has no answer that could say no.
                 if refusals == Refusals::Heard && transient < batch.messages().len() {
-                    return refused_all(RejectCause::RetainedFull);
+                    self.counters.rejected.fetch_add(count, Ordering::Relaxed);
+                    return Receipt { outcome: Outcome::Rejected(RejectCause::RetainedFull), position: None };
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! A start: from what the engine found to sessions, queues and last values.
 
+use super::records::{DirectoryEntry, decode_directory, key};
 use super::registry::REGISTRY;
-use super::sessions::{decode_directory, key};
 use super::{Core, Vhost};
 use crate::engine::{Engine, Found, Locator, ObjectId};
 use crate::message::decode_stored;
@@ -30,6 +30,8 @@ pub(super) struct Object {
     keyed: Vec<(Bytes, Bytes, Locator)>,
     /// When a message that is still there came, and under which name it is a duplicate of another.
     pub(super) dedup: Vec<(u64, Bytes)>,
+    /// When each entry was appended, if the object is a stream.
+    pub(super) appended: Vec<u64>,
     pub(super) last_seq: u64,
 }
 
@@ -62,6 +64,7 @@ impl Recovery {
                 let object = self.objects.entry(queue.0).or_default();
                 object.last_seq = object.last_seq.max(seq);
                 object.dedup.extend(head.extras.dedup.map(|(came, id)| (came, Bytes::copy_from_slice(id))));
+                object.appended.extend(head.extras.appended_ms);
                 object.entries.push(RecoveredEntry {
                     seq,
                     locator: at.0.get(),
@@ -123,11 +126,16 @@ impl<E: Engine> Core<E> {
     fn recover_sessions(&self, now: Now, vhost: &Arc<Vhost>, recovery: &mut Recovery, report: &mut Recovered) {
         for (client, value, at) in recovery.take(vhost.objects.directory).keyed {
             let client = std::str::from_utf8(&client).ok();
-            let Some((client, (id, expiry, disconnected_at))) = client.zip(decode_directory(&value)) else {
+            let Some((client, entry)) = client.zip(decode_directory(&value)) else {
                 report.damaged += 1;
                 continue;
             };
-            let object = recovery.take(id);
+            let DirectoryEntry { id, expiry, disconnected_at, sent } = entry;
+            let mut object = recovery.take(id);
+            // Nobody had the session when it stopped: what was sent is known.
+            if let Some(sent) = sent {
+                object.entries.iter_mut().for_each(|entry| entry.may_have_been_sent = sent.was_sent(entry.seq));
+            }
             report.sessions += 1;
             report.messages += object.entries.len() as u64;
             let session = self.recover_session(now, vhost, client, id, expiry, object, &mut report.damaged);
@@ -140,6 +148,7 @@ impl<E: Engine> Core<E> {
                 self.timers.session_at(now.wall, &session);
             }
             drop(state);
+            self.owners.enter(session.owner(), u64::MAX);
             vhost.session_shard(client).lock().insert(client.into(), session);
             vhost.session_count.fetch_add(1, Ordering::Relaxed);
         }
@@ -158,7 +167,10 @@ impl<E: Engine> Core<E> {
     ) -> Arc<Session> {
         let queue = Queue::recover(self.session_queue_config(true), object.entries, object.last_seq, now.wall.0);
         let cell = Arc::new(QueueCell::with_queue(id, true, queue));
-        let session = Arc::new(Session::new(vhost.clone(), id, client, true, expiry));
+        // Written once, where the session began; without it nobody said a name.
+        let owner = object.keyed.iter().find(|(k, ..)| k.first() == Some(&key::OWNER));
+        let owner = owner.map_or_else(|| Arc::from(""), |(_, name, _)| String::from_utf8_lossy(name).into());
+        let session = Arc::new(Session::new(vhost.clone(), id, client, owner, true, expiry));
         session.set_queue(|| cell);
         self.objects.insert(id, super::objects::Object::Session(session.clone()));
         let mut state = session.state.lock();
@@ -182,6 +194,7 @@ impl<E: Engine> Core<E> {
                 Some(&key::NOTE) => {
                     state.record.insert(k, (value, Some(at)));
                 }
+                Some(&key::OWNER) => {}
                 _ => *damaged += 1,
             }
         }

@@ -64,7 +64,7 @@ impl Registry {
 }
 
 fn whole_key(kind: RegistryKind, key: &[u8]) -> Bytes {
-    super::sessions::prefixed(kind.0, key)
+    super::records::prefixed(kind.0, key)
 }
 
 impl<E: Engine> Core<E> {

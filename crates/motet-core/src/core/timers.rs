@@ -107,6 +107,9 @@ impl<E: Engine> Core<E> {
         let Some(cell) = self.queue(id) else { return };
         let mut stage = cell.needs_stage().then(|| self.engine.stage_release());
         let mut inner = cell.inner.lock();
+        if let (Some(part), Some(stage)) = (&mut inner.stream, &mut stage) {
+            super::broker::trim(now, &cell, &mut part.stream, stage);
+        }
         let Inner { queue, fx, .. } = &mut *inner;
         queue.on_deadline(now.wall.0, fx);
         let mut after = self.carry_out(&cell, &mut inner, stage.as_mut());

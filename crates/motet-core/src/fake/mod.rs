@@ -153,11 +153,12 @@ impl FakeEngine {
         if !state.stalled {
             state.make_durable(groups);
         }
-        state.answer_reads();
+        // Before reads are answered: what the core stages because of a read names the place it was told.
         let moved_one_in = state.plan.moved_one_in;
         if moved_one_in > 0 && state.below(moved_one_in) == 0 {
             state.move_one();
         }
+        state.answer_reads();
         std::mem::take(&mut state.news)
     }
 
@@ -312,6 +313,8 @@ impl Engine for FakeEngine {
 
     fn allot_object(&self) -> ObjectId {
         let mut state = self.state.lock();
+        // An engine may have to stage that it gives numbers out.
+        assert!(!state.open, "numbers are allotted before a stage is opened");
         let id = ObjectId(state.log.next_object);
         state.log.next_object += 1;
         id

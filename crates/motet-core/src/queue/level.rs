@@ -128,6 +128,11 @@ impl Levels {
         Some(seq)
     }
 
+    /// Messages that came back, in no order.
+    pub(super) fn returned(&self) -> impl Iterator<Item = u64> {
+        self.levels.iter().flat_map(|level| &level.returned).map(|Reverse(seq)| *seq)
+    }
+
     /// Priorities that have messages, highest first.
     pub(super) fn priorities(&self) -> impl Iterator<Item = u8> {
         let occupied = self.occupied;

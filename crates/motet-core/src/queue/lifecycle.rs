@@ -53,6 +53,10 @@ impl<M: Clone> Queue<M> {
         for entry in entries {
             debug_assert!(entry.seq >= queue.entries.next_seq(), "recovered in sequence order");
             if entry.seq >= queue.entries.next_seq() {
+                // Usually all or none: then nothing stands apart.
+                if entry.may_have_been_sent && queue.sent_through == queue.last_recovered() {
+                    queue.sent_through = entry.seq;
+                }
                 queue.recover_one(entry, now_ms);
             }
         }
@@ -80,10 +84,18 @@ impl<M: Clone> Queue<M> {
                 self.stats.delayed += 1;
             }
             None => {
-                self.levels.push_fresh(priority, seq);
+                match slot.redelivered() && seq > self.sent_through {
+                    true => self.levels.push_returned(priority, seq),
+                    false => self.levels.push_fresh(priority, seq),
+                }
                 self.stats.ready += 1;
             }
         }
+    }
+
+    /// The last sequence that was recovered; zero before the first.
+    fn last_recovered(&self) -> u64 {
+        if self.stats.ready + self.stats.delayed == 0 { 0 } else { self.last_seq() }
     }
 
     /// Settles everything that waits, ready or delayed; what consumers hold stays theirs. Returns how many went.

@@ -52,7 +52,7 @@
 //! | `enqueue.rs`, `take.rs`, `settle.rs` | in, out, and back |
 //! | `expiry.rs` | what time does |
 //! | `dedup.rs`, `paging.rs`, `dead_letter.rs` | a duplicate, a deep queue, a message that died |
-//! | `lifecycle.rs` | recovery, purge, deletion |
+//! | `lifecycle.rs`, `sent.rs` | recovery, purge, deletion; what was sent before |
 
 mod chunk;
 mod config;
@@ -68,6 +68,7 @@ mod holding;
 mod level;
 mod lifecycle;
 mod paging;
+mod sent;
 mod settle;
 mod slot;
 mod stats;
@@ -83,6 +84,7 @@ pub use config::{DedupWindow, MemoryWindow, Overflow, QueueConfig, RetryBackoff}
 pub use consumer::{AckMode, ConsumeError, ConsumerOptions};
 pub use effect::{Body, ConsumerId, DeadLetter, DeadReason, Effect, Effects, NewEntry, RejectReason, Taken, Verdict};
 pub use lifecycle::{DeleteRefused, RecoveredEntry};
+pub use sent::SentMarks;
 pub use settle::{Leaving, Nack, UnknownDelivery};
 pub use stats::QueueStats;
 pub use take::Taking;
@@ -107,6 +109,8 @@ pub struct Queue<M> {
     pager: Pager,
     consumers: Consumers,
     dedup: Option<Box<Dedup>>,
+    /// Everything up to here may have been sent before a start that could not know.
+    sent_through: u64,
     stats: QueueStats,
     last_used_ms: u64,
     /// `QueueExpired` was said for this idle time.
@@ -129,6 +133,7 @@ impl<M: Clone> Queue<M> {
             delayed: BinaryHeap::new(),
             stuck: VecDeque::new(),
             pager: Pager::default(),
+            sent_through: 0,
             stats: QueueStats::default(),
             last_used_ms: now_ms,
             expiry_told: false,

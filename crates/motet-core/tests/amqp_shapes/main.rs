@@ -1,11 +1,14 @@
-//! AMQP-shaped scenarios over exchanges, queues, dead letters and transactions together, without sockets, disk or clock.
+//! AMQP-shaped scenarios over the core and the fake engine, without sockets, disk or clock: a sentence each.
 //!
-//! `broker.rs` is the glue: what the core does around these values, small enough to read, with a journal that records what would be
-//! staged. The other files are scenarios, a sentence each.
+//! `bench.rs` is one connection's side of it.
 #![allow(clippy::unwrap_used)]
 
-mod broker;
+mod bench;
+mod crashes;
 mod dead_letters;
+mod declarations;
 mod queues;
 mod routing;
+mod streams;
 mod transactions;
+mod tree;

@@ -1,103 +1,159 @@
 //! Out of queues: competing consumers, priorities, hand-over, depth.
 
-use motet_core::queue::{ConsumerOptions, MemoryWindow, Nack, QueueConfig, RetryBackoff};
+use motet_core::core::broker::Got;
+use motet_core::mailbox::Notice;
+use motet_core::message::{Properties, Value};
+use motet_core::queue::{ConsumerOptions, Nack};
 
-use crate::broker::{Broker, Letter, credit};
+use crate::bench::{Bench, Letter, credit, letter, text, told};
 
-fn filled(config: QueueConfig, n: u32) -> Broker {
-    let mut broker = Broker::default();
-    broker.queue("q", config);
+fn filled(arguments: &[(&str, Value)], n: u32) -> Bench {
+    let mut bench = Bench::default();
+    bench.queue("q", arguments);
     for n in 1..=n {
-        broker.publish("", "q", &n.to_string());
+        bench.publish("", "q", &n.to_string());
     }
-    broker
+    bench
 }
 
 #[test]
 fn competing_consumers_share_and_nobody_gets_what_another_holds() {
-    let mut broker = filled(QueueConfig::default(), 6);
-    broker.consumer("q", 1, credit(2));
-    broker.consumer("q", 2, credit(3));
-    assert_eq!(broker.texts("q", 1, 9), ["1", "2"]);
-    assert_eq!(broker.texts("q", 2, 9), ["3", "4", "5"]);
-    broker.ack("q", 1, 1);
-    assert_eq!(broker.texts("q", 1, 9), ["6"]);
+    let mut bench = filled(&[], 6);
+    bench.consumer("q", 1, credit(2));
+    bench.consumer("q", 2, credit(3));
+    assert_eq!(bench.texts("q", 1, 9), ["1", "2"]);
+    assert_eq!(bench.texts("q", 2, 9), ["3", "4", "5"]);
+    bench.ack("q", 1, 1);
+    assert_eq!(bench.texts("q", 1, 9), ["6"]);
 }
 
 #[test]
 fn a_requeued_message_returns_to_its_place_and_says_so() {
-    let mut broker = filled(QueueConfig::default(), 3);
-    broker.consumer("q", 1, credit(1));
-    let taken = broker.take("q", 1, 9);
+    let mut bench = filled(&[], 3);
+    bench.consumer("q", 1, credit(1));
+    let taken = bench.take("q", 1, 9);
     assert!(!taken[0].redelivered);
-    broker.nack("q", 1, 1, Nack::Requeue);
-    let again = broker.take("q", 1, 9);
+    bench.nack("q", 1, 1, Nack::Requeue);
+    let again = bench.take("q", 1, 9);
     assert_eq!((again[0].seq, again[0].redelivered, again[0].delivery_count), (1, true, 1));
 }
 
 #[test]
 fn what_a_leaving_consumer_held_goes_to_the_others_in_order() {
-    let mut broker = filled(QueueConfig::default(), 4);
-    broker.consumer("q", 1, credit(3));
-    assert_eq!(broker.texts("q", 1, 9), ["1", "2", "3"]);
-    broker.consumer("q", 2, credit(9));
-    broker.cancel("q", 1);
-    assert_eq!(broker.texts("q", 2, 9), ["1", "2", "3", "4"]);
+    let mut bench = filled(&[], 4);
+    bench.consumer("q", 1, credit(3));
+    assert_eq!(bench.texts("q", 1, 9), ["1", "2", "3"]);
+    bench.consumer("q", 2, credit(9));
+    bench.leave("q", 1);
+    assert_eq!(bench.texts("q", 2, 9), ["1", "2", "3", "4"]);
 }
 
 #[test]
 fn higher_priorities_leave_first_and_each_in_order() {
-    let mut broker = Broker::default();
-    broker.queue("q", QueueConfig { max_priority: 5, ..QueueConfig::default() });
-    for (text, priority) in [("low", 0), ("high", 5), ("higher than there is", 9), ("mid", 3)] {
-        broker.send("", "q", Letter { text: text.into(), priority, ..Letter::default() });
+    let mut bench = Bench::default();
+    bench.queue("q", &[("x-max-priority", Value::Int(5))]);
+    for (said, priority) in [("low", 0), ("high", 5), ("higher than there is", 9), ("mid", 3)] {
+        let properties = Properties { priority: Some(priority), ..Properties::default() };
+        bench.send("", "q", Letter { properties, ..letter(said) });
     }
-    broker.consumer("q", 1, credit(9));
-    assert_eq!(broker.texts("q", 1, 9), ["high", "higher than there is", "mid", "low"]);
+    assert_eq!(bench.holds("q"), ["high", "higher than there is", "mid", "low"]);
 }
 
 #[test]
 fn the_single_active_consumer_hands_over_when_it_leaves() {
-    let mut broker = filled(QueueConfig { single_active_consumer: true, ..QueueConfig::default() }, 3);
-    broker.consumer("q", 1, credit(2));
-    broker.consumer("q", 2, credit(9));
-    assert_eq!(broker.texts("q", 1, 9), ["1", "2"]);
-    assert!(broker.texts("q", 2, 9).is_empty(), "it waits");
-    broker.cancel("q", 1);
-    assert_eq!(broker.texts("q", 2, 9), ["1", "2", "3"]);
-    assert_eq!(broker.activated.last(), Some(&2));
+    let mut bench = filled(&[("x-single-active-consumer", Value::Bool(true))], 3);
+    bench.consumer("q", 1, credit(2));
+    bench.consumer("q", 2, credit(9));
+    assert_eq!(bench.notices(), [Notice::ConsumerActivated(1)]);
+    assert_eq!(bench.texts("q", 1, 9), ["1", "2"]);
+    assert!(bench.texts("q", 2, 9).is_empty(), "it waits");
+    bench.leave("q", 1);
+    assert_eq!(bench.notices(), [Notice::ConsumerActivated(2)]);
+    assert_eq!(bench.texts("q", 2, 9), ["1", "2", "3"]);
 }
 
 #[test]
 fn a_failed_message_is_tried_again_after_growing_pauses() {
-    let retry = Some(RetryBackoff { min_ms: 100, max_ms: 1_000, factor: 2 });
-    let mut broker = filled(QueueConfig { retry, ..QueueConfig::default() }, 1);
-    broker.consumer("q", 1, ConsumerOptions::default());
+    let arguments = [
+        ("x-delayed-retry-min", Value::Int(100)),
+        ("x-delayed-retry-max", Value::Int(1_000)),
+        ("x-delayed-retry-factor", Value::Int(2)),
+    ];
+    let mut bench = filled(&arguments, 1);
+    bench.consumer("q", 1, ConsumerOptions::default());
     for pause in [100, 200, 400, 800, 1_000] {
-        let seq = broker.take("q", 1, 1)[0].seq;
-        broker.nack("q", 1, seq, Nack::Requeue);
-        broker.pass(pause - 1);
-        assert!(broker.take("q", 1, 1).is_empty(), "before {pause} ms");
-        broker.pass(1);
+        let seq = bench.take("q", 1, 1)[0].seq;
+        bench.nack("q", 1, seq, Nack::Requeue);
+        bench.pass(pause - 1);
+        assert!(bench.take("q", 1, 1).is_empty(), "before {pause} ms");
+        bench.pass(1);
     }
-    assert_eq!(broker.take("q", 1, 1)[0].delivery_count, 5);
+    assert_eq!(bench.take("q", 1, 1)[0].delivery_count, 5);
 }
 
 #[test]
-fn a_million_messages_pass_through_a_small_window_in_order() {
-    let window = MemoryWindow { messages: 1_000, bytes: 1 << 20 };
-    let mut broker = filled(QueueConfig { window, ..QueueConfig::default() }, 1_000_000);
-    assert!(broker.of("q").stats().resident <= 1_000);
-    broker.consumer("q", 1, credit(500));
+fn a_fetch_takes_one_and_says_how_many_wait() {
+    let mut bench = filled(&[], 2);
+    bench.consumer("q", 1, ConsumerOptions { fetch_only: true, ..ConsumerOptions::default() });
+    let queue = bench.named("q");
+    let get = || bench.core.get(bench.now(), &queue, bench.id("q", 1));
+    let Got::Message(first, 1) = get() else { panic!("a message and one behind it") };
+    assert_eq!(told(&first), "1");
+    assert!(matches!(get(), Got::Message(_, 0)));
+    assert!(matches!(get(), Got::Empty));
+    assert_eq!((queue.stats().unacked, queue.consumers()), (2, 0));
+}
+
+#[test]
+fn a_fetch_of_what_is_on_disk_comes_later() {
+    let mut bench = filled(&[], 2);
+    bench.sync();
+    bench = bench.power_cut(0);
+    bench.consumer("q", 7, ConsumerOptions { fetch_only: true, ..ConsumerOptions::default() });
+    let queue = bench.named("q");
+    let get = || bench.core.get(bench.now(), &queue, bench.id("q", 7));
+    assert!(matches!(get(), Got::Later));
+    bench.sync();
+    let mut pulled = motet_core::mailbox::Pulled::default();
+    bench.mailbox.pull(&mut pulled);
+    assert_eq!(pulled.ready.iter().map(|ready| ready.tag).collect::<Vec<_>>(), [7]);
+    let Got::Message(first, 1) = get() else { panic!("it has been read") };
+    assert_eq!((told(&first).as_str(), first.redelivered), ("1", true));
+}
+
+#[test]
+fn a_duplicate_is_confirmed_and_not_kept() {
+    let mut bench = filled(&[("x-message-deduplication", Value::Bool(true))], 0);
+    let same =
+        || Letter { properties: crate::bench::headers(&[("x-deduplication-header", text("id"))]), ..letter("x") };
+    for _ in 0..3 {
+        bench.send("", "q", same());
+    }
+    bench.publish("", "q", "without a name");
+    bench.publish("", "q", "without a name");
+    bench.sync();
+    assert_eq!(bench.holds("q"), ["x", "without a name", "without a name"]);
+    let mut bench = bench.power_cut(0);
+    bench.send("", "q", same());
+    assert_eq!(bench.stats("q").messages(), 3, "a start remembers");
+}
+
+/// Deep enough that nearly all of it is on disk, and read back as it is taken.
+#[test]
+fn a_deep_queue_passes_through_a_small_window_in_order() {
+    const DEPTH: u64 = 60_000;
+    let mut bench = filled(&[], DEPTH as u32);
+    assert!(bench.stats("q").resident <= 4_096);
+    bench.consumer("q", 1, credit(500));
     let mut expected = 1;
-    while expected <= 1_000_000 {
-        let taken = broker.take("q", 1, 500);
-        assert!(!taken.is_empty() && broker.of("q").stats().resident <= 1_500);
+    while expected <= DEPTH {
+        let taken = bench.take("q", 1, 500);
+        assert!(!taken.is_empty() && bench.stats("q").resident <= 5_000);
         for taken in taken {
-            assert_eq!(taken.seq, expected);
-            broker.ack("q", 1, taken.seq);
+            assert_eq!(told(&taken), expected.to_string());
+            bench.ack("q", 1, taken.seq);
             expected += 1;
         }
     }
-    assert_eq!(broker.of("q").stats().messages(), 0);
+    assert_eq!(bench.stats("q").messages(), 0);
 }

@@ -1,8 +1,10 @@
 //! Every way to end: what is said, what happens to the session and its will.
 
+use super::connect::Terms;
 use super::{Connected, Connection, Flow, State};
+use crate::config::Config;
 use crate::error::{Answer, DecodeError};
-use crate::packet::{Auth, Connack, Disconnect, Encode, Frame, Place, PropertiesBuf, Property, ReasonCode, Version};
+use crate::packet::{Connack, Disconnect, Encode, Frame, Place, PropertiesBuf, Property, ReasonCode, Version};
 use motet_core::engine::Engine;
 use motet_core::machine::{CloseCause, Context};
 use motet_core::mailbox::{KickReason, Notice, Pulled};
@@ -20,7 +22,7 @@ pub(super) enum Farewell {
     /// Another reason of the client's making.
     Reason(ReasonCode, &'static str),
     /// CONNECT is refused.
-    Refused(Version, ReasonCode),
+    Refused(Terms, ReasonCode, &'static str),
     /// The client said DISCONNECT.
     Goodbye {
         /// The will is to be published all the same [MQTT-3.14.4-3].
@@ -28,6 +30,8 @@ pub(super) enum Farewell {
         /// A new session expiry, if the client gave one.
         expiry_secs: Option<u32>,
     },
+    /// CONNECT was taken, and the store does not say that it is.
+    Unavailable,
     /// Another connection has the session now.
     TakenOver,
     /// We end it.
@@ -64,19 +68,47 @@ impl Connection {
                 connected.flush_run(cx);
                 connected.settle(cx);
                 connected.release_replies(cx);
-                connected.say(cx, &farewell);
+                match connected.opening.is_some() {
+                    true => {
+                        let refusal = connected.terms().refuse(ReasonCode::ServerUnavailable, "");
+                        self.say_no(cx, &refusal);
+                    }
+                    false => connected.say(&self.config, cx, &farewell),
+                }
                 connected.release_session(cx, &farewell);
             }
-            State::AwaitConnect { .. } | State::AwaitAuthentication(_) => say_no(cx, &farewell),
+            State::AwaitConnect { .. } | State::AwaitAuthentication(_) => self.say_no(cx, &farewell),
             State::Closing => {}
         }
         cx.mailbox.close();
         cx.close();
     }
 
+    /// What a client that is not in yet is told.
+    fn say_no<E: Engine>(&self, cx: &mut Context<'_, E>, farewell: &Farewell) {
+        let (terms, reason_code, text) = match farewell {
+            Farewell::Refused(terms, code, text) => (*terms, *code, (*text).to_owned()),
+            Farewell::BrokenConnect(error, version) => match error.answer_to_connect(*version) {
+                Answer::Connack(version, code) => {
+                    let terms = Terms { version, packet_bytes_max: u32::MAX, problem_information: true };
+                    (terms, code, error.to_string())
+                }
+                Answer::Disconnect(_) | Answer::Close => return,
+            },
+            _ => return,
+        };
+        let properties = match terms.version {
+            Version::V5 => explained(&self.config, Place::Connack, reason_code, &text, terms.problem_information),
+            Version::V31 | Version::V311 => PropertiesBuf::new(),
+        };
+        let connack = Connack { session_present: false, reason_code, properties: properties.as_properties() };
+        let _ = connack.encode_within(terms.version, terms.packet_bytes_max, cx.out.tail());
+    }
+
     pub(super) fn broken<E: Engine>(&mut self, cx: &mut Context<'_, E>, error: DecodeError) {
         let farewell = match &self.state {
             State::AwaitConnect { .. } => Farewell::BrokenConnect(error, None),
+            State::AwaitAuthentication(pending) => Farewell::BrokenConnect(error, Some(pending.terms.version)),
             _ => Farewell::Broken(error),
         };
         self.close(cx, farewell);
@@ -104,38 +136,24 @@ impl Connection {
     }
 }
 
-/// What a client that is not in yet is told.
-fn say_no<E: Engine>(cx: &mut Context<'_, E>, farewell: &Farewell) {
-    let answer = match farewell {
-        Farewell::Refused(version, code) => Answer::Connack(*version, *code),
-        Farewell::BrokenConnect(error, version) => error.answer_to_connect(*version),
-        _ => Answer::Close,
-    };
-    if let Answer::Connack(version, reason_code) = answer {
-        let mut properties = PropertiesBuf::new();
-        if version == Version::V5
-            && let Some(text) = come_back_later(reason_code)
-        {
-            // [MQTT-3.1.2-29] leaves CONNACK out of what a client may forbid.
-            let _ = properties.push(Place::Connack, Property::ReasonString(text));
-        }
-        let connack = Connack { session_present: false, reason_code, properties: properties.as_properties() };
-        connack.encode(version, cx.out.tail());
+/// What is said along with a reason: a sentence, and where else to go.
+fn explained(config: &Config, place: Place, code: ReasonCode, text: &str, wanted: bool) -> PropertiesBuf {
+    let mut properties = PropertiesBuf::new();
+    if wanted && !text.is_empty() {
+        // A text that does not fit is only a text.
+        let _ = properties.push(place, Property::ReasonString(text));
     }
-}
-
-/// What a refusal means that is none of the client's doing.
-fn come_back_later(code: ReasonCode) -> Option<&'static str> {
-    Some(match code {
-        ReasonCode::ServerBusy => "too many logins at the same time, or too many that failed: come back later",
-        ReasonCode::QuotaExceeded => "the server holds as many connections or sessions as it may: come back later",
-        ReasonCode::ConnectionRateExceeded => "too many logins per second: come back later",
-        _ => return None,
-    })
+    // 4.11: only with these two.
+    if matches!(code, ReasonCode::UseAnotherServer | ReasonCode::ServerMoved)
+        && let Some(reference) = &config.server_reference
+    {
+        let _ = properties.push(place, Property::ServerReference(reference));
+    }
+    properties
 }
 
 impl Connected {
-    fn say<E: Engine>(&mut self, cx: &mut Context<'_, E>, farewell: &Farewell) {
+    fn say<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, farewell: &Farewell) {
         // Before MQTT 5 a server has no word for goodbye.
         if self.version != Version::V5 {
             return;
@@ -145,21 +163,22 @@ impl Connected {
                 Answer::Disconnect(code) => (code, error.to_string()),
                 Answer::Connack(..) | Answer::Close => return,
             },
+            // Whoever is sent away by an orderly end goes on elsewhere, if we know where [4.11].
+            Farewell::Kicked(KickReason::ServerShuttingDown) if config.server_reference.is_some() => {
+                (ReasonCode::UseAnotherServer, "the server is going down".to_owned())
+            }
             other => match other.reason() {
                 Some((code, text)) => (code, text.to_owned()),
                 None => return,
             },
         };
-        let mut properties = PropertiesBuf::new();
-        if self.problem_information && !text.is_empty() {
-            // A text that does not fit is only a text.
-            let _ = properties.push(Place::Disconnect, Property::ReasonString(&text));
-        }
+        let properties = explained(config, Place::Disconnect, reason_code, &text, self.problem_information);
         let disconnect = Disconnect { reason_code, properties: properties.as_properties() };
         let _ = disconnect.encode_within(self.version, self.packet_bytes_max, cx.out.tail());
     }
 
     fn release_session<E: Engine>(&mut self, cx: &mut Context<'_, E>, farewell: &Farewell) {
+        self.give_back(cx);
         let (publish_will, expiry) = match farewell {
             Farewell::Goodbye { with_will, expiry_secs } => (*with_will, expiry_secs.map(Expiry::from_secs)),
             _ => (true, None),
@@ -176,11 +195,5 @@ impl Connected {
         }
         let with_will = disconnect.reason_code != ReasonCode::Success;
         Ok(Flow::Close(Farewell::Goodbye { with_will, expiry_secs }))
-    }
-
-    pub(super) fn auth(&mut self, frame: Frame<'_>) -> Result<Flow, DecodeError> {
-        Auth::decode(frame, self.version)?;
-        // [MQTT-4.12.1-1] only a client that connected with a method may authenticate again.
-        Ok(Flow::Close(Farewell::Rules("no authentication method was agreed at CONNECT")))
     }
 }

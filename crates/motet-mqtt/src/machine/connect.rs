@@ -1,5 +1,6 @@
 //! CONNECT to CONNACK: who, which session, on which terms.
 
+use super::authenticate::Exchange;
 use super::close::Farewell;
 use super::inbound::Inbound;
 use super::outbound::Outbound;
@@ -10,12 +11,14 @@ use crate::packet::{
     Connack, Connect, Encode, Frame, PacketKind, Place, PropertiesBuf, Property, QoS, ReasonCode, Version, Will,
 };
 use crate::session::Resumed;
+use bytes::BytesMut;
 use motet_core::access::Action as Wish;
-use motet_core::core::Publisher;
-use motet_core::engine::Engine;
+use motet_core::core::{OpenRefused, Publisher};
+use motet_core::engine::{Engine, Position};
 use motet_core::machine::{Attempt, Context};
 use motet_core::mailbox::{Notice, Pulled};
 use motet_core::message::{BatchBuilder, MessageParts, PublisherId};
+use motet_core::name::Name;
 use motet_core::principal::{Denied, Principal};
 use motet_core::session::{Expiry, OpenSession, Opened, Will as CoreWill};
 use motet_core::spelling::mqtt;
@@ -26,7 +29,7 @@ use std::time::Duration;
 /// A CONNECT that waits for its credentials to be checked: what of it is needed afterwards.
 #[derive(Debug)]
 pub(super) struct PendingConnect {
-    pub(super) version: Version,
+    pub(super) terms: Terms,
     pub(super) deadline: Instant,
     client: String,
     assigned: bool,
@@ -34,9 +37,101 @@ pub(super) struct PendingConnect {
     keep_alive_secs: u16,
     session_expiry_secs: u32,
     receive_maximum: u16,
-    packet_bytes_max: u32,
-    problem_information: bool,
+    topic_alias_maximum: u16,
+    response_information: bool,
     will: Option<CoreWill>,
+    /// The exchange by a method, where the client asked for one.
+    pub(super) exchange: Option<Exchange>,
+}
+
+/// How a client wants to be spoken to, known from its CONNECT on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) version: Version,
+    /// Largest packet the client takes [MQTT-3.1.2-24].
+    pub(super) packet_bytes_max: u32,
+    /// The client may be told reason strings [MQTT-3.1.2-29].
+    pub(super) problem_information: bool,
+}
+
+impl PendingConnect {
+    /// The client's next AUTH may be read.
+    pub(super) fn awaits_client(&self) -> bool {
+        self.exchange.as_ref().is_some_and(Exchange::awaits_client)
+    }
+}
+
+impl Terms {
+    fn of(connect: &Connect<'_>) -> Self {
+        let p = connect.properties;
+        Terms {
+            version: connect.version,
+            packet_bytes_max: p.maximum_packet_size().map_or(u32::MAX, NonZeroU32::get),
+            problem_information: p.request_problem_information().unwrap_or(true),
+        }
+    }
+
+    fn refuse_for(self, denied: Denied) -> Farewell {
+        let (code, why) = refusal_of(denied);
+        self.refuse(code, why)
+    }
+
+    /// A CONNACK that says no.
+    pub(super) fn refuse(self, code: ReasonCode, why: &'static str) -> Farewell {
+        Farewell::Refused(self, code, why)
+    }
+}
+
+/// Why somebody is not let in: the code, and a sentence for whoever reads the client's log.
+pub(super) fn refusal_of(denied: Denied) -> (ReasonCode, &'static str) {
+    match denied {
+        Denied::BadCredentials => (ReasonCode::BadUserNameOrPassword, ""),
+        Denied::UnknownMethod => {
+            (ReasonCode::BadAuthenticationMethod, "this authentication method is not offered here")
+        }
+        Denied::AnonymousForbidden => (ReasonCode::NotAuthorized, "anonymous access is not allowed here"),
+        Denied::Malformed => (ReasonCode::NotAuthorized, "the authentication broke the rules of its method"),
+        Denied::Busy => (ReasonCode::ServerBusy, "too many credential checks or failures: later"),
+        Denied::Quota => (ReasonCode::QuotaExceeded, "the server holds as many connections as it may: later"),
+        Denied::RateExceeded => (ReasonCode::ConnectionRateExceeded, "too many logins per second: later"),
+    }
+}
+
+/// A CONNACK that waits: a session that is said to be there, or to be gone, must be so after a power cut too.
+#[derive(Debug)]
+pub(super) struct Opening {
+    position: Position,
+    connack: BytesMut,
+    /// When the client is told that the store takes nothing.
+    pub(super) deadline: Instant,
+}
+
+impl Connected {
+    /// CONNACK has been said. Says it when it is time; asks to be woken when it is not.
+    pub(super) fn has_opened<E: Engine>(&mut self, cx: &mut Context<'_, E>) -> bool {
+        let Some(opening) = &self.opening else { return true };
+        if opening.position > cx.core.durable() {
+            cx.core.wake_when_durable(opening.position, cx.mailbox);
+            return false;
+        }
+        cx.out.tail().extend_from_slice(&opening.connack);
+        self.opening = None;
+        self.last_input = cx.now.instant;
+        true
+    }
+
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            version: self.version,
+            packet_bytes_max: self.packet_bytes_max,
+            problem_information: self.problem_information,
+        }
+    }
+
+    /// The next packet may be read.
+    pub(super) fn takes_more(&self) -> bool {
+        self.opening.is_none() && self.inbound.takes_more()
+    }
 }
 
 /// Tickets of credential checks; a connection asks once.
@@ -52,10 +147,20 @@ impl Connection {
             Ok(connect) => connect,
             Err(error) => return Flow::Close(Farewell::BrokenConnect(error, Connect::peek_version(frame))),
         };
-        let pending = match self.consider(cx, &connect) {
+        let terms = Terms::of(&connect);
+        let mut pending = match self.consider(cx, &connect, terms) {
             Ok(pending) => pending,
-            Err(code) => return refuse(connect.version, code),
+            Err((code, why)) => return Flow::Close(terms.refuse(code, why)),
         };
+        if let Some(method) = connect.properties.authentication_method() {
+            let exchange = match Exchange::begin(cx, method, connect.user_name, None, 0) {
+                Ok(exchange) => pending.exchange.insert(exchange),
+                Err(denied) => return Flow::Close(terms.refuse_for(denied)),
+            };
+            let step = exchange.step(cx, connect.properties.authentication_data());
+            self.state = State::AwaitAuthentication(Box::new(pending));
+            return self.stepped(cx, step);
+        }
         let attempt = Attempt {
             user: connect.user_name,
             password: connect.password,
@@ -64,7 +169,7 @@ impl Connection {
             secure: cx.secure,
         };
         match cx.auth.check(attempt, TICKET, cx.mailbox) {
-            Some(answer) => self.admit(cx, pending, answer),
+            Some(answer) => self.admit(cx, pending, answer, None),
             None => {
                 self.state = State::AwaitAuthentication(Box::new(pending));
                 Flow::Continue
@@ -77,11 +182,11 @@ impl Connection {
         &self,
         cx: &mut Context<'_, E>,
         connect: &Connect<'_>,
-    ) -> Result<PendingConnect, ReasonCode> {
+        terms: Terms,
+    ) -> Result<PendingConnect, (ReasonCode, &'static str)> {
         let p = connect.properties;
-        // Enhanced authentication is not offered yet [MQTT-4.12.0-1].
-        if p.authentication_method().is_some() {
-            return Err(ReasonCode::BadAuthenticationMethod);
+        if self.config.server_moved && self.config.server_reference.is_some() {
+            return Err((ReasonCode::ServerMoved, ""));
         }
         let assigned = connect.client_identifier.is_empty();
         let client = match assigned {
@@ -96,7 +201,7 @@ impl Connection {
             _ => u32::MAX,
         };
         Ok(PendingConnect {
-            version: connect.version,
+            terms,
             deadline: cx.now.instant + self.config.connect_timeout,
             client,
             assigned,
@@ -107,8 +212,9 @@ impl Connection {
                 Version::V5 => p.receive_maximum().map_or(u16::MAX, NonZeroU16::get),
                 _ => self.config.in_flight_max,
             },
-            packet_bytes_max: p.maximum_packet_size().map_or(u32::MAX, NonZeroU32::get),
-            problem_information: p.request_problem_information().unwrap_or(true),
+            topic_alias_maximum: p.topic_alias_maximum().unwrap_or(0),
+            response_information: p.request_response_information().unwrap_or(false),
+            exchange: None,
             will: connect.will.as_ref().map(|will| core_will(&self.config, will)).transpose()?,
         })
     }
@@ -120,19 +226,23 @@ impl Connection {
         for notice in pulled.notices {
             let flow = match notice {
                 Notice::Authenticated(TICKET, answer) => match std::mem::replace(&mut self.state, State::Closing) {
-                    State::AwaitAuthentication(pending) => self.admit(cx, *pending, answer),
+                    State::AwaitAuthentication(pending) => self.admit(cx, *pending, answer, None),
                     other => {
                         self.state = other;
                         Flow::Continue
                     }
                 },
-                Notice::Authenticated(..)
-                | Notice::Stepped(..)
-                | Notice::ConsumerActivated(_)
-                | Notice::ConsumerCancelled(_) => Flow::Continue,
+                Notice::Stepped(ticket, step) => self.heard_step(cx, ticket, step),
+                Notice::Authenticated(..) | Notice::ConsumerActivated(_) | Notice::ConsumerCancelled(_) => {
+                    Flow::Continue
+                }
                 Notice::TakenOver => Flow::Close(Farewell::Silent),
                 Notice::Kicked(_) => match &self.state {
-                    State::AwaitAuthentication(pending) => refuse(pending.version, ReasonCode::ServerUnavailable),
+                    State::AwaitAuthentication(pending) => Flow::Close(self.elsewhere(
+                        pending.terms,
+                        ReasonCode::ServerUnavailable,
+                        "the server is going down",
+                    )),
                     _ => Flow::Close(Farewell::Silent),
                 },
             };
@@ -142,32 +252,30 @@ impl Connection {
         }
     }
 
-    fn admit<E: Engine>(
+    /// Lets the client in, or not. `data` is what its method has left to say.
+    pub(super) fn admit<E: Engine>(
         &mut self,
         cx: &mut Context<'_, E>,
         pending: PendingConnect,
         answer: Result<Principal, Denied>,
+        data: Option<&[u8]>,
     ) -> Flow {
-        let version = pending.version;
+        let terms = pending.terms;
         let principal = match answer {
             Ok(principal) => principal,
-            Err(Denied::BadCredentials) => return refuse(version, ReasonCode::BadUserNameOrPassword),
-            Err(Denied::UnknownMethod) => return refuse(version, ReasonCode::BadAuthenticationMethod),
-            Err(Denied::AnonymousForbidden | Denied::Malformed) => return refuse(version, ReasonCode::NotAuthorized),
-            Err(Denied::Busy) => return refuse(version, ReasonCode::ServerBusy),
-            Err(Denied::Quota) => return refuse(version, ReasonCode::QuotaExceeded),
-            Err(Denied::RateExceeded) => return refuse(version, ReasonCode::ConnectionRateExceeded),
+            Err(denied) => return Flow::Close(terms.refuse_for(denied)),
         };
         if let Some(will) = &pending.will
             && !cx.core.vhost().access().check(&principal, Wish::Publish, will.batch.address()).allowed
         {
-            return refuse(version, ReasonCode::NotAuthorized);
+            return Flow::Close(terms.refuse(ReasonCode::NotAuthorized, "the will's topic is not allowed"));
         }
         let opened = cx.core.open_session(
             cx.now,
             OpenSession {
                 vhost: cx.core.vhost(),
                 client: &pending.client,
+                owner: &principal.name,
                 clean_start: pending.clean_start,
                 expiry: Expiry::from_secs(pending.session_expiry_secs),
                 credit: pending.receive_maximum.into(),
@@ -175,8 +283,18 @@ impl Connection {
                 mailbox: cx.mailbox,
             },
         );
-        let Some(opened) = opened else { return refuse(version, ReasonCode::QuotaExceeded) };
-        self.connected(cx, &pending, principal, opened);
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(OpenRefused::Sessions) => {
+                return Flow::Close(self.elsewhere(terms, ReasonCode::QuotaExceeded, "no further session is taken"));
+            }
+            Err(OpenRefused::SessionsOfUser) => {
+                return Flow::Close(
+                    terms.refuse(ReasonCode::QuotaExceeded, "no further session of this user is taken"),
+                );
+            }
+        };
+        self.connected(cx, &pending, principal, opened, data);
         Flow::Continue
     }
 
@@ -186,45 +304,78 @@ impl Connection {
         pending: &PendingConnect,
         principal: Principal,
         opened: Opened,
+        data: Option<&[u8]>,
     ) {
         let keep_alive_secs = match (self.config.keep_alive_max_secs, pending.keep_alive_secs) {
             (0, asked) => asked,
             (max, 0) => max,
             (max, asked) => asked.min(max),
         };
-        let terms = self.terms(cx, pending, keep_alive_secs);
+        let mut terms = self.terms(cx, pending, keep_alive_secs);
+        if let Some(exchange) = &pending.exchange {
+            // [MQTT-4.12.0-5]
+            exchange.tell(Place::Connack, data, &mut terms);
+        }
         let connack = Connack {
             session_present: opened.present,
             reason_code: ReasonCode::Success,
             properties: terms.as_properties(),
         };
+        let mut bytes = BytesMut::new();
         // Our own terms are small; a client whose maximum they exceed cannot be spoken to.
-        if connack.encode_within(pending.version, pending.packet_bytes_max, cx.out.tail()).is_err() {
+        if connack.encode_within(pending.terms.version, pending.terms.packet_bytes_max, &mut bytes).is_err() {
             cx.close();
         }
+        let opening = match opened.position.filter(|position| *position > cx.core.durable()) {
+            Some(position) => {
+                cx.core.wake_when_durable(position, cx.mailbox);
+                Some(Box::new(Opening {
+                    position,
+                    connack: bytes,
+                    deadline: cx.now.instant + self.config.connect_timeout,
+                }))
+            }
+            None => {
+                cx.out.tail().extend_from_slice(&bytes);
+                None
+            }
+        };
         // Before MQTT 5 the client cannot be told, so it is held to what it said itself.
-        let held_to = if pending.version == Version::V5 { keep_alive_secs } else { pending.keep_alive_secs };
+        let held_to = if pending.terms.version == Version::V5 { keep_alive_secs } else { pending.keep_alive_secs };
         let resumed = Resumed::from_record(&opened.record);
         let publisher = Publisher::new(cx.core, principal, Some(&opened.handle));
         self.state = State::Connected(Box::new(Connected {
-            version: pending.version,
-            publisher: if pending.version == Version::V5 { publisher } else { publisher.without_refusals() },
+            version: pending.terms.version,
+            publisher: if pending.terms.version == Version::V5 { publisher } else { publisher.without_refusals() },
             handle: opened.handle,
             silence_max: (held_to > 0).then(|| Duration::from_millis(u64::from(held_to) * 1500)),
             last_input: cx.now.instant,
-            packet_bytes_max: pending.packet_bytes_max,
-            problem_information: pending.problem_information,
+            packet_bytes_max: pending.terms.packet_bytes_max,
+            problem_information: pending.terms.problem_information,
             session_expiry_secs: pending.session_expiry_secs,
+            opening,
             inbound: Inbound::new(resumed.received, self.config.pending_bytes_high),
-            outbound: Outbound::new(resumed.pubrec),
+            outbound: Outbound::new(resumed.pubrec, pending.topic_alias_maximum.min(self.config.outbound_aliases_max)),
+            method: pending.exchange.as_ref().map(|exchange| exchange.method().into()),
+            again: None,
+            tickets: pending.exchange.as_ref().map_or(0, Exchange::ticket),
+            auth_timeout: self.config.connect_timeout,
             pulled: Pulled::default(),
         }));
+    }
+
+    /// A refusal for want of room: another server may have it, if we know of one.
+    fn elsewhere(&self, terms: Terms, code: ReasonCode, why: &'static str) -> Farewell {
+        match self.config.server_reference {
+            Some(_) => terms.refuse(ReasonCode::UseAnotherServer, why),
+            None => terms.refuse(code, why),
+        }
     }
 
     /// What MQTT 5 tells the client about us; only what differs from the specification's default.
     fn terms<E: Engine>(&self, cx: &Context<'_, E>, pending: &PendingConnect, keep_alive_secs: u16) -> PropertiesBuf {
         let mut terms = PropertiesBuf::new();
-        if pending.version != Version::V5 {
+        if pending.terms.version != Version::V5 {
             return terms;
         }
         let mut push = |property| {
@@ -256,28 +407,45 @@ impl Connection {
         if keep_alive_secs != pending.keep_alive_secs {
             push(Property::ServerKeepAlive(keep_alive_secs));
         }
+        // [MQTT-3.1.2-28] only to who asked for it.
+        if pending.response_information
+            && let Some(prefix) = &self.config.response_prefix
+            && let Some(topic) = response_information(prefix, &pending.client)
+        {
+            push(Property::ResponseInformation(&topic));
+        }
         terms
     }
 }
 
-fn refuse(version: Version, code: ReasonCode) -> Flow {
-    Flow::Close(Farewell::Refused(version, code))
+/// Longest response information: more would crowd out the client's own topics.
+const RESPONSE_INFORMATION_MAX: usize = 4096;
+
+/// A part of the topic tree for one client's answers: the prefix, then the client's name as one level.
+fn response_information(prefix: &str, client: &str) -> Option<String> {
+    let level = Name::from_segments([client]).ok()?;
+    let mut topic = format!("{prefix}/").into_bytes();
+    mqtt::encode_name(&level, &mut topic).ok()?;
+    String::from_utf8(topic).ok().filter(|topic| topic.len() <= RESPONSE_INFORMATION_MAX)
 }
 
-fn core_will(config: &Config, will: &Will<'_>) -> Result<CoreWill, ReasonCode> {
+fn core_will(config: &Config, will: &Will<'_>) -> Result<CoreWill, (ReasonCode, &'static str)> {
     // [MQTT-3.2.2-12], [MQTT-3.2.2-13] a will is refused for what a PUBLISH would be refused for.
     if will.qos > config.qos_max {
-        return Err(ReasonCode::QoSNotSupported);
+        return Err((ReasonCode::QoSNotSupported, "the will's QoS is above our maximum"));
     }
     if will.retain && !config.retain_available {
-        return Err(ReasonCode::RetainNotSupported);
+        return Err((ReasonCode::RetainNotSupported, "messages cannot be retained here"));
+    }
+    if config.is_invalid_text(will.properties, will.payload) {
+        return Err((ReasonCode::PayloadFormatInvalid, "the will's payload is not UTF-8"));
     }
     if config.is_too_deep(will.topic) {
-        return Err(ReasonCode::TopicNameInvalid);
+        return Err((ReasonCode::TopicNameInvalid, "the will's topic has too many levels"));
     }
-    let address = mqtt::decode_name(will.topic).map_err(|_| ReasonCode::TopicNameInvalid)?;
+    let address = mqtt::decode_name(will.topic).map_err(|_| (ReasonCode::TopicNameInvalid, "not a topic name"))?;
     if super::inbound::is_ours(&address) {
-        return Err(ReasonCode::TopicNameInvalid);
+        return Err((ReasonCode::TopicNameInvalid, "the will's topic belongs to the server"));
     }
     let (origin, properties) = mapping::to_canonical(will.properties);
     let mut builder = BatchBuilder::new();

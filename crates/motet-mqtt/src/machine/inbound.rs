@@ -10,11 +10,11 @@ use crate::config::Config;
 use crate::error::DecodeError;
 use crate::mapping;
 use crate::packet::{
-    Encode, Frame, PacketIdentifier, Properties, PropertyIdentifier, Puback, Pubcomp, Publish, Pubrec, Pubrel, QoS,
-    ReasonCode, ReasonCodes, Suback, Unsuback, Version,
+    Encode, Frame, PacketIdentifier, Place, Properties, PropertiesBuf, Property, PropertyIdentifier, Puback, Pubcomp,
+    Publish, Pubrec, Pubrel, QoS, ReasonCode, ReasonCodes, Suback, Unsuback, Version,
 };
 use crate::session::received_key;
-use motet_core::core::{Note, Outcome};
+use motet_core::core::{Note, Outcome, RejectCause};
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
 use motet_core::message::{BatchBuilder, MessageParts};
@@ -63,13 +63,18 @@ pub(super) struct Inbound {
 #[derive(Debug)]
 pub(super) enum Reply {
     /// PUBACK or PUBREC for each, with one reason.
-    Received { ids: Vec<(QoS, PacketIdentifier)>, code: ReasonCode },
+    Received {
+        ids: Vec<(QoS, PacketIdentifier)>,
+        code: ReasonCode,
+        /// For whoever reads the client's log; mostly empty.
+        why: &'static str,
+    },
     /// PUBCOMP for each; the reason says whether the identifier was in use.
     Pubcomp(Vec<(PacketIdentifier, ReasonCode)>),
     /// PUBREL for each; the reason says whether we know the message.
     Pubrel(Vec<(PacketIdentifier, ReasonCode)>),
     /// SUBACK, then the last values.
-    Suback { identifier: PacketIdentifier, codes: ReasonCodes, replays: Vec<Replay> },
+    Suback { identifier: PacketIdentifier, codes: ReasonCodes, why: &'static str, replays: Vec<Replay> },
     /// UNSUBACK.
     Unsuback { identifier: PacketIdentifier, codes: ReasonCodes },
 }
@@ -81,7 +86,7 @@ struct Run {
     known: KnownName,
     answered: Answered,
     /// Why nothing of this run is published.
-    refusal: Option<ReasonCode>,
+    refusal: Option<(ReasonCode, &'static str)>,
     builder: BatchBuilder,
     ids: Vec<(QoS, PacketIdentifier)>,
     /// Messages that were refused, of every QoS.
@@ -197,7 +202,7 @@ impl Connected {
                 let key = received_key(identifier);
                 let position = cx.core.note(&self.handle, &[Note::Put { key: &key, value: &[] }]);
                 let ids = vec![(QoS::ExactlyOnce, identifier)];
-                self.reply(cx, position, Reply::Received { ids, code: ReasonCode::Success });
+                self.reply(cx, position, Reply::Received { ids, code: ReasonCode::Success, why: "" });
                 return Flow::Continue;
             }
             self.inbound.unanswered += 1;
@@ -205,6 +210,9 @@ impl Connected {
             if self.version == Version::V5 && self.inbound.unanswered > usize::from(config.receive_maximum) {
                 return Flow::Close(Farewell::Reason(ReasonCode::ReceiveMaximumExceeded, "receive maximum exceeded"));
             }
+        }
+        if config.is_invalid_text(publish.properties, publish.payload) {
+            return self.refuse_text(cx, &publish);
         }
         let answered = Answered::of(&publish);
         let fits = self.inbound.run.as_ref().is_some_and(|run| {
@@ -225,6 +233,17 @@ impl Connected {
         Flow::Continue
     }
 
+    /// A payload that is not the text it says it is [3.3.2.3.2]. With QoS 0 there is no answer that could say so.
+    fn refuse_text<E: Engine>(&mut self, cx: &mut Context<'_, E>, publish: &Publish<'_>) -> Flow {
+        self.flush_run(cx);
+        cx.core.counters().rejected.fetch_add(1, Ordering::Relaxed);
+        if let Some(identifier) = publish.packet_identifier {
+            let ids = vec![(publish.qos, identifier)];
+            self.answer_refused(cx, ids, ReasonCode::PayloadFormatInvalid, "the payload is not UTF-8");
+        }
+        Flow::Continue
+    }
+
     fn begin_run(&mut self, config: &Config, topic: &str, answered: Answered) -> Result<Box<Run>, Farewell> {
         let too_deep = config.is_too_deep(topic);
         if too_deep && self.version != Version::V5 {
@@ -237,9 +256,10 @@ impl Connected {
             .map_err(|_| Farewell::Reason(ReasonCode::TopicNameInvalid, "not a topic name"))?
             .clone();
         let refusal = if too_deep || is_ours(&known.name) {
-            Some(ReasonCode::TopicNameInvalid)
+            let why = if too_deep { "topic of too many levels" } else { "this topic belongs to the server" };
+            Some((ReasonCode::TopicNameInvalid, why))
         } else if !known.allowed {
-            Some(ReasonCode::NotAuthorized)
+            Some((ReasonCode::NotAuthorized, "publishing to this topic is not allowed"))
         } else {
             None
         };
@@ -255,10 +275,10 @@ impl Connected {
             return;
         }
         let ids = std::mem::take(&mut run.ids);
-        if let Some(code) = run.refusal {
+        if let Some((code, why)) = run.refusal {
             cx.core.counters().rejected.fetch_add(run.refused, Ordering::Relaxed);
             // [MQTT-3.3.5-2 of 3.1.1] a 3.x client cannot be told and gets a plain acknowledgement.
-            return self.answer_refused(cx, ids, code);
+            return self.answer_refused(cx, ids, code, why);
         }
         if run.builder.is_empty() {
             return;
@@ -276,9 +296,15 @@ impl Connected {
         let code = match receipt.outcome {
             Outcome::Accepted => ReasonCode::Success,
             Outcome::Unroutable => ReasonCode::NoMatchingSubscribers,
+            Outcome::Rejected(RejectCause::TakenOver) => return,
             Outcome::Rejected(_) if ids.is_empty() => return,
-            Outcome::Rejected(_) if self.version == Version::V5 => {
-                return self.answer_refused(cx, ids, ReasonCode::QuotaExceeded);
+            Outcome::Rejected(cause) if self.version == Version::V5 => {
+                let why = match cause {
+                    RejectCause::QueueFull => "a subscriber's queue is full",
+                    RejectCause::RetainedFull => "no further message is retained",
+                    RejectCause::StoreFull | RejectCause::TakenOver => "the store takes nothing for now",
+                };
+                return self.answer_refused(cx, ids, ReasonCode::QuotaExceeded, why);
             }
             Outcome::Rejected(_) => {
                 self.inbound.refused = true;
@@ -286,7 +312,7 @@ impl Connected {
             }
         };
         if !ids.is_empty() {
-            self.reply(cx, receipt.position, Reply::Received { ids, code });
+            self.reply(cx, receipt.position, Reply::Received { ids, code, why: "" });
         }
     }
 
@@ -295,6 +321,7 @@ impl Connected {
         cx: &mut Context<'_, E>,
         ids: Vec<(QoS, PacketIdentifier)>,
         code: ReasonCode,
+        why: &'static str,
     ) {
         if self.version == Version::V5 {
             // A PUBREC that refuses ends the exchange [MQTT-4.3.3-9].
@@ -305,7 +332,7 @@ impl Connected {
         }
         if !ids.is_empty() {
             let position = self.inbound.replies.back().map(|(position, _)| *position);
-            self.reply(cx, position, Reply::Received { ids, code });
+            self.reply(cx, position, Reply::Received { ids, code, why });
         }
     }
 
@@ -379,17 +406,35 @@ impl Connected {
         }
     }
 
+    /// A sentence, unless the client declined such [MQTT-3.1.2-29] or cannot read it.
+    fn reason_string(&self, place: Place, why: &'static str) -> PropertiesBuf {
+        let mut properties = PropertiesBuf::new();
+        if !why.is_empty() && self.problem_information && self.version == Version::V5 {
+            let _ = properties.push(place, Property::ReasonString(why));
+        }
+        properties
+    }
+
     fn say_reply<E: Engine>(&mut self, cx: &mut Context<'_, E>, reply: Reply) {
         let version = self.version;
         match reply {
-            Reply::Received { ids, code } => {
+            Reply::Received { ids, code, why } => {
+                let reason = self.reason_string(Place::Puback, why);
+                let (properties, max) = (reason.as_properties(), self.packet_bytes_max);
                 let answered = ids.iter().filter(|(qos, _)| *qos == QoS::AtLeastOnce).count();
                 self.inbound.unanswered = self.inbound.unanswered.saturating_sub(answered);
                 let out = cx.out.tail();
                 for (qos, id) in ids {
                     match qos {
-                        QoS::ExactlyOnce => Pubrec::new(id, code).encode(version, out),
-                        _ => Puback::new(id, code).encode(version, out),
+                        QoS::ExactlyOnce if why.is_empty() => Pubrec::new(id, code).encode(version, out),
+                        _ if why.is_empty() => Puback::new(id, code).encode(version, out),
+                        // Without the sentence an acknowledgement fits any maximum but an absurd one.
+                        QoS::ExactlyOnce => {
+                            let _ = Pubrec { properties, ..Pubrec::new(id, code) }.encode_within(version, max, out);
+                        }
+                        _ => {
+                            let _ = Puback { properties, ..Puback::new(id, code) }.encode_within(version, max, out);
+                        }
                     }
                 }
             }
@@ -399,10 +444,11 @@ impl Connected {
             Reply::Pubrel(ids) => {
                 ids.iter().for_each(|(id, code)| Pubrel::new(*id, *code).encode(version, cx.out.tail()));
             }
-            Reply::Suback { identifier, codes, replays } => {
-                let suback =
-                    Suback { packet_identifier: identifier, properties: Properties::EMPTY, reason_codes: codes };
-                suback.encode(version, cx.out.tail());
+            Reply::Suback { identifier, codes, why, replays } => {
+                let reason = self.reason_string(Place::Suback, why);
+                let properties = reason.as_properties();
+                let suback = Suback { packet_identifier: identifier, properties, reason_codes: codes };
+                let _ = suback.encode_within(version, self.packet_bytes_max, cx.out.tail());
                 self.outbound.replays.extend(replays);
                 // The walk over last values begins at the next pull.
                 if !self.outbound.replays.is_empty() {

@@ -6,12 +6,14 @@
 //! ```
 //! | file | what |
 //! |---|---|
+//! | `authenticate.rs` | AUTH: in steps, before and after CONNACK |
 //! | `connect.rs` | CONNECT to CONNACK: who, which session, which terms |
 //! | `inbound.rs` | what the client publishes, and the answers in its order |
 //! | `outbound.rs` | what the client receives, and its acknowledgements |
 //! | `subscribe.rs` | SUBSCRIBE, UNSUBSCRIBE, last values |
 //! | `close.rs` | every way to end |
 
+mod authenticate;
 mod close;
 mod connect;
 mod inbound;
@@ -22,9 +24,12 @@ mod tests;
 
 use crate::config::Config;
 use crate::error::DecodeError;
-use crate::packet::{Encode as _, Frame, PacketKind, Pingreq, Pingresp, Publish, Version, frame, frame_len};
+use crate::packet::{
+    Encode as _, Frame, PacketKind, Pingreq, Pingresp, Publish, ReasonCode, Version, frame, frame_len,
+};
+use authenticate::Again;
 use bytes::{Buf, BytesMut};
-use connect::PendingConnect;
+use connect::{Opening, PendingConnect};
 use inbound::Inbound;
 use motet_core::core::Publisher;
 use motet_core::engine::Engine;
@@ -73,6 +78,16 @@ struct Connected {
     problem_information: bool,
     /// The session expiry the client has, for the rule about DISCONNECT [MQTT-3.14.2-2].
     session_expiry_secs: u32,
+    /// The method of authentication, by which alone the client may authenticate again [MQTT-4.12.1-1].
+    method: Option<Box<str>>,
+    /// It does so now.
+    again: Option<Box<Again>>,
+    /// Tickets of authentication used so far.
+    tickets: u64,
+    /// How long an authentication may take.
+    auth_timeout: Duration,
+    /// CONNACK, until what it promises is durable; nothing is taken or sent before it.
+    opening: Option<Box<Opening>>,
     inbound: Inbound,
     outbound: Outbound,
     pulled: Pulled,
@@ -130,8 +145,9 @@ impl Connection {
     fn takes_input<E: Engine>(&self, cx: &Context<'_, E>) -> bool {
         match &self.state {
             State::AwaitConnect { .. } => true,
-            State::Connected(connected) => !cx.out_is_full() && connected.inbound.takes_more(),
-            State::AwaitAuthentication(_) | State::Closing => false,
+            State::Connected(connected) => !cx.out_is_full() && connected.takes_more(),
+            State::AwaitAuthentication(pending) => pending.awaits_client(),
+            State::Closing => false,
         }
     }
 
@@ -139,12 +155,22 @@ impl Connection {
         match &mut self.state {
             State::Connected(connected) => connected.packet(&self.config, cx, frame),
             State::AwaitConnect { .. } => self.first_packet(cx, frame),
-            State::AwaitAuthentication(_) | State::Closing => Flow::Continue,
+            State::AwaitAuthentication(_) => self.packet_before_connack(cx, frame),
+            State::Closing => Flow::Continue,
         }
     }
 }
 
 impl Connected {
+    fn deadline(&self) -> Option<Instant> {
+        if let Some(opening) = &self.opening {
+            return Some(opening.deadline);
+        }
+        let silence = self.silence_max.map(|max| self.last_input + max);
+        let again = self.again.as_ref().map(|again| again.deadline);
+        silence.into_iter().chain(again).min()
+    }
+
     fn packet<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, frame: Frame<'_>) -> Flow {
         let version = self.version;
         if frame.kind == PacketKind::Publish {
@@ -164,7 +190,7 @@ impl Connected {
             PacketKind::Unsubscribe => self.unsubscribe(cx, frame),
             PacketKind::Pingreq => self.pingreq(cx, frame),
             PacketKind::Disconnect => self.disconnect(frame),
-            PacketKind::Auth => self.auth(frame),
+            PacketKind::Auth => self.auth(cx, frame),
             // A second CONNECT [MQTT-3.1.0-2], or a packet only a server sends.
             _ => Ok(Flow::Close(close::Farewell::Rules("this packet is not a client's to send now"))),
         };
@@ -186,15 +212,23 @@ impl Connected {
         if self.pulled.direct.is_empty() && self.pulled.ready.is_empty() && self.pulled.notices.is_empty() {
             cx.mailbox.pull(&mut self.pulled);
         }
-        for notice in self.pulled.notices.drain(..) {
+        for notice in std::mem::take(&mut self.pulled.notices) {
             match notice {
                 Notice::TakenOver => return Flow::Close(close::Farewell::TakenOver),
                 Notice::Kicked(reason) => return Flow::Close(close::Farewell::Kicked(reason)),
                 // An answer to a check of a connection that had this mailbox's place before.
-                Notice::Authenticated(..) | Notice::Stepped(..) => {}
+                Notice::Authenticated(..) => {}
+                Notice::Stepped(ticket, step) => {
+                    if let Flow::Close(farewell) = self.heard_step(cx, ticket, step) {
+                        return Flow::Close(farewell);
+                    }
+                }
                 // A session's queue has one consumer and ends with it.
                 Notice::ConsumerActivated(_) | Notice::ConsumerCancelled(_) => {}
             }
+        }
+        if !self.has_opened(cx) {
+            return Flow::Continue;
         }
         self.release_replies(cx);
         if !self.pulled.ready.is_empty() {
@@ -247,8 +281,16 @@ impl<E: Engine> Machine<E> for Connection {
             State::AwaitConnect { deadline: deadline @ None } => *deadline = Some(now + self.config.connect_timeout),
             State::AwaitConnect { deadline: Some(at) } if now >= *at => self.close(cx, close::Farewell::Silent),
             State::AwaitAuthentication(pending) if now >= pending.deadline => self.close(cx, close::Farewell::Silent),
+            State::Connected(c) if c.again.as_ref().is_some_and(|again| now >= again.deadline) => {
+                self.close(cx, close::Farewell::Reason(ReasonCode::NotAuthorized, "the authentication took too long"));
+            }
+            State::Connected(c) if c.opening.as_ref().is_some_and(|opening| now >= opening.deadline) => {
+                self.close(cx, close::Farewell::Unavailable);
+            }
             // [MQTT-3.1.2-22] nothing for one and a half times the keep alive.
-            State::Connected(c) if c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) => {
+            State::Connected(c)
+                if c.opening.is_none() && c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) =>
+            {
                 self.close(cx, close::Farewell::KeepAlive);
             }
             _ => {}
@@ -259,7 +301,7 @@ impl<E: Engine> Machine<E> for Connection {
         match &self.state {
             State::AwaitConnect { deadline } => Some(deadline.unwrap_or(Instant::START)),
             State::AwaitAuthentication(pending) => Some(pending.deadline),
-            State::Connected(connected) => connected.silence_max.map(|max| connected.last_input + max),
+            State::Connected(connected) => connected.deadline(),
             State::Closing => None,
         }
     }
@@ -267,8 +309,9 @@ impl<E: Engine> Machine<E> for Connection {
     fn wants_input(&self) -> bool {
         match &self.state {
             State::AwaitConnect { .. } => true,
-            State::Connected(connected) => connected.inbound.takes_more(),
-            State::AwaitAuthentication(_) | State::Closing => false,
+            State::Connected(connected) => connected.takes_more(),
+            State::AwaitAuthentication(pending) => pending.awaits_client(),
+            State::Closing => false,
         }
     }
 

@@ -7,6 +7,7 @@
 use super::inbound::Reply;
 use super::subscribe::Replay;
 use super::{Connected, Flow};
+use crate::aliases::Aliases;
 use crate::error::DecodeError;
 use crate::frames::{Encoder, Hop};
 use crate::mapping;
@@ -29,6 +30,8 @@ const REPLAY_PAGE: usize = 128;
 /// The client's side of receiving.
 #[derive(Debug)]
 pub(super) struct Outbound {
+    /// Topics that the client knows by number; `None` when it takes none.
+    aliases: Option<Box<Aliases>>,
     /// Deliveries that the client has not finished, by packet identifier.
     in_flight: HashMap<u16, InFlight, foldhash::fast::RandomState>,
     /// Sequences of a resumed session for which PUBREC had come.
@@ -65,8 +68,9 @@ enum Awaits {
 }
 
 impl Outbound {
-    pub(super) fn new(pubrec_before: HashSet<u64>) -> Self {
+    pub(super) fn new(pubrec_before: HashSet<u64>, aliases_max: u16) -> Self {
         Outbound {
+            aliases: Aliases::new(aliases_max),
             in_flight: HashMap::default(),
             pubrec_before,
             queue_ready: false,
@@ -93,11 +97,13 @@ impl Connected {
     }
 
     pub(super) fn deliver<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
-        let mut encoder = Encoder::new(self.version, self.packet_bytes_max, cx.now);
+        let aliases = self.outbound.aliases.take();
+        let mut encoder = Encoder::new(self.version, self.packet_bytes_max, cx.now).with_aliases(aliases);
         self.outbound.blocked = false;
         self.deliver_direct(cx, &mut encoder);
         self.deliver_queue(cx, &mut encoder);
         self.deliver_values(cx, &mut encoder);
+        self.outbound.aliases = encoder.into_aliases();
     }
 
     fn deliver_direct<E: Engine>(&mut self, cx: &mut Context<'_, E>, encoder: &mut Encoder) {
@@ -207,6 +213,14 @@ impl Connected {
                 // The queue announces them through the mailbox.
                 return;
             }
+        }
+    }
+
+    /// What was taken and not written has not been sent.
+    pub(super) fn give_back<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
+        if !self.outbound.taken.is_empty() {
+            let unsent: Vec<u64> = self.outbound.taken.drain(..).map(|(delivery, _)| delivery.seq).collect();
+            cx.core.give_back(cx.now, &self.handle, &unsent);
         }
     }
 

@@ -34,18 +34,24 @@ impl Connected {
     ) -> Result<Flow, DecodeError> {
         let subscribe = Subscribe::decode(frame, self.version)?;
         let identifier = subscribe.properties.subscription_identifier().map(|id| id.get());
-        let wanted: Vec<Result<(Pattern, SubscribeOptions), ReasonCode>> =
+        let wanted: Vec<Result<(Pattern, SubscribeOptions), Refusal>> =
             subscribe.subscriptions.iter().map(|s| wish(config, s, identifier)).collect();
         let accepted: Vec<_> = wanted.iter().filter_map(|w| w.as_ref().ok().cloned()).collect();
         let (answers, position) = cx.core.subscribe(&self.handle, &accepted);
         let mut answers = answers.into_iter();
         let mut replays = Vec::new();
-        let mut codes = ReasonCodes::new();
+        let (mut codes, mut why) = (ReasonCodes::new(), "");
         for (wish, subscription) in wanted.into_iter().zip(&subscribe.subscriptions) {
             codes.push(match wish {
-                Err(code) => code,
+                Err((code, reason)) => {
+                    why = reason;
+                    code
+                }
                 Ok((pattern, options)) => match answers.next() {
-                    Some(Subscribed::QuotaExceeded) | None => ReasonCode::QuotaExceeded,
+                    Some(Subscribed::QuotaExceeded) | None => {
+                        why = "no further subscription of this session is taken";
+                        ReasonCode::QuotaExceeded
+                    }
                     Some(answer) => {
                         if config.retain_available && replays_now(subscription.options.retain_handling, answer) {
                             replays.push(replay(pattern, options));
@@ -55,7 +61,7 @@ impl Connected {
                 },
             });
         }
-        let reply = Reply::Suback { identifier: subscribe.packet_identifier, codes, replays };
+        let reply = Reply::Suback { identifier: subscribe.packet_identifier, codes, why, replays };
         self.reply(cx, position, reply);
         Ok(Flow::Continue)
     }
@@ -83,18 +89,22 @@ impl Connected {
     }
 }
 
+/// Why a filter is not taken: the code, and a sentence for whoever reads the client's log.
+type Refusal = (ReasonCode, &'static str);
+
 fn wish(
     config: &Config,
     subscription: &Subscription<'_>,
     identifier: Option<u32>,
-) -> Result<(Pattern, SubscribeOptions), ReasonCode> {
+) -> Result<(Pattern, SubscribeOptions), Refusal> {
     if SharedSubscription::parse(subscription.topic_filter).is_ok_and(|shared| shared.is_some()) {
-        return Err(ReasonCode::SharedSubscriptionsNotSupported);
+        return Err((ReasonCode::SharedSubscriptionsNotSupported, ""));
     }
     if config.is_too_deep(subscription.topic_filter) {
-        return Err(ReasonCode::TopicFilterInvalid);
+        return Err((ReasonCode::TopicFilterInvalid, "filter of too many levels"));
     }
-    let pattern = mqtt::decode_pattern(subscription.topic_filter).map_err(|_| ReasonCode::TopicFilterInvalid)?;
+    let pattern = mqtt::decode_pattern(subscription.topic_filter)
+        .map_err(|_| (ReasonCode::TopicFilterInvalid, "not a topic filter"))?;
     let mut options = SubscribeOptions::default();
     // [MQTT-3.2.2-10] any QoS may be asked for; what is granted keeps the maximum.
     options.reliability = mapping::reliability(subscription.options.maximum_qos.min(config.qos_max));

@@ -41,8 +41,8 @@ pub use load::{Loaded, Sources, load};
 pub use network::Network;
 pub use section::{Key, Shape};
 pub use sections::{
-    Access, Anonymous, Audit, ClientCertificate, Config, Host, Limits, ListenAddress, Listener, Log, LogFormat,
-    LogLevel, Metrics, Mqtt, Otlp, Protocol, ProxyProtocol, Store, Tls, User, Web,
+    Access, AlsoCertificate, Amqp, Anonymous, Audit, ClientCertificate, Config, Host, Limits, ListenAddress, Listener,
+    Log, LogFormat, LogLevel, Metrics, Mqtt, Otlp, Protocol, ProxyProtocol, Store, Tls, TlsVersion, User, Web,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

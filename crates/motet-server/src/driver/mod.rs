@@ -20,13 +20,13 @@ use crate::config::Limits;
 use crate::house::House;
 use crate::login::Login;
 use crate::rates::Rated;
-use crate::registry::Handle;
+use crate::registry::{About, Handle};
 use crate::telemetry::{CarrierFailed, Event, PROTOCOLS, Panicked, PerProtocol, TimedOut};
 use crate::worker::Worker;
 use bytes::BytesMut;
 use framing::Framing;
 use motet_core::engine::Engine;
-use motet_core::machine::{Authenticator, CloseCause, Context, Machine, Random};
+use motet_core::machine::{Authenticator, CloseCause, Context, Machine, Random, Secure};
 use motet_core::mailbox::{KickReason, Mailbox, Notice, Overflow};
 use motet_core::rope::Rope;
 use motet_core::time::{Instant, Now};
@@ -53,6 +53,8 @@ pub(crate) struct Arrival {
     pub(crate) protocol: usize,
     /// Over TLS.
     pub(crate) encrypted: bool,
+    /// What the handshake knows; None without TLS. Shared, because an idle connection's future holds a pointer only.
+    pub(crate) secure: Option<Arc<Secure>>,
     pub(crate) peer: Option<SocketAddr>,
     /// The listener is bound to loopback.
     pub(crate) loopback: bool,
@@ -147,7 +149,8 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
     ) -> Self {
         let limits = house.limits();
         let mailbox = Mailbox::new(limits.mailbox_bytes.len(), Overflow::DropNewest);
-        let handle = house.registry.enter(mailbox);
+        let about = About { protocol: arrival.protocol, peer: arrival.peer, since: house.clock.now().wall };
+        let handle = house.registry.enter(mailbox, about);
         if house.is_draining() {
             // The round of goodbyes may have passed us while a handshake went on.
             handle.mailbox.notify(Notice::Kicked(KickReason::ServerShuttingDown));
@@ -310,7 +313,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             mailbox: &self.handle.mailbox,
             peer: self.arrival.peer,
             loopback: self.arrival.loopback,
-            secure: None,
+            secure: self.arrival.secure.as_deref(),
             out,
             out_high_water: high_water,
             random: &mut self.random,
@@ -400,7 +403,7 @@ impl<C, E: Engine> Drop for Connection<C, E> {
                 mailbox: &self.handle.mailbox,
                 peer: self.arrival.peer,
                 loopback: self.arrival.loopback,
-                secure: None,
+                secure: self.arrival.secure.as_deref(),
                 out: &mut Rope::new(),
                 out_high_water: 0,
                 random: &mut self.random,

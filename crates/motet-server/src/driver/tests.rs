@@ -19,7 +19,8 @@ struct Bench {
 
 fn arrival() -> Arrival {
     let admission = Door::new(10, 10).admit().unwrap().at(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
-    Arrival { protocol: 0, encrypted: false, peer: None, loopback: true, admitted: Admitted::In(admission), turn: None }
+    let admitted = Admitted::In(admission);
+    Arrival { protocol: 0, encrypted: false, secure: None, peer: None, loopback: true, admitted, turn: None }
 }
 
 /// A connection over a pipe that holds `pipe` bytes; polled by hand.

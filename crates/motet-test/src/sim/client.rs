@@ -334,6 +334,10 @@ impl Client {
     }
 
     fn connack(&mut self, present: bool, code: ReasonCode, ledger: &mut Ledger, out: &mut Vec<u8>) -> Broken {
+        // The store did not say in time that it took the session.
+        if code == ReasonCode::ServerUnavailable {
+            return Ok(());
+        }
         if code != ReasonCode::Success {
             return Err(format!("{} was refused: {code:?}", self.name));
         }

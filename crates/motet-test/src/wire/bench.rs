@@ -2,14 +2,14 @@
 //!
 //! `Core` and machines see what a driver would show them, in its order; a turn ends when nobody has anything to do.
 
+use super::doorman::Doorman;
 use super::engine::{Durability, MemoryEngine};
 use super::run::World;
 use bytes::BytesMut;
 use motet_core::core::{Core, CoreLimits};
 use motet_core::engine::Completion;
-use motet_core::machine::{Action, Attempt, Authenticator, CloseCause, Context, Machine, Random};
+use motet_core::machine::{Action, CloseCause, Context, Machine, Random};
 use motet_core::mailbox::{Mailbox, Overflow};
-use motet_core::principal::{Denied, Principal};
 use motet_core::rope::Rope;
 use motet_core::time::{Instant, Now, WallMillis};
 use motet_mqtt::packet::QoS;
@@ -33,6 +33,7 @@ pub enum Pace {
 pub struct Bench {
     core: Core<MemoryEngine>,
     config: Arc<Config>,
+    doorman: Doorman,
     pace: Pace,
     elapsed: Duration,
     connections: Vec<Wire>,
@@ -68,6 +69,7 @@ impl Bench {
     /// A setting that the machine does not have.
     pub fn new(durability: Durability, pace: Pace, settings: &[(String, u64)]) -> Result<Self, String> {
         let (mut config, mut limits) = (Config::default(), CoreLimits::default());
+        let mut doorman = Doorman::default();
         for (name, value) in settings {
             let small = u16::try_from(*value).map_err(|_| format!("`{name}` is out of range"));
             match name.as_str() {
@@ -83,12 +85,19 @@ impl Bench {
                 "retained_messages" => limits.retained_messages = *value,
                 "retained_bytes" => limits.retained_bytes = *value,
                 "sessions" => limits.sessions = *value,
+                "sessions_per_user" => limits.sessions_per_user = *value,
+                "outbound_aliases_max" => config.outbound_aliases_max = small?,
+                "payload_format_checked" => config.payload_format_checked = *value != 0,
+                "server_reference" => config.server_reference = (*value != 0).then(|| "other.example:1883".into()),
+                "server_moved" => config.server_moved = *value != 0,
+                "riddles" => doorman = Doorman { riddles: *value != 0 },
                 other => return Err(format!("the machine has no setting `{other}`")),
             }
         }
         Ok(Bench {
             core: Core::new(MemoryEngine::new(durability), limits),
             config: Arc::new(config),
+            doorman,
             pace,
             elapsed: Duration::ZERO,
             connections: Vec::new(),
@@ -106,7 +115,7 @@ impl Bench {
         for _ in 0..TURNS_MAX {
             let mut busy = false;
             for wire in &mut self.connections {
-                busy |= wire.turn(&self.core, now);
+                busy |= wire.turn(&self.core, self.doorman, now);
             }
             if self.core.next_deadline().is_some_and(|at| at <= now.wall) {
                 self.core.on_time(now);
@@ -170,7 +179,9 @@ impl World for Bench {
             let wire = &mut self.connections[at];
             if !wire.closed {
                 wire.closed = true;
-                wire.call(&self.core, now, |machine, cx, _| machine.handle_closed(cx, CloseCause::PeerClosed));
+                wire.call(&self.core, self.doorman, now, |machine, cx, _| {
+                    machine.handle_closed(cx, CloseCause::PeerClosed);
+                });
             }
         }
         self.rest();
@@ -198,32 +209,32 @@ impl World for Bench {
 
 impl Wire {
     /// One turn of a driver; true when anything happened.
-    fn turn(&mut self, core: &Core<MemoryEngine>, now: Now) -> bool {
+    fn turn(&mut self, core: &Core<MemoryEngine>, door: Doorman, now: Now) -> bool {
         if self.closed {
             return false;
         }
         let mut busy = false;
         if self.mailbox.poll_ready(Waker::noop()).is_ready() || Machine::<MemoryEngine>::wants_output(&self.machine) {
-            self.call(core, now, |machine, cx, _| machine.handle_ready(cx));
+            self.call(core, door, now, |machine, cx, _| machine.handle_ready(cx));
             busy = true;
         }
         if Machine::<MemoryEngine>::poll_timeout(&self.machine).is_some_and(|at| at <= now.instant) {
-            self.call(core, now, |machine, cx, _| machine.handle_timeout(cx));
+            self.call(core, door, now, |machine, cx, _| machine.handle_timeout(cx));
             busy = true;
         }
         let waiting = self.input.len();
         if !self.closed && waiting > 0 && Machine::<MemoryEngine>::wants_input(&self.machine) {
-            self.call(core, now, |machine, cx, input| machine.handle_input(cx, input));
+            self.call(core, door, now, |machine, cx, input| machine.handle_input(cx, input));
             busy |= self.input.len() != waiting;
         }
         busy
     }
 
-    fn call(&mut self, core: &Core<MemoryEngine>, now: Now, call: Call) {
+    fn call(&mut self, core: &Core<MemoryEngine>, door: Doorman, now: Now, call: Call) {
         let mut cx = Context {
             now,
             core,
-            auth: &Guests,
+            auth: &door,
             mailbox: &self.mailbox,
             peer: None,
             loopback: true,
@@ -238,20 +249,7 @@ impl Wire {
         self.received.extend_from_slice(&self.out.take_bytes());
         if action == Some(Action::Close) && !self.closed {
             self.closed = true;
-            self.call(core, now, |machine, cx, _| machine.handle_closed(cx, CloseCause::Ours));
+            self.call(core, door, now, |machine, cx, _| machine.handle_closed(cx, CloseCause::Ours));
         }
-    }
-}
-
-/// The accounts of a server at its first start: anybody without a name, and `guest`.
-struct Guests;
-
-impl Authenticator for Guests {
-    fn check(&self, attempt: Attempt<'_>, _: u64, _: &Arc<Mailbox>) -> Option<Result<Principal, Denied>> {
-        Some(match (attempt.user, attempt.password) {
-            (None, None) => Ok(Principal::anonymous()),
-            (Some("guest"), Some(b"guest")) => Ok(Principal::named("guest")),
-            _ => Err(Denied::BadCredentials),
-        })
     }
 }

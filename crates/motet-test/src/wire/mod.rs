@@ -25,6 +25,7 @@
 mod args;
 mod bench;
 mod compose;
+mod doorman;
 mod engine;
 mod fields;
 mod parse;

@@ -34,6 +34,12 @@ pub(crate) fn get(authority: &str, path: &str) -> io::Result<Response> {
     exchange(connect(authority)?, &format!("GET {path} HTTP/1.0\r\nHost: {authority}\r\nConnection: close\r\n\r\n"))
 }
 
+/// Asks for `path` as the one whom `token` names.
+pub(crate) fn ask(authority: &str, method: &str, path: &str, token: &str) -> io::Result<Response> {
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: {authority}\r\nConnection: close");
+    exchange(connect(authority)?, &format!("{head}\r\nAuthorization: Bearer {token}\r\n\r\n"))
+}
+
 /// Asks for work, as the one whom `token` names, and waits until it is done.
 pub(crate) fn post(authority: &str, path: &str, token: &str, json: &str) -> io::Result<Response> {
     let stream = connect(authority)?;

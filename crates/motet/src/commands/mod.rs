@@ -4,6 +4,8 @@ mod backup;
 mod bench;
 mod config;
 mod http;
+mod import;
+mod operator;
 mod reload;
 mod run;
 mod server;
@@ -26,6 +28,9 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Config { command }) => config::config(&command, &arguments.configuration),
         Some(Command::Status(status)) => status::status(&status),
         Some(Command::Store { command }) => Ok(store::store(&command, &arguments.configuration)),
+        Some(Command::Import { command }) => import::import(&command),
+        Some(Command::Sessions { command }) => operator::sessions(&command, &arguments.configuration),
+        Some(Command::Connections { command }) => operator::connections(&command, &arguments.configuration),
         Some(Command::Bench { command }) => bench::bench(&command),
         Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),
         Some(Command::Reload(options)) => reload::reload(&options, &arguments.configuration),

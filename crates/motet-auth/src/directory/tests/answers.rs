@@ -30,14 +30,87 @@ fn half_a_login_is_refused_even_where_the_anonymous_are_welcome() {
 }
 
 #[test]
-fn without_accounts_a_login_says_nothing() {
-    for (anonymous, expected) in
-        [(Anonymous::Always, Ok(Principal::anonymous())), (Anonymous::Never, Err(Denied::AnonymousForbidden))]
-    {
+fn without_accounts_a_login_says_nothing_but_guest_is_guest_on_loopback() {
+    for (anonymous, loopback, stranger, guest) in [
+        (Anonymous::Loopback, true, Ok(Principal::anonymous()), named("guest")),
+        (Anonymous::Loopback, false, Err(Denied::AnonymousForbidden), Err(Denied::AnonymousForbidden)),
+        (Anonymous::Always, false, Ok(Principal::anonymous()), Ok(Principal::anonymous())),
+        (Anonymous::Never, true, Err(Denied::AnonymousForbidden), Err(Denied::AnonymousForbidden)),
+    ] {
         let house = House::new(AuthConfig { anonymous, ..strict() }, Accounts::new());
-        let attempt =
-            Attempt { user: Some("guest"), password: Some(b"guest"), peer: None, loopback: true, secure: None };
-        assert_eq!(house.directory.check(attempt, 7, &mailbox()), Some(expected));
+        for (password, expected) in [(&b"guess"[..], &stranger), (b"guest", &guest)] {
+            let attempt = Attempt { user: Some("guest"), password: Some(password), peer: None, loopback, secure: None };
+            assert_eq!(house.directory.check(attempt, 7, &mailbox()), Some(expected.clone()), "{anonymous:?}");
+        }
+        assert_eq!(house.directory.tags("guest", loopback) != Tags::NONE, guest == named("guest"));
+    }
+}
+
+#[test]
+fn the_first_account_ends_guest() {
+    let house = House::new(strict(), Accounts::new());
+    let (there, attempt) = (mailbox(), |password| Attempt {
+        user: Some("guest"),
+        password: Some(password),
+        peer: None,
+        loopback: true,
+        secure: None,
+    });
+    assert_eq!(house.directory.check(attempt(b"guest"), 7, &there), Some(named("guest")));
+    house.directory.change(|accounts| accounts.set("alice", plain("swordfish"), Tags::NONE)).unwrap();
+    assert!(was_put_out(&there));
+    assert_eq!(house.directory.check(attempt(b"guest"), 7, &there), Some(Err(Denied::BadCredentials)));
+}
+
+#[test]
+fn who_has_another_password_or_no_account_any_more_is_put_out_and_nobody_else() {
+    for disconnect_changed in [true, false] {
+        let config = AuthConfig { disconnect_changed, ..strict() };
+        let users = [("alice", slow("swordfish")), ("bob", plain("hunter2")), ("carol", plain("xyzzy"))];
+        let house = House::new(config, accounts(users.clone()));
+        let at: Vec<_> = [("alice", "swordfish"), ("bob", "hunter2"), ("carol", "xyzzy")]
+            .iter()
+            .map(|(user, password)| {
+                let there = mailbox();
+                let answer = house.directory.check(attempt(user, password, HOME), 7, &there);
+                assert_eq!(answer.unwrap_or_else(|| answered(&there)), named(user));
+                there
+            })
+            .collect();
+        // Nothing has changed: a plain password is the same one though it was read anew.
+        house.directory.reload(accounts([users[0].clone(), ("bob", plain("hunter2")), ("carol", plain("xyzzy"))]));
+        assert!(!at.iter().any(was_put_out));
+        house.directory.reload(accounts([("alice", slow("swordfisH")), ("bob", plain("hunter2"))]));
+        assert_eq!(at.iter().map(was_put_out).collect::<Vec<_>>(), [disconnect_changed, false, disconnect_changed]);
+        let put_out = house.directory.counters().put_out.load(Ordering::Relaxed);
+        assert_eq!(put_out, if disconnect_changed { 2 } else { 0 });
+    }
+}
+
+#[test]
+fn a_certificate_is_its_user_unless_another_is_named_or_a_password_is_needed_too() {
+    let house = alice_and_bob();
+    let ask = |user: Option<&str>, password: Option<&str>, password_needed| {
+        let identity = Identity { name: "bob".into(), password_needed };
+        let secure = Secure { identity: Some(identity), ..Secure::default() };
+        let password = password.map(str::as_bytes);
+        let attempt = Attempt { user, password, peer: None, loopback: false, secure: Some(&secure) };
+        let mailbox = mailbox();
+        house.directory.check(attempt, 7, &mailbox).unwrap_or_else(|| answered(&mailbox))
+    };
+    for (user, password) in [(None, None), (Some(""), None), (Some("bob"), None), (Some("bob"), Some("unread"))] {
+        assert_eq!(ask(user, password, false), named("bob"));
+    }
+    assert_eq!(ask(Some("alice"), Some("swordfish"), false), Err(Denied::BadCredentials));
+    for (user, password, expected) in [
+        (None, Some("hunter2"), named("bob")),
+        (Some("bob"), Some("hunter2"), named("bob")),
+        (Some("bob"), Some("hunter3"), Err(Denied::BadCredentials)),
+        (Some("bob"), None, Err(Denied::BadCredentials)),
+        (None, None, Err(Denied::BadCredentials)),
+        (Some("alice"), Some("swordfish"), Err(Denied::BadCredentials)),
+    ] {
+        assert_eq!(ask(user, password, true), expected, "{user:?} {password:?}");
     }
 }
 
@@ -107,6 +180,7 @@ fn nothing_that_can_be_printed_shows_a_secret() {
         shown += &match &stored {
             StoredPassword::Argon2id(hash) => format!("{hash:?}"),
             StoredPassword::Keyed(hash) => format!("{hash:?}"),
+            StoredPassword::Scram(keys) => format!("{keys:?}"),
         };
         shown += &format!("{stored:?}");
     }

@@ -1,12 +1,15 @@
 //! Logins from the outside: what is answered, at once or by ticket. Time is a number the tests turn.
 
 mod answers;
+mod dialogues;
 mod failures;
 mod waiting;
 
 use super::*;
+use crate::config::Anonymous;
 use crate::password::{StoredPassword, quick_phc};
-use motet_core::mailbox::{Notice, Overflow, Pulled};
+use motet_core::machine::{Identity, Step};
+use motet_core::mailbox::{KickReason, Notice, Overflow, Pulled};
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::task::{Poll, Wake, Waker};
@@ -88,6 +91,13 @@ fn answered(mailbox: &Mailbox) -> Answer {
         Some(Notice::Authenticated(7, answer)) if pulled.notices.is_empty() => answer,
         other => panic!("{other:?}"),
     }
+}
+
+/// The connection at this mailbox was told to go.
+fn was_put_out(mailbox: &Arc<Mailbox>) -> bool {
+    let mut pulled = Pulled::default();
+    mailbox.pull(&mut pulled);
+    pulled.notices.contains(&Notice::Kicked(KickReason::Administrative))
 }
 
 fn plain(password: &str) -> StoredPassword {

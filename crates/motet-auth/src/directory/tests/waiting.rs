@@ -81,7 +81,7 @@ fn dropping_the_directory_ends_its_threads_and_answers_who_waits() {
     let (_held, rung) = hold_the_thread(&house);
     let waiting = mailbox();
     assert_eq!(house.directory.check(attempt("nobody", "guess", HOME), 7, &waiting), None);
-    let desk = Arc::downgrade(&house.directory.desk);
+    let desk = Arc::downgrade(&house.directory.0.desk);
     let (dropped, is_dropped) = channel();
     let dropping = std::thread::spawn(move || {
         drop(house);

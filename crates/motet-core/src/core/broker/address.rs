@@ -1,6 +1,6 @@
 //! Exchange and routing key as one name, and back.
 
-use crate::exchange::{KEYS_MAX, RouteError, sender_selected_keys};
+use crate::exchange::{RouteError, sender_selected_keys};
 use crate::message::{Batch, MessageParts, MessageRef, Value};
 use crate::name::{Name, NameBuilder};
 use crate::spelling::{SpellingError, amqp};
@@ -57,16 +57,28 @@ pub fn exchange_and_key(address: &Name) -> (Bytes, Vec<u8>) {
     }
 }
 
-/// One name for one place: what is spelled as a key of the topic tree's exchange is the topic, also to access rules.
+/// One name for one place: what is spelled as a key of the topic tree's exchange is the topic, and a key of the default
+/// exchange is its queue, also to access rules.
 pub(crate) fn canonical(name: Name) -> Name {
-    if !name.is_reserved() {
-        return name;
+    match exchange_of(&name) {
+        Some((exchange, key)) => address_of(&exchange, &key).unwrap_or(name),
+        None => name,
     }
+}
+
+/// The exchange and key that a name in a reserved tree stands for.
+pub(super) fn exchange_of(name: &Name) -> Option<(Vec<u8>, Vec<u8>)> {
     let mut segments = name.segments();
-    if segments.next() == Some(EXCHANGE_TREE) && segments.next() == Some(TREE_EXCHANGE) {
-        return Name::from_segments(segments).unwrap_or(name);
+    let (tree, second) = (segments.next()?, segments.next()?);
+    match tree {
+        QUEUE_TREE if segments.next().is_none() => Some((Vec::new(), second.to_vec())),
+        EXCHANGE_TREE => {
+            let mut key = Vec::new();
+            amqp::encode_name(&Name::from_segments(segments).ok()?, &mut key);
+            Some((second.to_vec(), key))
+        }
+        _ => None,
     }
-    name
 }
 
 /// Whether the headers name further routing keys, or try to.
@@ -79,7 +91,6 @@ pub(crate) fn names_keys(headers: &[(Box<str>, Value)]) -> bool {
 /// # Errors
 /// [`RouteError::Keys`].
 pub(super) fn further_keys(headers: &[(Box<str>, Value)]) -> Result<SmallVec<[&[u8]; 4]>, RouteError> {
-    debug_assert!(KEYS_MAX > 0, "there is a bound");
     if names_keys(headers) { sender_selected_keys(headers) } else { Ok(SmallVec::new()) }
 }
 
@@ -100,4 +111,36 @@ pub(crate) fn without_bcc(message: &MessageRef) -> Option<Arc<Batch>> {
             properties: Some(properties),
         },
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spelling::mqtt;
+
+    #[test]
+    fn exchange_and_key_come_back_from_the_address() {
+        for (exchange, key) in
+            [("", "a.b/c"), ("amq.topic", "a..b%2E"), ("x", ""), ("a.b", "c.d."), ("amq.direct", "k")]
+        {
+            let address = address_of(exchange.as_bytes(), key.as_bytes()).expect("short");
+            let (e, k) = exchange_and_key(&address);
+            assert_eq!((&e[..], &k[..]), (exchange.as_bytes(), key.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn one_place_has_one_name() {
+        for (spelled, name) in [
+            ("$exchange/amq.topic/a/b", "a/b"),
+            ("$exchange//a/b", "$queue/a.b"),
+            ("$exchange/x/a", "$exchange/x/a"),
+            ("$queue/q", "$queue/q"),
+            ("$SYS/a", "$SYS/a"),
+            ("a/b", "a/b"),
+        ] {
+            let [spelled, name] = [spelled, name].map(|topic| mqtt::decode_name(topic).expect("a topic"));
+            assert_eq!(canonical(spelled), name);
+        }
+    }
 }

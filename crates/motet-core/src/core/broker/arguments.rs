@@ -4,6 +4,7 @@ use super::error::ArgumentError;
 use super::named::QueueDeclaration;
 use crate::message::Value;
 use crate::queue::{DedupWindow, Overflow, QueueConfig, RetryBackoff};
+use crate::stream::StreamConfig;
 use bytes::Bytes;
 
 type Argument = (Box<str>, Value);
@@ -12,6 +13,8 @@ type Argument = (Box<str>, Value);
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Shape {
     config: QueueConfig,
+    /// How long entries are kept, when it is a stream.
+    max_age_ms: Option<u64>,
     pub(super) queue_type: &'static str,
     pub(super) dead_letter_exchange: Option<Bytes>,
     pub(super) dead_letter_key: Option<Bytes>,
@@ -35,6 +38,23 @@ impl Shape {
     }
 }
 
+impl Shape {
+    /// The declaration asks for a stream.
+    pub(super) fn is_stream(&self) -> bool {
+        self.queue_type == "stream"
+    }
+
+    /// How a stream is set up.
+    pub(super) fn stream_config(&self) -> StreamConfig {
+        StreamConfig {
+            max_age_ms: self.max_age_ms,
+            max_bytes: self.config.max_bytes,
+            max_messages: self.config.max_messages,
+            ..StreamConfig::default()
+        }
+    }
+}
+
 /// Failed attempts a message of a quorum queue survives unless told otherwise, as RabbitMQ has it since 4.0.
 const QUORUM_DELIVERY_LIMIT: u16 = 20;
 /// Identifiers remembered by a queue that looks for duplicates, unless told otherwise.
@@ -53,6 +73,7 @@ const MS_MAX: u64 = 100 * 366 * 24 * 3_600 * 1_000;
 pub(super) fn read(arguments: &[Argument]) -> Result<Shape, ArgumentError> {
     let mut shape = Shape {
         config: QueueConfig::default(),
+        max_age_ms: None,
         queue_type: "classic",
         dead_letter_exchange: None,
         dead_letter_key: None,
@@ -78,6 +99,7 @@ pub(super) fn read(arguments: &[Argument]) -> Result<Shape, ArgumentError> {
             "x-queue-mode" => drop(one_of(argument, &["default", "lazy"], "default or lazy")?),
             "x-message-deduplication" => dedup = truth(argument)?,
             "x-deduplication-header" => header = Some(text(argument)?.into()),
+            "x-max-age" => shape.max_age_ms = Some(age(argument)?),
             "x-cache-size" => window.entries = number(argument, 1, DEDUP_ENTRIES_MAX)? as usize,
             "x-cache-ttl" => window.ms = number(argument, 1, MS_MAX)?,
             "x-delayed-retry-min" => retry.min_ms = number(argument, 0, MS_MAX)?,
@@ -145,6 +167,24 @@ fn text(argument: &Argument) -> Result<&str, ArgumentError> {
     }
 }
 
+/// A number of years, months, days, hours, minutes or seconds, as RabbitMQ writes ages: `7D`.
+fn age(argument: &Argument) -> Result<u64, ArgumentError> {
+    const WANTS: &str = "a number followed by Y, M, D, h, m or s";
+    let said = text(argument).map_err(|_| error(argument, WANTS))?;
+    let (number, unit) = said.split_at(said.char_indices().last().map_or(0, |(at, _)| at));
+    let secs = match unit {
+        "Y" => 365 * 24 * 3_600,
+        "M" => 30 * 24 * 3_600,
+        "D" => 24 * 3_600,
+        "h" => 3_600,
+        "m" => 60,
+        "s" => 1_u64,
+        _ => return Err(error(argument, WANTS)),
+    };
+    let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(secs * 1_000));
+    ms.filter(|ms| (1..=MS_MAX).contains(ms)).ok_or_else(|| error(argument, WANTS))
+}
+
 fn truth(argument: &Argument) -> Result<bool, ArgumentError> {
     match &argument.1 {
         Value::Bool(truth) => Ok(*truth),
@@ -168,7 +208,8 @@ fn overflow(argument: &Argument) -> Result<Overflow, ArgumentError> {
 
 /// All durable queues are kept alike, so that a quorum queue differs by its delivery limit alone.
 fn queue_type(argument: &Argument) -> Result<&'static str, ArgumentError> {
-    match one_of(argument, &["classic", "quorum", "default"], "classic or quorum")? {
+    match one_of(argument, &["classic", "quorum", "stream", "default"], "classic, quorum or stream")? {
+        "stream" => Ok("stream"),
         "quorum" => Ok("quorum"),
         _ => Ok("classic"),
     }

@@ -108,7 +108,7 @@ impl<E: Engine> Core<E> {
                 let at = publishing.message;
                 let target = NamedTarget { queue: work.queue.0.clone(), delay_ms: publishing.delay_ms };
                 let batch = &unit.messages[at].batch;
-                self.offer(now, &target, &mut inner, batch, 0, Some(&mut stage), &mut bodies[at]);
+                self.offer(now, &target, &mut inner, batch, 0, Some(&mut stage), &mut bodies[at], &mut after);
             }
             let Inner { queue: q, fx, .. } = &mut *inner;
             for settling in &work.settlings {
@@ -118,7 +118,7 @@ impl<E: Engine> Core<E> {
                 };
                 unknown += usize::from(settled.is_err());
             }
-            after.absorb(self.carry_out(cell, &mut inner, Some(&mut stage)));
+            self.carry_out_into(cell, &mut inner, Some(&mut stage), &mut after);
         }
         for (message, shared) in unit.messages.iter().zip(&mut bodies) {
             let TxMessage { batch, route } = message;

@@ -51,7 +51,7 @@ impl<E: Engine> Core<E> {
     /// [`ConsumerOptions::fetch_only`] it is for [`Core::get`] alone.
     ///
     /// # Errors
-    /// [`ConsumeError`]. Whether the queue is another connection's is for the caller to ask.
+    /// [`ConsumeError`]; of a stream `Gone`, see [`Core::consume_stream`]. Whether the queue is another connection's is for the caller to ask.
     pub fn consume(
         &self,
         now: Now,
@@ -62,7 +62,7 @@ impl<E: Engine> Core<E> {
     ) -> Result<ConsumerId, ConsumeError> {
         let id = ConsumerId(self.next_consumer.fetch_add(1, Ordering::Relaxed));
         self.with_queue(now, queue, |inner| {
-            if inner.gone {
+            if inner.gone || inner.stream.is_some() {
                 return Err(ConsumeError::Gone);
             }
             let Inner { queue: q, fx, .. } = &mut *inner;
@@ -92,7 +92,10 @@ impl<E: Engine> Core<E> {
             let Inner { queue: q, fx, .. } = &mut *inner;
             q.remove_consumer(now.wall.0, consumer, requeue, fx);
             inner.consumers.retain(|listener| listener.id != consumer);
-            !inner.gone && inner.queue.consumer_count() == 0
+            if let Some(part) = &mut inner.stream {
+                part.part(consumer);
+            }
+            !inner.gone && inner.consumer_count() == 0
         });
         if last && queue.goes_with_consumers() {
             // Refused when somebody came meanwhile.
@@ -110,10 +113,15 @@ impl<E: Engine> Core<E> {
 
     /// Unacknowledged deliveries the consumer takes at a time; `None` is unlimited.
     pub fn set_credit(&self, now: Now, queue: &Arc<NamedQueue>, consumer: ConsumerId, credit: Option<u32>) {
+        let mut after = After::default();
         self.with_queue(now, queue, |inner| {
+            if let Some(part) = &mut inner.stream {
+                return part.set_credit(queue.cell(), consumer, credit, &mut after);
+            }
             let Inner { queue: q, fx, .. } = &mut *inner;
             q.set_credit(consumer, credit, fx);
         });
+        self.carry_on(now, after);
     }
 
     /// The consumer takes nothing for now; what was allotted to it goes to the others. // AMQP 0-9-1 channel.flow
@@ -159,6 +167,11 @@ impl<E: Engine> Core<E> {
         for run in settles.chunk_by(|a, b| Arc::ptr_eq(&a.queue, &b.queue)) {
             let cell = run[0].queue.cell();
             let mut inner = cell.inner.lock();
+            if let Some(part) = &mut inner.stream {
+                let settled = run.iter().filter(|s| part.settle(cell, s.consumer, s.seq, &mut after)).count();
+                unknown += run.len() - settled;
+                continue;
+            }
             let Inner { queue: q, fx, .. } = &mut *inner;
             for settle in run {
                 let settled = match settle.settlement {
@@ -170,7 +183,7 @@ impl<E: Engine> Core<E> {
                     self.trace.acknowledged(cell.id(), settle.seq, &String::from_utf8_lossy(settle.queue.name()));
                 }
             }
-            after.absorb(self.carry_out(cell, &mut inner, stage.as_mut()));
+            self.carry_out_into(cell, &mut inner, stage.as_mut(), &mut after);
         }
         self.bury(now, &mut after, stage.as_mut());
         let position = stage.map(Stage::finish).filter(|_| durable);

@@ -89,7 +89,7 @@ impl<E: Engine> Core<E> {
             stage.settle(cell.id(), seq, locator(at));
         }
         q.moved(seq, fx);
-        after.absorb(self.carry_out(cell, &mut inner, stage));
+        self.carry_out_into(cell, &mut inner, stage, after);
     }
 
     fn deliver_letter(

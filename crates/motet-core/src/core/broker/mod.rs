@@ -73,6 +73,7 @@
 //! | `records.rs` | how they are written down |
 //! | `address.rs`, `routing.rs` | exchange and key as a name; who receives |
 //! | `consumers.rs` | consume, get, settle, leave |
+//! | `streams.rs` | append and read |
 //! | `dead.rs` | what becomes of a message that died |
 //! | `commit.rs` | transactions |
 //! | `restore.rs` | a start |
@@ -89,8 +90,7 @@ mod queues;
 mod records;
 mod restore;
 mod routing;
-#[cfg(test)]
-mod tests;
+mod streams;
 mod vhosts;
 
 pub use address::{address_of, exchange_and_key};
@@ -98,8 +98,10 @@ pub use commit::{Committed, TxMessage, TxQueue};
 pub use consumers::{Got, Settle, Settled};
 pub use error::{ArgumentError, PublishError, QueueError, VhostError};
 pub use named::{NamedQueue, QueueDeclaration};
-pub use queues::Declared;
+pub use queues::{Declared, QueueTotals};
 
 pub(crate) use address::{canonical, names_keys, without_bcc};
 pub(super) use dead::Letter;
 pub(crate) use routing::{route_exchange, route_name};
+pub(crate) use streams::StreamPart;
+pub(super) use streams::{Appended, trim};

@@ -1,8 +1,8 @@
 //! A queue with a name: how it was declared, and what of that a policy has changed.
 
-use super::QueueError;
 use super::arguments::{Shape, read};
 use super::error::ArgumentError;
+use super::{QueueError, StreamPart};
 use crate::core::Vhost;
 use crate::engine::ObjectId;
 use crate::message::{Properties, Value};
@@ -51,14 +51,14 @@ impl NamedQueue {
         id: ObjectId,
         declared: QueueDeclaration,
         shape: Shape,
-        fill: impl FnOnce(QueueConfig) -> Queue<Queued>,
+        fill: impl FnOnce(&Shape, QueueConfig) -> (Queue<Queued>, Option<StreamPart>),
     ) -> Arc<Self> {
         let durable = declared.is_kept();
-        let queue = fill(shape.config(&declared));
+        let (queue, stream) = fill(&shape, shape.config(&declared));
         Arc::new_cyclic(|this| NamedQueue {
             name,
             vhost: Arc::downgrade(vhost),
-            cell: Arc::new(QueueCell::of_named(id, durable, queue, this.clone())),
+            cell: Arc::new(QueueCell::of_named(id, durable, queue, stream, this.clone())),
             declared,
             shape: RwLock::new(Arc::new(shape)),
             policy: RwLock::default(),
@@ -103,12 +103,18 @@ impl NamedQueue {
 
     /// Gauges and totals.
     pub fn stats(&self) -> QueueStats {
-        self.cell.inner.lock().queue.stats()
+        self.cell.inner.lock().stats()
     }
 
-    /// Consumers now.
+    /// Consumers now, readers of a stream among them.
     pub fn consumers(&self) -> u64 {
-        self.cell.inner.lock().queue.consumer_count()
+        self.cell.inner.lock().consumer_count()
+    }
+
+    /// The first offset a stream has and the next it will give; `None` when it is no stream.
+    pub fn offsets(&self) -> Option<(u64, u64)> {
+        let inner = self.cell.inner.lock();
+        inner.stream.as_ref().map(|part| (part.stream.first_offset(), part.stream.next_offset()))
     }
 
     /// It belongs to another connection than this. // AMQP 0-9-1: 405 RESOURCE_LOCKED
@@ -163,6 +169,7 @@ impl NamedQueue {
     /// # Errors
     /// [`ArgumentError`]; nothing was changed.
     pub(super) fn govern(&self, policy: &[(Box<str>, Value)]) -> Result<(), ArgumentError> {
+        read(&super::arguments::governed(&[], policy))?;
         let shape = read(&super::arguments::governed(&self.declared.arguments, policy))?;
         let config = shape.config(&self.declared);
         let mut inner = self.cell.inner.lock();

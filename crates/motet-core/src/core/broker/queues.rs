@@ -2,7 +2,7 @@
 
 use super::arguments::read;
 use super::error::NAME_BYTES_MAX;
-use super::{ArgumentError, NamedQueue, QueueDeclaration, QueueError, records};
+use super::{ArgumentError, NamedQueue, QueueDeclaration, QueueError, StreamPart, records};
 use crate::core::after::After;
 use crate::core::objects::Object;
 use crate::core::{Core, Vhost};
@@ -10,6 +10,7 @@ use crate::engine::{Engine, Position, Stage};
 use crate::message::Value;
 use crate::queue::{DeleteRefused, Queue};
 use crate::queues::Inner;
+use crate::stream::{Epoch, Stream};
 use crate::time::Now;
 use bytes::Bytes;
 use foldhash::quality::RandomState;
@@ -29,6 +30,17 @@ pub struct Declared {
     pub consumers: u64,
     /// Answer when this is durable.
     pub position: Option<Position>,
+}
+
+/// What all queues with a name hold together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct QueueTotals {
+    /// How many there are.
+    pub queues: u64,
+    /// Messages that wait, ready or delayed.
+    pub waiting: u64,
+    /// Messages with a consumer.
+    pub unacked: u64,
 }
 
 fn text(name: &[u8]) -> String {
@@ -59,14 +71,20 @@ impl<E: Engine> Core<E> {
             return Err(QueueError::NameTooLong);
         }
         let shape = read(&declaration.arguments)?;
+        if shape.is_stream() && (!declaration.is_kept() || declaration.auto_delete) {
+            let (name, value) = ("x-queue-type".into(), "'stream'".into());
+            return Err(ArgumentError { name, value, wants: "a durable queue without owner or auto-delete" }.into());
+        }
         if vhost.is_deleted() {
             return Err(QueueError::NoVhost);
         }
         let kept = declaration.is_kept();
         let id = if kept { self.engine.allot_object() } else { self.volatile_object() };
         let name = if name.is_empty() { self.fresh_name(vhost) } else { Bytes::copy_from_slice(name) };
-        let queue =
-            NamedQueue::new(name.clone(), vhost, id, declaration, shape, |config| Queue::new(config, now.wall.0));
+        let queue = NamedQueue::new(name.clone(), vhost, id, declaration, shape, |shape, config| {
+            let stream = || StreamPart::new(Stream::new(shape.stream_config(), Epoch(id.0)));
+            (Queue::new(config, now.wall.0), shape.is_stream().then(stream))
+        });
         let mut stage = kept.then(|| self.engine.stage_release());
         let limit = self.limits.queues;
         let added = vhost.change(|topology| {
@@ -111,7 +129,7 @@ impl<E: Engine> Core<E> {
         known.agrees(declaration)?;
         let mut inner = known.cell().inner.lock();
         inner.queue.touch(now.wall.0);
-        let (stats, consumers) = (inner.queue.stats(), inner.queue.consumer_count());
+        let (stats, consumers) = (inner.stats(), inner.consumer_count());
         drop(inner);
         // Whoever declared it first may still wait for it to be durable.
         let position = known.declared().is_kept().then(|| self.engine.stage_release().finish());
@@ -129,7 +147,7 @@ impl<E: Engine> Core<E> {
         }
         let mut inner = queue.cell().inner.lock();
         inner.queue.touch(now.wall.0);
-        let (messages, consumers) = (inner.queue.stats().ready, inner.queue.consumer_count());
+        let (messages, consumers) = (inner.stats().ready, inner.consumer_count());
         drop(inner);
         Ok(Declared { queue, created: false, messages, consumers, position: None })
     }
@@ -195,13 +213,22 @@ impl<E: Engine> Core<E> {
             if inner.gone {
                 return Ok(0);
             }
+            let stream = inner.stream.as_ref().map(|part| (part.readers() as u64, part.stream.messages()));
             let Inner { queue: q, fx, .. } = &mut *inner;
-            let ready = q.delete(if_unused, if_empty, fx)?;
+            let ready = match stream {
+                Some((readers, _)) if if_unused && readers > 0 => return Err(DeleteRefused::InUse(readers)),
+                Some((_, messages)) if if_empty && messages > 0 => return Err(DeleteRefused::NotEmpty(messages)),
+                Some((_, messages)) => q.delete(false, false, fx).map(|_| messages)?,
+                None => q.delete(if_unused, if_empty, fx)?,
+            };
             inner.gone = true;
             inner.pending = None;
             // No stage: what it held ends with the object, not one by one.
             after = self.carry_out::<E::Stage<'_>>(cell, &mut inner, None);
             inner.consumers.clear();
+            if let Some(part) = &mut inner.stream {
+                part.end(&mut after);
+            }
             topology.remove_queue(queue.name(), &mut changes);
             Ok::<_, DeleteRefused>(ready)
         });
@@ -265,12 +292,14 @@ impl<E: Engine> Core<E> {
         Ok(())
     }
 
-    /// Messages in all queues with a name: ready and unacknowledged.
-    pub fn queue_totals(&self) -> (u64, u64) {
-        let mut totals = (0, 0);
+    /// Sums over all queues with a name. Takes the lock of each in turn.
+    pub fn queue_totals(&self) -> QueueTotals {
+        let mut totals = QueueTotals::default();
         for queue in self.vhosts().iter().flat_map(|vhost| self.queues(vhost)) {
             let stats = queue.stats();
-            totals = (totals.0 + stats.waiting(), totals.1 + stats.unacked);
+            totals.queues += 1;
+            totals.waiting += stats.waiting();
+            totals.unacked += stats.unacked;
         }
         totals
     }

@@ -2,13 +2,14 @@
 
 use super::arguments::read;
 use super::records::{BINDING, EXCHANGE, QUEUE, decode_binding, decode_exchange, decode_queue};
-use super::{NamedQueue, vhosts};
+use super::{NamedQueue, StreamPart, vhosts};
 use crate::core::objects::Object;
-use crate::core::recover::{Recovered, Recovery};
+use crate::core::recover::{Object as Found, Recovered, Recovery};
 use crate::core::{Core, ROOT_VHOST, RegistryKind, Vhost};
-use crate::engine::{Engine, Locator};
+use crate::engine::{Engine, Locator, ObjectId};
 use crate::exchange::BindingView;
 use crate::queue::Queue;
+use crate::stream::{Epoch, RecoveredStreamEntry, Stream, StreamConfig};
 use crate::time::Now;
 use crate::topics::Subscription;
 use bytes::Bytes;
@@ -78,20 +79,34 @@ impl<E: Engine> Core<E> {
         let found = recovery.take(id);
         report.queues += 1;
         report.messages += found.entries.len() as u64;
-        let queue = NamedQueue::new(name.clone(), vhost, id, declared, shape, |config| {
+        let queue = NamedQueue::new(name.clone(), vhost, id, declared, shape, |shape, config| {
+            if shape.is_stream() {
+                return (Queue::new(config, now.wall.0), Some(restore_stream(shape.stream_config(), id, found)));
+            }
             let mut queue = Queue::recover(config, found.entries, found.last_seq, now.wall.0);
             for (came, id) in &found.dedup {
                 queue.remember(*came, now.wall.0, id);
             }
-            queue
+            (queue, None)
         });
         vhost.change(|topology| topology.add_queue(name, true, queue.clone())).ok()?;
-        if let Some(at) = queue.cell().inner.lock().queue.next_deadline() {
+        if let Some(at) = queue.cell().inner.lock().next_deadline() {
             self.timers.queue_at(at, id);
         }
         self.objects.insert(id, Object::Queue(queue));
         Some(())
     }
+}
+
+fn restore_stream(config: StreamConfig, id: ObjectId, found: Found) -> StreamPart {
+    let entries = found.entries.iter().zip(found.appended).map(|(entry, at_ms)| RecoveredStreamEntry {
+        offset: entry.seq.saturating_sub(1),
+        locator: entry.locator,
+        bytes: entry.bytes,
+        at_ms,
+    });
+    // Sequences begin at 1, offsets at 0: the last sequence is the next offset.
+    StreamPart::new(Stream::recover(config, Epoch(id.0), entries, found.last_seq))
 }
 
 fn restore_binding(vhost: &Vhost, view: BindingView) -> bool {

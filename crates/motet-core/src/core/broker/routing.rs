@@ -1,6 +1,6 @@
 //! Who receives: the topic tree and the exchanges, walked as one.
 
-use super::address::{EXCHANGE_TREE, QUEUE_TREE, address_of, further_keys};
+use super::address::{address_of, exchange_of, further_keys};
 use crate::core::Vhost;
 use crate::exchange::{Publication, RouteError, Routed};
 use crate::message::Properties;
@@ -23,9 +23,11 @@ pub(crate) fn route_name(vhost: &Vhost, name: &Name, properties: Option<&Propert
     if name.is_reserved()
         && let Some((exchange, key)) = exchange_of(name)
     {
-        // An exchange that is not there, or takes nothing from peers, has nobody behind it.
-        let found = route_exchange(vhost, &exchange, &key, properties, true);
-        return found.unwrap_or_else(|_| Found { over_topology: true, ..past_tree() });
+        // Rights were checked for this name, so it leads nowhere when the place has another.
+        let is_canonical = address_of(&exchange, &key).is_ok_and(|address| address == *name);
+        let found = route_exchange(vhost, &exchange, &key, properties, true).ok().filter(|_| is_canonical);
+        // Nor is anybody behind an exchange that is not there, or takes nothing from peers.
+        return found.unwrap_or_else(|| Found { over_topology: true, ..past_tree() });
     }
     let mut listeners = Listeners::default();
     listeners.collect(vhost, name);
@@ -43,21 +45,6 @@ pub(crate) fn route_name(vhost: &Vhost, name: &Name, properties: Option<&Propert
     }
     found.route.add_listeners(listeners);
     found
-}
-
-/// The exchange and key that a name in a reserved tree stands for.
-fn exchange_of(name: &Name) -> Option<(Vec<u8>, Vec<u8>)> {
-    let mut segments = name.segments();
-    let (tree, second) = (segments.next()?, segments.next()?);
-    match tree {
-        QUEUE_TREE if segments.next().is_none() => Some((Vec::new(), second.to_vec())),
-        EXCHANGE_TREE => {
-            let mut key = Vec::new();
-            amqp::encode_name(&Name::from_segments(segments).ok()?, &mut key);
-            Some((second.to_vec(), key))
-        }
-        _ => None,
-    }
 }
 
 fn past_tree() -> Found {

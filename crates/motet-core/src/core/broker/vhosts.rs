@@ -46,6 +46,9 @@ impl<E: Engine> Core<E> {
         if name.is_empty() || name.len() > VHOST_NAME_BYTES_MAX {
             return Err(VhostError::Name);
         }
+        // Before the stage: the engine may have to write down that it gives numbers out.
+        let allot = || self.engine.allot_object();
+        let objects = VhostObjects { directory: allot(), retained: allot(), topology: allot() };
         let mut stage = self.engine.stage_release();
         if let Some(known) = self.find_vhost(name) {
             return Ok((known, stage.finish()));
@@ -54,8 +57,6 @@ impl<E: Engine> Core<E> {
         if vhosts.len() >= self.limits.vhosts {
             return Err(VhostError::Limit(self.limits.vhosts));
         }
-        let allot = || self.engine.allot_object();
-        let objects = VhostObjects { directory: allot(), retained: allot(), topology: allot() };
         let vhost = Arc::new(Vhost::new(name, objects));
         self.stage_registry_put(&mut stage, RegistryKind::VHOST, name.as_bytes(), &encode(&objects));
         self.objects.insert_vhost(&vhost);

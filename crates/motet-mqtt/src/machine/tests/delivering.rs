@@ -16,6 +16,36 @@ fn qos_2_is_shown_only_when_it_is_durable() {
 }
 
 #[test]
+fn a_start_knows_what_was_sent_to_whoever_had_gone_before() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V311, "ann", false));
+    bench.subscribe(&mut ann, "a", QoS::AtLeastOnce);
+    let mut bob = bench.join(hello(V311, "bob", true));
+    bench.say(&mut bob, &message(QoS::AtLeastOnce, 1, "a", "x"));
+    assert_eq!(bench.hear(&mut ann), ["PUBLISH q1 #1 a=x"]);
+    bench.cut(&mut ann);
+    bench.say(&mut bob, &message(QoS::AtLeastOnce, 2, "a", "y"));
+    bench.crash(usize::MAX);
+    let mut ann = bench.peer(V311);
+    let said = bench.say(&mut ann, &hello(V311, "ann", false));
+    assert_eq!(said, ["CONNACK present Success", "PUBLISH q1 #1 dup a=x", "PUBLISH q1 #2 a=y"]);
+    // Only while nobody has the session it is known what nobody was sent.
+    bench.crash(usize::MAX);
+    let mut ann = bench.peer(V311);
+    let said = bench.say(&mut ann, &hello(V311, "ann", false));
+    assert_eq!(said, ["CONNACK present Success", "PUBLISH q1 #1 dup a=x", "PUBLISH q1 #2 dup a=y"]);
+    bench.puback(&mut ann, 2);
+    bench.cut(&mut ann);
+    // What a start learned is written down again.
+    let mut bob = bench.join(hello(V311, "bob", true));
+    bench.say(&mut bob, &message(QoS::AtLeastOnce, 2, "a", "y"));
+    bench.crash(usize::MAX);
+    let mut ann = bench.peer(V311);
+    let said = bench.say(&mut ann, &hello(V311, "ann", false));
+    assert_eq!(said, ["CONNACK present Success", "PUBLISH q1 #1 dup a=x", "PUBLISH q1 #3 a=y"]);
+}
+
+#[test]
 fn after_a_power_cut_what_was_not_acknowledged_comes_again_with_dup() {
     let mut bench = Bench::new();
     let mut ann = bench.join(hello(V311, "ann", false));

@@ -108,16 +108,43 @@ fn an_answer_that_waits_through_a_stall_comes_after_it() {
 }
 
 #[test]
-fn a_repeated_publish_or_pubrel_is_answered_only_when_the_first_is_durable() {
+fn a_session_is_opened_when_what_its_last_connection_left_is_durable() {
     let mut bench = Bench::new();
     let mut bob = bench.join(hello(V311, "bob", false));
     bench.engine.set_plan(SLOW);
     bench.say(&mut bob, &message(QoS::ExactlyOnce, 1, "a", "x"));
-    let mut bob = bench.join(hello(V311, "bob", false));
+    let mut bob = bench.peer(V311);
+    assert!(bench.say(&mut bob, &hello(V311, "bob", false)).is_empty());
     assert!(bench.say(&mut bob, &message(QoS::ExactlyOnce, 1, "a", "x")).is_empty());
-    bench.pubrel(&mut bob, 1);
-    let mut bob = bench.join(hello(V311, "bob", false));
-    assert!(bench.pubrel(&mut bob, 1).is_empty());
     bench.engine.set_plan(Plan::default());
-    assert_eq!(bench.hear(&mut bob), ["PUBCOMP 1"]);
+    assert_eq!(bench.hear(&mut bob), ["CONNACK present Success"]);
+    assert_eq!(bench.send(&mut bob, &[]), ["PUBREC 1"]);
+}
+
+#[test]
+fn a_clean_start_is_confirmed_when_the_former_session_is_gone_for_good() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V311, "ann", false));
+    bench.subscribe(&mut ann, "a", QoS::AtLeastOnce);
+    bench.engine.set_plan(SLOW);
+    let mut again = bench.peer(V311);
+    assert!(bench.say(&mut again, &hello(V311, "ann", true)).is_empty());
+    // The power fails before the end is on disk: nobody was told that the session is gone, and it is not.
+    bench.crash(0);
+    let mut ann = bench.peer(V311);
+    assert_eq!(bench.say(&mut ann, &hello(V311, "ann", false)), ["CONNACK present Success"]);
+    // Nothing is kept of a new clean session, so nothing is waited for.
+    bench.engine.set_plan(SLOW);
+    let mut bob = bench.peer(V311);
+    assert_eq!(bench.say(&mut bob, &hello(V311, "bob", true)), ["CONNACK Success"]);
+}
+
+#[test]
+fn a_store_that_takes_nothing_refuses_the_connection_in_time() {
+    let mut bench = Bench::new();
+    bench.engine.set_stalled(true);
+    let mut bob = bench.peer(V311);
+    assert!(bench.say(&mut bob, &hello(V311, "bob", false)).is_empty());
+    bench.pass(std::time::Duration::from_secs(60));
+    assert_eq!(bench.timeout(&mut bob), ["CONNACK ServerUnavailable", "closed"]);
 }

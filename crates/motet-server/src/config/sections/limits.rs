@@ -59,6 +59,10 @@ section! {
         /// Sessions, connected or not; at the bound a client that has none is refused, and an MQTT 5 client is told.
         /// Stops a client that makes up a new identifier at each start before its forgotten sessions fill the memory.
         sessions: u64 = 2_000_000, within 1..=100_000_000;
+        /// Sessions of one user, connected or not; all who come without a login are one user. At the bound a client that
+        /// has none is refused, and an MQTT 5 client is told. Half of all by default, so that one careless account leaves
+        /// room for the others.
+        sessions_per_user: u64 = 1_000_000, within 1..=100_000_000;
         /// Subscriptions of one session; one more is refused in SUBACK. Wildcards make long lists needless.
         subscriptions_per_session: u32 = 10_000, within 1..=1_000_000;
         /// Levels in a topic or filter; a deeper one is refused: in PUBACK, PUBREC, SUBACK or CONNACK (a will), and a
@@ -70,6 +74,9 @@ section! {
         receive_maximum: u16 = 1024, within 1..=65_535;
         /// Topic aliases one client may set (MQTT 5); 0 offers none. Each costs the memory of a topic.
         topic_alias_maximum: u16 = 64, within 0..=65_535;
+        /// Topic aliases that we use towards one client which takes them (MQTT 5); 0 uses none. Each costs the memory of a
+        /// topic, and saves its bytes on the wire.
+        topic_aliases_sent: u16 = 64, within 0..=65_535;
         /// The longest a session outlives its connection; what a client asks beyond is cut to it, and an MQTT 5
         /// client is told. A week bridges holidays; without an end, forgotten sessions would fill the disk.
         session_expiry_max: Duration = 7 * DAY, within Duration::ZERO..=3650 * DAY;

@@ -17,12 +17,16 @@ choice! {
         Mqtt = "mqtt",
         /// MQTT over TLS; 8883.
         Mqtts = "mqtts",
-        /// HTTP with WebSocket on `/mqtt`, metrics and health; also recognises MQTT and TLS by their first bytes; 8080.
+        /// HTTP with WebSocket on `/mqtt`, metrics and health; also recognises MQTT, AMQP and TLS by their first bytes; 8080.
         Http = "http",
         /// The same, over TLS only; 8443.
         Https = "https",
         /// MQTT over WebSocket on any path; 8083.
         Ws = "ws",
+        /// AMQP 0-9-1 over TCP; 5672.
+        Amqp = "amqp",
+        /// AMQP 0-9-1 over TLS; 5671.
+        Amqps = "amqps",
     }
 }
 
@@ -35,17 +39,19 @@ impl Protocol {
             Self::Http => 8080,
             Self::Https => 8443,
             Self::Ws => 8083,
+            Self::Amqp => 5672,
+            Self::Amqps => 5671,
         }
     }
 
     /// Whether TLS can be spoken there, so that certificates are of use.
     pub fn may_speak_tls(self) -> bool {
-        matches!(self, Self::Mqtts | Self::Http | Self::Https)
+        matches!(self, Self::Mqtts | Self::Http | Self::Https | Self::Amqps)
     }
 
     /// Whether nothing but TLS is spoken there.
     pub fn is_encrypted(self) -> bool {
-        matches!(self, Self::Mqtts | Self::Https)
+        matches!(self, Self::Mqtts | Self::Https | Self::Amqps)
     }
 
     /// Whether HTTP requests are answered there.
@@ -89,7 +95,7 @@ section! {
 impl Listener {
     /// What a server listens on when it is told nothing: every protocol, on loopback.
     pub fn defaults() -> Vec<Self> {
-        [Protocol::Mqtt, Protocol::Mqtts, Protocol::Http, Protocol::Ws]
+        [Protocol::Mqtt, Protocol::Mqtts, Protocol::Amqp, Protocol::Amqps, Protocol::Http, Protocol::Ws]
             .map(|protocol| Self {
                 address: Some(ListenAddress::localhost(protocol.port())),
                 protocol,
@@ -115,7 +121,7 @@ impl Listener {
         vec![Conflict {
             key: "tls",
             wrong: format!("is set, but the protocol \"{}\" has no TLS", self.protocol),
-            expected: "certificates only where protocol is \"mqtts\", \"http\" or \"https\"".into(),
+            expected: "certificates only where protocol is \"mqtts\", \"amqps\", \"http\" or \"https\"".into(),
             remedy: "change `protocol` to one of these, or remove `tls`".into(),
         }]
     }

@@ -1,6 +1,7 @@
 //! The keys an operator sees. Each file is one table of `motet.toml`; the doc comments are the reference page.
 
 mod access;
+mod amqp;
 mod audit;
 mod limits;
 mod listener;
@@ -14,6 +15,7 @@ mod web;
 use std::path::PathBuf;
 
 pub use access::{Access, Anonymous, User};
+pub use amqp::Amqp;
 pub use audit::Audit;
 pub use limits::Limits;
 pub use listener::{Host, ListenAddress, Listener, Protocol, ProxyProtocol};
@@ -21,7 +23,7 @@ pub use log::{Log, LogFormat, LogLevel};
 pub use mqtt::Mqtt;
 pub use otlp::Otlp;
 pub use store::Store;
-pub use tls::{ClientCertificate, Tls};
+pub use tls::{AlsoCertificate, ClientCertificate, Tls, TlsVersion};
 pub use web::{Metrics, Web};
 
 section! {
@@ -45,6 +47,8 @@ section! {
         limits: Limits = Limits::default();
         /// What MQTT clients are offered.
         mqtt: Mqtt = Mqtt::default();
+        /// What AMQP clients are offered.
+        amqp: Amqp = Amqp::default();
         /// The durable store.
         store: Store = Store::default();
         /// HTTP and WebSocket.

@@ -16,5 +16,21 @@ section! {
         /// Whether messages may be retained. An MQTT 5 client is told. Without it, who publishes a retained message is
         /// disconnected, a retained will is refused with its connection, and what was retained before is not sent.
         retain_available: bool = true;
+        /// Whether payloads that an MQTT 5 client marks as text (Payload Format Indicator) are checked to be UTF-8. What
+        /// is not is refused with 0x99, or counted and left out where there is no answer (QoS 0). Off by default,
+        /// because it reads every such payload.
+        payload_format_checked: bool = false;
+        /// Where clients may have answers sent to: an MQTT 5 client that asks for Response Information is told this and,
+        /// one level below, its own name. Access rules can keep that part of the tree for its owner. Empty tells nothing.
+        response_prefix: String = "responses".to_owned();
+        /// Another server, as clients are told it (host and port). MQTT 5 clients are sent there (0x9C, Server
+        /// Reference) when this one goes down or takes no further session. When it is not set, they are told the reason
+        /// alone.
+        server_reference: Option<String> = None, example "\"mqtt2.example.org:1883\"";
+        /// This server has moved to `server_reference` for good: every client is refused, those of MQTT 5 with 0x9D and
+        /// the new address.
+        server_moved: bool = false;
+        /// How often the figures below `$SYS` are published while somebody subscribes to them; 0 never.
+        sys_interval: Duration = Duration::from_secs(10), within Duration::ZERO..=Duration::from_secs(3600);
     }
 }

@@ -1,0 +1,296 @@
+//! Exchanges and queues: declare, bind, purge, delete.
+
+use super::refusal;
+use super::running::Running;
+use crate::v091::error::{Failure, ReplyCode};
+use crate::v091::mapping;
+use crate::v091::packet::{FieldTable, exchange, queue};
+use motet_core::access::Action;
+use motet_core::core::broker::{NamedQueue, QueueDeclaration, address_of};
+use motet_core::engine::{Engine, Position};
+use motet_core::exchange::{Arguments, ExchangeConfig};
+use motet_core::machine::Context;
+use motet_core::message::Value;
+use std::sync::Arc;
+
+fn arguments(table: FieldTable<'_>) -> Vec<(Box<str>, Value)> {
+    mapping::fields(table).map(|(name, value)| (name.into(), value)).collect()
+}
+
+fn count(number: u64) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// Names are taken without line ends, as RabbitMQ does.
+fn clean(name: &str) -> String {
+    name.replace(['\r', '\n'], "")
+}
+
+impl Running {
+    pub(super) fn denied(&self, what: &str) -> Failure {
+        let (vhost, user) = (self.vhost.name(), &self.publisher.principal().name);
+        let text = format!("{what} in vhost '{vhost}' refused for user '{user}'");
+        Failure::new(ReplyCode::AccessRefused, text)
+    }
+
+    /// Whether the client may hear what is in a queue.
+    pub(super) fn check_read<E: Engine>(&self, _cx: &Context<'_, E>, queue: &NamedQueue) -> Result<(), Failure> {
+        let Ok(address) = address_of(b"", queue.name()) else { return Ok(()) };
+        let allowed = self.vhost.access().check(self.publisher.principal(), Action::Subscribe, &address).allowed;
+        if allowed {
+            return Ok(());
+        }
+        Err(self.denied(&format!("read access to queue '{}'", String::from_utf8_lossy(queue.name()))))
+    }
+
+    /// The queue of this name, or, for the empty one, the one that the channel declared last.
+    pub(super) fn queue_for<E: Engine>(
+        &mut self,
+        cx: &Context<'_, E>,
+        number: u16,
+        name: &str,
+    ) -> Result<Arc<NamedQueue>, Failure> {
+        let name = match name {
+            "" => self.channel(number).last_queue.clone().ok_or_else(no_last_queue)?,
+            name => clean(name).into(),
+        };
+        let declared = cx.core.check_queue(cx.now, &self.vhost, name.as_bytes(), self.id);
+        declared.map(|declared| declared.queue).map_err(|error| refusal::queue(&self.vhost, &name, error, None))
+    }
+
+    pub(super) fn exchange_method<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        method: exchange::Method<'_>,
+    ) -> Result<(), Failure> {
+        match method {
+            exchange::Method::Declare(declare) => self.declare_exchange(cx, number, declare),
+            exchange::Method::Delete(delete) => self.delete_exchange(cx, number, delete),
+            exchange::Method::Bind(bind) => {
+                let arguments = Arguments::new(arguments(bind.arguments));
+                self.check_exchanges(bind.source, bind.destination)?;
+                let (source, destination) = (clean(bind.source), clean(bind.destination));
+                let position = cx
+                    .core
+                    .bind_exchange(&self.vhost, source.as_bytes(), destination.as_bytes(), bind.routing_key, arguments)
+                    .map_err(|error| refusal::bind(&self.vhost, error))?;
+                self.answer(cx, number, bind.no_wait, position, &exchange::BindOk {});
+                Ok(())
+            }
+            exchange::Method::Unbind(unbind) => {
+                let arguments = Arguments::new(arguments(unbind.arguments));
+                self.check_exchanges(unbind.source, unbind.destination)?;
+                let (source, destination) = (clean(unbind.source), clean(unbind.destination));
+                let (source, destination) = (source.as_bytes(), destination.as_bytes());
+                let position = cx
+                    .core
+                    .unbind_exchange(&self.vhost, source, destination, unbind.routing_key, &arguments)
+                    .map_err(|error| refusal::bind(&self.vhost, error))?;
+                self.answer(cx, number, unbind.no_wait, position, &exchange::UnbindOk {});
+                Ok(())
+            }
+            _ => Err(Failure::new(ReplyCode::CommandInvalid, "unimplemented method")),
+        }
+    }
+
+    /// The default exchange is neither bound nor bound to.
+    fn check_exchanges(&self, source: &str, destination: &str) -> Result<(), Failure> {
+        if source.is_empty() || destination.is_empty() { Err(refusal::default_exchange()) } else { Ok(()) }
+    }
+
+    fn answer<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        no_wait: bool,
+        position: Option<Position>,
+        method: &impl crate::v091::packet::MethodFields,
+    ) {
+        if !no_wait {
+            self.reply(cx, number, position, method);
+        }
+    }
+
+    fn declare_exchange<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        declare: exchange::Declare<'_>,
+    ) -> Result<(), Failure> {
+        let name = clean(declare.exchange);
+        if name.is_empty() {
+            return Err(refusal::default_exchange());
+        }
+        let refused = |error| refusal::exchange(&self.vhost, &name, error);
+        if declare.passive {
+            self.vhost.topology().check_exchange(name.as_bytes()).map_err(refused)?;
+            self.answer(cx, number, declare.no_wait, None, &exchange::DeclareOk {});
+            return Ok(());
+        }
+        let mut config =
+            ExchangeConfig::from_arguments(declare.kind, &arguments(declare.arguments)).map_err(refused)?;
+        config.durable = declare.durable;
+        config.auto_delete = declare.auto_delete;
+        config.internal = declare.internal;
+        let (_, position) = cx.core.declare_exchange(&self.vhost, name.as_bytes(), config).map_err(refused)?;
+        self.answer(cx, number, declare.no_wait, position, &exchange::DeclareOk {});
+        Ok(())
+    }
+
+    fn delete_exchange<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        delete: exchange::Delete<'_>,
+    ) -> Result<(), Failure> {
+        let name = clean(delete.exchange);
+        if name.is_empty() {
+            return Err(refusal::default_exchange());
+        }
+        let (_, position) = cx
+            .core
+            .delete_exchange(&self.vhost, name.as_bytes(), delete.if_unused)
+            .map_err(|error| refusal::delete(&self.vhost, &name, &error))?;
+        self.answer(cx, number, delete.no_wait, position, &exchange::DeleteOk {});
+        Ok(())
+    }
+
+    pub(super) fn queue_method<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        method: queue::Method<'_>,
+    ) -> Result<(), Failure> {
+        match method {
+            queue::Method::Declare(declare) => self.declare_queue(cx, number, declare),
+            queue::Method::Bind(bind) => self.bind_queue(cx, number, bind),
+            queue::Method::Unbind(unbind) => self.unbind_queue(cx, number, unbind),
+            queue::Method::Purge(purge) => {
+                let queue = self.queue_for(cx, number, purge.queue)?;
+                self.check_read(cx, &queue)?;
+                let (purged, position) = cx.core.purge_queue(cx.now, &queue);
+                let message_count = count(purged);
+                self.answer(cx, number, purge.no_wait, position, &queue::PurgeOk { message_count });
+                Ok(())
+            }
+            queue::Method::Delete(delete) => self.delete_queue(cx, number, delete),
+            _ => Err(Failure::new(ReplyCode::CommandInvalid, "unimplemented method")),
+        }
+    }
+
+    fn declare_queue<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        declare: queue::Declare<'_>,
+    ) -> Result<(), Failure> {
+        let name = match (clean(declare.queue), declare.passive) {
+            (name, true) if name.is_empty() => {
+                self.channel(number).last_queue.as_deref().ok_or_else(no_last_queue)?.to_owned()
+            }
+            (name, _) => name,
+        };
+        let declaration = QueueDeclaration {
+            durable: declare.durable,
+            exclusive: declare.exclusive.then_some(self.id),
+            auto_delete: declare.auto_delete,
+            arguments: arguments(declare.arguments),
+        };
+        let declared = match declare.passive {
+            true => cx.core.check_queue(cx.now, &self.vhost, name.as_bytes(), self.id),
+            false => cx.core.declare_queue(cx.now, &self.vhost, name.as_bytes(), declaration.clone(), self.id),
+        };
+        let declared = declared.map_err(|error| {
+            let known = cx.core.find_queue(&self.vhost, name.as_bytes());
+            let asked = known.as_deref().map(|known| (known, &declaration));
+            refusal::queue(&self.vhost, &name, error, asked)
+        })?;
+        let name = String::from_utf8_lossy(declared.queue.name()).into_owned();
+        self.channel(number).last_queue = Some(name.as_str().into());
+        let declare_ok = queue::DeclareOk {
+            queue: &name,
+            message_count: count(declared.messages),
+            consumer_count: count(declared.consumers),
+        };
+        self.answer(cx, number, declare.no_wait, declared.position, &declare_ok);
+        Ok(())
+    }
+
+    /// An empty name means the queue declared last; with an empty key as well, its name is the key too
+    /// [queue.bind, routing-key].
+    fn key_for<'a>(&self, queue: &str, key: &'a [u8], known: &'a NamedQueue) -> &'a [u8] {
+        if queue.is_empty() && key.is_empty() { known.name() } else { key }
+    }
+
+    fn bind_queue<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        bind: queue::Bind<'_>,
+    ) -> Result<(), Failure> {
+        let queue = self.queue_for(cx, number, bind.queue)?;
+        let source = clean(bind.exchange);
+        if source.is_empty() {
+            return Err(refusal::default_exchange());
+        }
+        let key = self.key_for(bind.queue, bind.routing_key, &queue);
+        let arguments = Arguments::new(arguments(bind.arguments));
+        let position = cx
+            .core
+            .bind_queue(cx.now, &self.vhost, source.as_bytes(), &queue, key, arguments)
+            .map_err(|error| refusal::bind(&self.vhost, error))?;
+        self.answer(cx, number, bind.no_wait, position, &queue::BindOk {});
+        Ok(())
+    }
+
+    fn unbind_queue<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        unbind: queue::Unbind<'_>,
+    ) -> Result<(), Failure> {
+        let queue = self.queue_for(cx, number, unbind.queue)?;
+        let source = clean(unbind.exchange);
+        if source.is_empty() {
+            return Err(refusal::default_exchange());
+        }
+        let key = self.key_for(unbind.queue, unbind.routing_key, &queue);
+        let arguments = Arguments::new(arguments(unbind.arguments));
+        let position = cx
+            .core
+            .unbind_queue(&self.vhost, source.as_bytes(), queue.name(), key, &arguments)
+            .map_err(|error| refusal::bind(&self.vhost, error))?;
+        self.answer(cx, number, false, position, &queue::UnbindOk {});
+        Ok(())
+    }
+
+    fn delete_queue<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        delete: queue::Delete<'_>,
+    ) -> Result<(), Failure> {
+        let queue = match self.queue_for(cx, number, delete.queue) {
+            Ok(queue) => queue,
+            // RabbitMQ deletes what is not there, so that deleting twice is no mistake.
+            Err(failure) if failure.code == ReplyCode::NotFound && !delete.queue.is_empty() => {
+                self.answer(cx, number, delete.no_wait, None, &queue::DeleteOk { message_count: 0 });
+                return Ok(());
+            }
+            Err(failure) => return Err(failure),
+        };
+        let name = String::from_utf8_lossy(queue.name()).into_owned();
+        let (messages, position) = cx
+            .core
+            .delete_queue(cx.now, &queue, delete.if_unused, delete.if_empty)
+            .map_err(|error| refusal::queue(&self.vhost, &name, error, None))?;
+        let message_count = count(messages);
+        self.answer(cx, number, delete.no_wait, position, &queue::DeleteOk { message_count });
+        Ok(())
+    }
+}
+
+fn no_last_queue() -> Failure {
+    Failure::new(ReplyCode::NotFound, "no previously declared queue")
+}

@@ -1,0 +1,296 @@
+//! What the client publishes.
+//!
+//! Consecutive messages of a channel to one exchange and key form a *run*, published as one batch.
+
+use super::channel::Mode;
+use super::content::{Content, Publishing, check_size, whole};
+use super::refusal;
+use super::running::{RETRY_EVERY, Running};
+use crate::v091::config::Config;
+use crate::v091::error::{Failure, ReplyCode};
+use crate::v091::mapping::{self, REPLY_TOPIC_PREFIX};
+use crate::v091::packet::{FieldValue, Properties, basic, connection, put_method};
+use bytes::BytesMut;
+use motet_core::core::{Outcome, RejectCause};
+use motet_core::engine::Engine;
+use motet_core::machine::Context;
+use motet_core::message::{Batch, BatchBuilder, MessageParts};
+use motet_core::route::KnownName;
+use motet_core::spelling::amqp::LONG_KEY_HEADER;
+use motet_core::time::Instant;
+use std::sync::Arc;
+
+/// Messages of one run; bounds what a queue can pin by keeping the last message of a batch.
+const RUN_MESSAGES_MAX: usize = 1024;
+/// Bytes of one run; a larger message is a run of its own.
+const RUN_BYTES_MAX: usize = 64 * 1024;
+/// The name under which a reply comes without a queue of one's own.
+pub(super) const DIRECT_REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+/// Consecutive messages to one place that are answered alike.
+#[derive(Debug)]
+pub(super) struct Run {
+    channel: u16,
+    mandatory: bool,
+    exchange: Box<str>,
+    key: Box<[u8]>,
+    known: KnownName,
+    builder: BatchBuilder,
+    /// The number of the first, where the channel confirms.
+    first: Option<u64>,
+}
+
+/// A run that the store has not taken yet.
+#[derive(Debug)]
+pub(super) struct Stalled {
+    channel: u16,
+    mandatory: bool,
+    known: KnownName,
+    batch: Arc<Batch>,
+    first: Option<u64>,
+    pub(super) retry_at: Instant,
+}
+
+/// A message on its way to its exchange.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Incoming<'a> {
+    pub(super) exchange: &'a str,
+    pub(super) key: &'a [u8],
+    pub(super) mandatory: bool,
+}
+
+impl Publishing {
+    pub(super) fn as_ref(&self) -> Incoming<'_> {
+        Incoming { exchange: &self.exchange, key: &self.key, mandatory: self.mandatory }
+    }
+}
+
+impl Running {
+    /// basic.publish. A content that lies behind it whole is taken along; answers how many bytes that were.
+    pub(super) fn publish<E: Engine>(
+        &mut self,
+        config: &Config,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        publish: basic::Publish<'_>,
+        rest: &[u8],
+    ) -> Result<usize, Failure> {
+        if publish.immediate {
+            return Err(Failure::new(ReplyCode::NotImplemented, "immediate=true"));
+        }
+        let incoming = Incoming { exchange: publish.exchange, key: publish.routing_key, mandatory: publish.mandatory };
+        let Some(content) = whole(rest, number, self.terms.frame_max) else {
+            self.channel(number).content = Content::AwaitHeader(Publishing {
+                exchange: incoming.exchange.into(),
+                key: incoming.key.into(),
+                mandatory: incoming.mandatory,
+            });
+            return Ok(0);
+        };
+        check_size(config, content.header.body_size)?;
+        self.message(cx, number, &incoming, content.header.raw, content.body)?;
+        Ok(content.len)
+    }
+
+    /// A whole message.
+    pub(super) fn message<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        incoming: &Incoming<'_>,
+        raw: &[u8],
+        body: &[u8],
+    ) -> Result<(), Failure> {
+        let mut wire = Properties::decode(raw)?;
+        let expires_at = mapping::expires_at(cx.now, wire.expiration).map_err(|error| {
+            let text = String::from_utf8_lossy(wire.expiration.unwrap_or_default());
+            Failure::new(ReplyCode::PreconditionFailed, format!("invalid expiration '{text}': {error}"))
+        })?;
+        self.check_user(&wire)?;
+        let reply_to = self.direct_reply_to(number, &wire)?;
+        let mut rewritten = BytesMut::new();
+        if let Some(reply_to) = &reply_to {
+            wire.reply_to = Some(reply_to);
+            wire.encode(&mut rewritten);
+        }
+        let (mut alone, mut place) = (false, *incoming);
+        if let Some(headers) = wire.headers {
+            alone = headers.iter().any(|(name, _)| matches!(name, b"CC" | b"BCC"));
+            if headers.get("BCC").is_some() {
+                rewritten.clear();
+                mapping::without_bcc(&wire, &mut rewritten);
+            }
+            if let (true, Some(FieldValue::Text(key))) = (place.exchange == TOPIC, headers.get(LONG_KEY_HEADER)) {
+                place.key = key;
+            }
+        }
+        // A topic as a reply address has the form of a queue, so that any client can answer to it.
+        if let (true, Some(key)) = (place.exchange.is_empty(), place.key.strip_prefix(REPLY_TOPIC_PREFIX.as_bytes())) {
+            (place.exchange, place.key) = (TOPIC, key);
+        }
+        let parts = MessageParts {
+            payload: body,
+            origin: if rewritten.is_empty() { raw } else { &rewritten },
+            reliability: mapping::reliability(wire.delivery_mode),
+            retain: false,
+            expires_at,
+            properties: mapping::to_canonical(&wire),
+        };
+        self.collect(cx, number, &place, parts, alone)
+    }
+
+    /// A user a message names must be the one who is logged in.
+    fn check_user(&self, wire: &Properties<'_>) -> Result<(), Failure> {
+        let Some(user) = wire.user_id else { return Ok(()) };
+        let name = &self.publisher.principal().name;
+        if user == name.as_bytes() {
+            return Ok(());
+        }
+        let user = String::from_utf8_lossy(user);
+        let text = format!("user_id property set to '{user}' but authenticated user was '{name}'");
+        Err(Failure::new(ReplyCode::PreconditionFailed, text))
+    }
+
+    /// The queue behind `amq.rabbitmq.reply-to`, when that is where a reply is wanted.
+    fn direct_reply_to(&self, number: u16, wire: &Properties<'_>) -> Result<Option<Vec<u8>>, Failure> {
+        if wire.reply_to != Some(DIRECT_REPLY_TO.as_bytes()) {
+            return Ok(None);
+        }
+        let channel = self.channels.get(&number);
+        let consumer = channel.and_then(|channel| {
+            let key = channel.reply_consumer?;
+            channel.consumers.iter().find(|consumer| consumer.key == key)
+        });
+        match consumer {
+            Some(consumer) => Ok(Some(consumer.queue.name().to_vec())),
+            None => Err(Failure::new(ReplyCode::PreconditionFailed, "fast reply consumer does not exist")),
+        }
+    }
+
+    /// Puts a message into its run, or into the channel's transaction.
+    fn collect<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        place: &Incoming<'_>,
+        parts: MessageParts<'_>,
+        alone: bool,
+    ) -> Result<(), Failure> {
+        let fits = !alone
+            && self.run.as_ref().is_some_and(|run| {
+                run.channel == number
+                    && run.mandatory == place.mandatory
+                    && *run.exchange == *place.exchange
+                    && *run.key == *place.key
+                    && run.builder.len() < RUN_MESSAGES_MAX
+                    && run.builder.bytes() < RUN_BYTES_MAX
+            });
+        if !fits {
+            self.flush_run(cx);
+            self.run = Some(self.begin_run(number, place)?);
+        }
+        let run = self.run.as_mut().expect("the run was just begun or fits");
+        let channel = self.channels.get_mut(&number).expect("the channel of a message is open");
+        if let Mode::Confirm(confirms) = &mut channel.mode {
+            let sequence = confirms.number();
+            run.first.get_or_insert(sequence);
+        }
+        run.builder.push(parts);
+        if let Mode::Tx(tx) = &mut channel.mode {
+            let run = self.run.take().expect("a run was begun");
+            return tx.publish(cx, &self.publisher, *run);
+        }
+        if alone || run.known.varies() {
+            self.flush_run(cx);
+        }
+        Ok(())
+    }
+
+    fn begin_run(&mut self, channel: u16, place: &Incoming<'_>) -> Result<Box<Run>, Failure> {
+        let known = match self.publisher.exchange(place.exchange.as_bytes(), place.key) {
+            Ok(known) => known.clone(),
+            Err(error) => return Err(refusal::publish(&self.vhost, error)),
+        };
+        if !known.allowed {
+            let what = format!("write access to exchange '{}'", refusal::spoken_exchange(place.exchange));
+            return Err(self.denied(&what));
+        }
+        let (exchange, key, mandatory) = (place.exchange.into(), place.key.into(), place.mandatory);
+        Ok(Box::new(Run { channel, mandatory, exchange, key, known, builder: BatchBuilder::new(), first: None }))
+    }
+
+    /// Publishes what has been collected.
+    pub(super) fn flush_run<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
+        // What the store has not taken yet goes first.
+        if self.stalled.is_some() {
+            return;
+        }
+        let Some(mut run) = self.run.take() else { return };
+        if run.builder.is_empty() {
+            return;
+        }
+        let batch = run.builder.finish(run.known.name.clone(), self.publisher.id(), mapping::FACE);
+        let (channel, mandatory, first) = (run.channel, run.mandatory, run.first);
+        self.offer(cx, Stalled { channel, mandatory, known: run.known, batch, first, retry_at: Instant::START });
+    }
+
+    /// Offers a batch to the core, and tells the publisher what became of it.
+    fn offer<E: Engine>(&mut self, cx: &mut Context<'_, E>, offer: Stalled) {
+        let batch = offer.batch.clone();
+        let receipt = cx.core.publish(cx.now, &self.publisher, &offer.known, batch, None);
+        let accepted = match receipt.outcome {
+            Outcome::Rejected(RejectCause::StoreFull) => return self.stall(cx, offer),
+            Outcome::Rejected(_) => false,
+            Outcome::Unroutable => {
+                if offer.mandatory {
+                    self.give_back(cx, offer.channel, &offer.batch);
+                }
+                true
+            }
+            Outcome::Accepted => true,
+        };
+        if let Some(position) = receipt.position
+            && cx.core.engine().pending_bytes() > self.pending_bytes_high
+        {
+            self.paused = Some(position);
+            self.waiting.insert(offer.channel);
+        }
+        if let Some(first) = offer.first
+            && let Some(channel) = self.channels.get_mut(&offer.channel)
+            && let Some(confirms) = channel.confirms()
+        {
+            let position = receipt.position.filter(|position| *position > cx.core.durable());
+            confirms.settle(first, offer.batch.messages().len() as u64, accepted, position);
+            self.waiting.insert(offer.channel);
+        }
+    }
+
+    /// The store takes nothing for now: the publisher is told, where it wants to be, and nothing more is read.
+    fn stall<E: Engine>(&mut self, cx: &mut Context<'_, E>, mut offer: Stalled) {
+        offer.retry_at = cx.now.instant + RETRY_EVERY;
+        self.stalled = Some(Box::new(offer));
+        if !self.blocked_said && self.capabilities.connection_blocked {
+            put_method(cx.out.tail(), 0, &connection::Blocked { reason: "low on disk" });
+        }
+        self.blocked_said = true;
+    }
+
+    pub(super) fn retry_stalled<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
+        let Some(stalled) = self.stalled.take() else { return };
+        self.offer(cx, *stalled);
+        if self.stalled.is_none() && std::mem::take(&mut self.blocked_said) && self.capabilities.connection_blocked {
+            put_method(cx.out.tail(), 0, &connection::Unblocked {});
+        }
+    }
+}
+
+/// The exchange that is the topic tree.
+const TOPIC: &str = "amq.topic";
+
+impl Run {
+    /// The one message of a run that goes into a transaction, its place, and whether it may be returned.
+    pub(super) fn into_single(mut self, publisher: &motet_core::core::Publisher) -> (KnownName, Arc<Batch>, bool) {
+        let batch = self.builder.finish(self.known.name.clone(), publisher.id(), mapping::FACE);
+        (self.known, batch, self.mandatory)
+    }
+}

@@ -1,0 +1,109 @@
+//! What the client receives.
+
+use super::encode::{As, Sending, put_message};
+use super::running::Running;
+use super::unacked::Entry;
+use crate::v091::config::Config;
+use motet_core::engine::Engine;
+use motet_core::machine::Context;
+use motet_core::message::{Batch, MessageRef};
+use std::sync::Arc;
+
+/// Messages taken from one consumer's queue before it is the next one's turn.
+const TAKE_MESSAGES: usize = 128;
+/// Bytes taken likewise.
+const TAKE_BYTES: usize = 128 * 1024;
+
+impl Running {
+    /// A queue says that a consumer has something.
+    pub(super) fn announced<E: Engine>(&mut self, cx: &mut Context<'_, E>, key: u64) {
+        let number = super::consume::channel_of(key);
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        if channel.fetcher.as_ref().is_some_and(|fetcher| fetcher.key == key) {
+            return self.fetch_again(cx, number);
+        }
+        if let Some(consumer) = channel.consumer(key)
+            && !std::mem::replace(&mut consumer.is_ready, true)
+        {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Delivers in turns, as long as the output has room.
+    pub(super) fn deliver<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>) {
+        while !cx.out_is_full()
+            && let Some(key) = self.ready.pop_front()
+        {
+            self.deliver_to(config, cx, key);
+        }
+        self.spelled.rest();
+    }
+
+    fn deliver_to<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, key: u64) {
+        let number = super::consume::channel_of(key);
+        let Some(channel) = self.channels.get_mut(&number) else { return };
+        let room = match (config.unacked_per_channel, usize::from(channel.prefetch_global)) {
+            (max, 0) => max,
+            (max, global) => max.min(global),
+        }
+        .saturating_sub(channel.unacked.len());
+        let holds_back = channel.holds_back();
+        let Some(consumer) = channel.consumers.iter_mut().find(|consumer| consumer.key == key) else { return };
+        if holds_back || (room == 0 && !consumer.no_ack) {
+            // Comes back when answers have left or something was acknowledged.
+            channel.held.push(key);
+            return;
+        }
+        let most = if consumer.no_ack { TAKE_MESSAGES } else { TAKE_MESSAGES.min(room) };
+        let cell = consumer.queue.cell();
+        let took = cx.core.take_from(cx.now, cell, consumer.id, most, TAKE_BYTES, &mut self.taken);
+        let delivered = !self.taken.is_empty();
+        let counts_aloud = consumer.queue.queue_type() == "quorum";
+        for delivery in self.taken.drain(..) {
+            let tag = channel.unacked.next_tag();
+            let sending = Sending {
+                now: cx.now,
+                channel: number,
+                frame_max: self.terms.frame_max,
+                as_: As::Deliver { consumer: &consumer.head, tag, redelivered: delivery.redelivered },
+                retained: delivery.queued.retained,
+                delivery_count: if counts_aloud { delivery.delivery_count } else { 0 },
+            };
+            put_message(cx.out, &mut self.spelled, &sending, &delivery.queued.message);
+            if !consumer.no_ack {
+                channel.unacked.push(Entry {
+                    tag,
+                    queue: consumer.queue.clone(),
+                    consumer: consumer.id,
+                    seq: delivery.seq,
+                    since: cx.now.instant,
+                });
+            }
+        }
+        // Nothing taken although there is more: the queue will say when there is.
+        let more = took.more && delivered;
+        consumer.is_ready = more;
+        if more {
+            self.ready.push_back(key);
+        }
+    }
+
+    /// Gives back messages that were mandatory and reached no queue.
+    pub(super) fn give_back<E: Engine>(&mut self, cx: &mut Context<'_, E>, number: u16, batch: &Arc<Batch>) {
+        if !self.channels.contains_key(&number) {
+            return;
+        }
+        for index in 0..batch.messages().len() {
+            let message = MessageRef::new(batch.clone(), index);
+            let sending = Sending {
+                now: cx.now,
+                channel: number,
+                frame_max: self.terms.frame_max,
+                as_: As::Return,
+                retained: false,
+                delivery_count: 0,
+            };
+            put_message(cx.out, &mut self.spelled, &sending, &message);
+        }
+    }
+}

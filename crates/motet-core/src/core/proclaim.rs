@@ -1,0 +1,41 @@
+//! What the server itself says: figures as last values below a reserved segment, in memory only.
+
+use super::Core;
+use super::publish::Refusals;
+use crate::engine::Engine;
+use crate::message::{BatchBuilder, FaceId, MessageParts, MessageRef, PublisherId};
+use crate::name::Name;
+use crate::route::Route;
+use crate::time::Now;
+use crate::topics::Retained;
+
+impl<E: Engine> Core<E> {
+    /// Somebody subscribes to a pattern that begins with this very segment.
+    pub fn has_subscribers_below(&self, first: &[u8]) -> bool {
+        self.vhost.topics.has_subscribers_below(first)
+    }
+
+    /// Makes `value` the last value of `name` and tells who subscribes. Nothing of it is written to disk, and bounds on
+    /// last values don't hold for it: how many there are is the server's own decision.
+    pub fn proclaim(&self, now: Now, name: &Name, value: &[u8]) {
+        let batch = || {
+            let mut builder = BatchBuilder::new();
+            builder.push(MessageParts { payload: value, ..MessageParts::default() });
+            builder.finish(name.clone(), PublisherId::default(), FaceId::NONE)
+        };
+        let message = MessageRef::new(batch(), 0);
+        self.vhost.topics.set_retained(name, Retained { message, locator: None });
+        let route = Route::compute(&self.vhost, name);
+        if !route.is_empty() {
+            self.publish_along(now, &self.vhost, 0, &route, batch(), None, Refusals::Impossible);
+        }
+    }
+
+    /// `name` has no last value any more; nobody is told.
+    pub fn withdraw(&self, name: &Name) {
+        // One that was published and written down is not the server's own.
+        if self.vhost.topics.with_retained(name, |value| value.is_some_and(|value| value.locator.is_none())) {
+            self.vhost.topics.clear_retained(name);
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! TLS of a listener: certificates by the name a client asks for, client certificates, all of it replaced while running.
+//!
+//! ```text
+//!   files ─▶ load ─▶ ServerConfig ─▶ new handshakes     a change of a file, SIGHUP ─▶ load again; not good: the old stays
+//!   handshake ─▶ Secure: who the client's certificate says it is, and what binds a login to this connection
+//! ```
+
+mod clients;
+mod files;
+mod secure;
+mod self_signed;
+mod served;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use crate::config::{Tls, TlsVersion};
+use crate::error::ServerError;
+use arc_swap::ArcSwap;
+use motet_core::machine::Secure;
+use parking_lot::Mutex;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs;
+use served::Served;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use watch::Fingerprint;
+
+/// What may be spoken inside. A client that offers nothing gets what the listener speaks. [RFC7301]
+const ALPN: [&[u8]; 2] = [b"mqtt", b"http/1.1"];
+
+/// The certificates of one listener. New handshakes use what was loaded last, connections keep what they have.
+#[derive(Debug)]
+pub(crate) struct Certificates {
+    data_dir: PathBuf,
+    current: ArcSwap<Loaded>,
+    source: Mutex<Source>,
+}
+
+/// Where they come from.
+#[derive(Debug)]
+struct Source {
+    tls: Tls,
+    /// The table's name in the configuration.
+    key: String,
+    /// How the files were when they were last read, good or not.
+    seen: Fingerprint,
+}
+
+/// What a handshake needs, and what is asked after it.
+#[derive(Debug)]
+struct Loaded {
+    config: Arc<ServerConfig>,
+    served: Arc<Served>,
+    clients: secure::Clients,
+}
+
+impl Certificates {
+    /// Reads them; `key` is their table's name in the configuration.
+    pub(crate) fn open(tls: &Tls, data_dir: &Path, key: &str) -> Result<Self, ServerError> {
+        // The one provider of this process; whoever installed it before has installed the same.
+        let _ = aws_lc_rs::default_provider().install_default();
+        // Before the files are read: a change in between is seen the next time.
+        let seen = Fingerprint::of(tls, data_dir);
+        let current = ArcSwap::from_pointee(load(tls, data_dir, key)?);
+        let source = Mutex::new(Source { tls: tls.clone(), key: key.into(), seen });
+        Ok(Certificates { data_dir: data_dir.into(), current, source })
+    }
+
+    /// Reads them again; when they are not good the old ones stay.
+    pub(crate) fn reload(&self, tls: &Tls, key: &str) -> Result<(), ServerError> {
+        let mut source = self.source.lock();
+        *source = Source { tls: tls.clone(), key: key.into(), seen: Fingerprint::of(tls, &self.data_dir) };
+        self.current.store(Arc::new(load(tls, &self.data_dir, key)?));
+        Ok(())
+    }
+
+    /// Reads them again when a file has changed since the last time; none when there was nothing to do. A change that is
+    /// no good is told once, and the old ones stay until the next change.
+    pub(crate) fn look(&self) -> Option<Result<(), ServerError>> {
+        let source = self.source.lock();
+        if source.seen == Fingerprint::of(&source.tls, &self.data_dir) {
+            return None;
+        }
+        let (tls, key) = (source.tls.clone(), source.key.clone());
+        drop(source);
+        Some(self.reload(&tls, &key))
+    }
+
+    /// How often [`Certificates::look`] is wanted; none for never.
+    pub(crate) fn look_every(&self) -> Option<std::time::Duration> {
+        Some(self.source.lock().tls.watch_interval).filter(|every| !every.is_zero())
+    }
+
+    /// When the first of them ends, in seconds since 1970.
+    pub(crate) fn expires(&self) -> u64 {
+        self.current.load().served.expires()
+    }
+
+    /// For a new handshake.
+    pub(crate) fn handshake(&self) -> Handshake {
+        Handshake(self.current.load_full())
+    }
+}
+
+/// One handshake, by the certificates that held when it began.
+pub(crate) struct Handshake(Arc<Loaded>);
+
+impl Handshake {
+    pub(crate) fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
+        self.0.config.clone().into()
+    }
+
+    /// What is known after it.
+    pub(crate) fn secure(&self, connection: &rustls::ServerConnection) -> Result<Secure, secure::NoUser> {
+        self.0.clients.secure(connection, &self.0.served)
+    }
+}
+
+fn load(tls: &Tls, data_dir: &Path, key: &str) -> Result<Loaded, ServerError> {
+    let versions: &[_] = match tls.min_version {
+        TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+        TlsVersion::V1_3 => &[&rustls::version::TLS13],
+    };
+    let served = Arc::new(Served::read(tls, data_dir, key)?);
+    let mut config = ServerConfig::builder_with_protocol_versions(versions)
+        .with_client_cert_verifier(clients::verifier(tls, key)?)
+        .with_cert_resolver(served.clone());
+    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
+    // Tickets make a reconnect cheap without memory here. Each load has keys of its own, so that nobody resumes what
+    // was verified by what held before: a revoked certificate is looked at again.
+    config.ticketer = aws_lc_rs::Ticketer::new()
+        .map_err(|error| ServerError::Tls { key: key.into(), what: format!("no tickets: {error}") })?;
+    Ok(Loaded { config: Arc::new(config), served, clients: secure::Clients::new(tls, key)? })
+}

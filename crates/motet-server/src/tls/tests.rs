@@ -1,0 +1,120 @@
+//! Certificates as files: read, refused, replaced, chosen by name.
+
+use super::*;
+use crate::config::{AlsoCertificate, ClientCertificate};
+use std::os::unix::fs::PermissionsExt as _;
+
+fn read(dir: &Path, tls: &Tls) -> Result<Certificates, ServerError> {
+    Certificates::open(tls, dir, "tls")
+}
+
+/// Writes a certificate for these names and answers what `[tls]` says of it.
+fn made(dir: &Path, file: &str, names: &[&str]) -> (PathBuf, PathBuf) {
+    let names: Vec<String> = names.iter().map(|name| name.to_string()).collect();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate = rcgen::CertificateParams::new(names).unwrap().self_signed(&key).unwrap();
+    let paths = (dir.join(file).with_extension("pem"), dir.join(file).with_extension("key"));
+    std::fs::write(&paths.0, certificate.pem()).unwrap();
+    std::fs::write(&paths.1, key.serialize_pem()).unwrap();
+    paths
+}
+
+fn tls(dir: &Path) -> Tls {
+    let (certificate, key) = made(dir, "server", &["mqtt.example.org"]);
+    Tls { certificate: Some(certificate), key: Some(key), ..Tls::default() }
+}
+
+#[test]
+fn the_first_run_makes_a_certificate_that_later_runs_keep() {
+    let dir = tempfile::tempdir().unwrap();
+    read(dir.path(), &Tls::default()).unwrap();
+    let key = dir.path().join("tls/self-signed.key");
+    assert_eq!(key.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let before = std::fs::read(&key).unwrap();
+    read(dir.path(), &Tls::default()).unwrap();
+    assert_eq!(std::fs::read(&key).unwrap(), before);
+}
+
+#[test]
+fn a_file_that_is_no_certificate_is_named_with_its_key() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("hello.pem");
+    std::fs::write(&file, "hello").unwrap();
+    let wrong = |change: &dyn Fn(&mut Tls)| {
+        let mut tls = tls(dir.path());
+        change(&mut tls);
+        Certificates::open(&tls, dir.path(), "listener.2.tls").unwrap_err().to_string()
+    };
+    let also = || AlsoCertificate { certificate: file.clone(), key: file.clone() };
+    let clients = |tls: &mut Tls| {
+        tls.client_certificate = ClientCertificate::Required;
+        tls.client_ca = tls.certificate.clone();
+    };
+    for (key, error) in [
+        ("certificate", wrong(&|tls| tls.certificate = Some(file.clone()))),
+        ("key", wrong(&|tls| tls.key = Some(file.clone()))),
+        ("also.0.certificate", wrong(&|tls| tls.also.push(also()))),
+        (
+            "client_ca",
+            wrong(&|tls| {
+                clients(tls);
+                tls.client_ca = Some(file.clone());
+            }),
+        ),
+        (
+            "client_crl.0",
+            wrong(&|tls| {
+                clients(tls);
+                tls.client_crl.push(file.clone());
+            }),
+        ),
+    ] {
+        assert!(error.starts_with(&format!("listener.2.tls.{key}: ")) && error.contains("hello.pem"), "{error}");
+    }
+    let (other, _) = made(dir.path(), "other", &["other"]);
+    let unfit = wrong(&|tls| tls.certificate = Some(other.clone()));
+    assert!(unfit.contains("does not fit its key"), "{unfit}");
+}
+
+#[test]
+fn a_certificate_that_went_bad_leaves_the_old_one_and_is_told_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = tls(dir.path());
+    let certificates = read(dir.path(), &tls).unwrap();
+    let before = certificates.current.load_full();
+    assert!(certificates.look().is_none(), "nothing has changed");
+    std::fs::write(tls.certificate.as_ref().unwrap(), "").unwrap();
+    assert!(certificates.look().unwrap().is_err());
+    assert!(certificates.look().is_none(), "and it is told once");
+    assert!(Arc::ptr_eq(&before, &certificates.current.load_full()));
+    made(dir.path(), "server", &["new.example.org"]);
+    assert!(certificates.look().unwrap().is_ok());
+    assert!(!Arc::ptr_eq(&before, &certificates.current.load_full()));
+    assert!(certificates.expires() > 0);
+}
+
+#[test]
+fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut tls = tls(dir.path());
+    for (file, names) in [("other", &["other.example.org"][..]), ("wild", &["*.example.net", "mqtt.example.org"])] {
+        let (certificate, key) = made(dir.path(), file, names);
+        tls.also.push(AlsoCertificate { certificate, key });
+    }
+    let served = Served::read(&tls, dir.path(), "tls").unwrap();
+    let end_points: Vec<_> = [Some("mqtt.example.org"), Some("other.example.org"), Some("a.example.net")]
+        .map(|name| served.end_point(name).unwrap())
+        .into();
+    assert!(end_points[0] != end_points[1] && end_points[1] != end_points[2]);
+    for (name, at) in [
+        (None, 0),
+        (Some("unknown.example.org"), 0),
+        (Some("MQTT.example.org"), 0),
+        (Some("OTHER.EXAMPLE.ORG"), 1),
+        (Some("b.example.net"), 2),
+        (Some("a.b.example.net"), 0),
+        (Some("example.net"), 0),
+    ] {
+        assert_eq!(served.end_point(name).unwrap(), end_points[at], "{name:?}");
+    }
+}

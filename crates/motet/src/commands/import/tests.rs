@@ -1,0 +1,234 @@
+use std::fs;
+use std::path::PathBuf;
+
+use expect_test::{Expect, expect};
+
+use super::*;
+
+const CONF: &str = "\
+# Place your local configuration in conf.d
+persistence true
+persistence_location /var/lib/mosquitto/
+allow_anonymous false
+password_file passwd
+acl_file acl
+max_queued_messages 5000
+max_queued_bytes 0
+max_packet_size 100000
+persistent_client_expiration 2w
+log_type warning
+listener 1883 192.0.2.7
+listener 8883
+cafile /etc/ca.pem
+certfile /etc/server.pem
+keyfile /etc/server.key
+require_certificate true
+tls_version tlsv1.2
+listener 9001 ::1
+protocol websockets
+mount_point house/
+plugin /usr/lib/dynsec.so
+shiny_new_thing 3
+connection uplink
+address example.org:8883
+topic # out 1
+remote_password secret
+";
+
+const ACL: &str = "\
+topic read public/#
+user alice
+topic a/b
+topic deny a/secret
+pattern write dev/%c/up
+nonsense
+";
+
+fn import(conf: &str, passwd: &str, acl: &str) -> (tempfile::TempDir, Result<(String, String), Failure>) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        fs::write(dir.path().join(name), text).unwrap();
+        dir.path().join(name)
+    };
+    let conf = file("mosquitto.conf", conf);
+    file("passwd", passwd);
+    file("acl", acl);
+    let asked = ImportMosquitto { conf, passwd: None, acl: None, to: PathBuf::from("motet.toml"), json: false };
+    let place = format!("{}/", dir.path().display());
+    let done = mosquitto(&asked).map(|(text, report)| (text, report.text(&asked.to).replace(&place, "")));
+    (dir, done)
+}
+
+fn check(text: &str, expected: Expect) {
+    expected.assert_eq(text);
+}
+
+#[test]
+fn every_line_is_answered_for() {
+    let (_dir, done) = import(CONF, "alice:$7$101$nobody$knows\nbob:plain\nbroken\n", ACL);
+    let (text, report) = done.unwrap();
+    check(
+        &text,
+        expect![[r##"
+        # Made by `motet import mosquitto`. Every key: motet config reference
+
+        [access]
+        anonymous = "never"
+
+        [limits]
+        session_queue_messages = 5000
+        packet_bytes_max = 100000
+        session_expiry_max = "14d"
+
+        [log]
+        level = "warn"
+
+        [[listener]]
+        address = "192.0.2.7:1883"
+        protocol = "mqtt"
+
+        [[listener]]
+        address = "*:8883"
+        protocol = "mqtts"
+
+        [listener.tls]
+        certificate = "/etc/server.pem"
+        key = "/etc/server.key"
+        client_ca = "/etc/ca.pem"
+        client_certificate = "required"
+
+        [[listener]]
+        address = "[::1]:9001"
+        protocol = "ws"
+
+        [[user]]
+        name = "bob"
+        password = "plain"
+
+        # rule: clients without a login: read public/#
+        # rule: user "alice": readwrite a/b
+        # rule: user "alice": deny a/secret
+        # rule: everybody: write dev/%c/up
+    "##]],
+    );
+    check(
+        &report,
+        expect![[r#"
+        differs  mosquitto.conf:2: persistence true
+                 what is confirmed is always on disk here
+        missing  mosquitto.conf:3: persistence_location /var/lib/mosquitto/
+                 set data_dir; mosquitto.db is not read: sessions and retained messages begin empty
+        kept     mosquitto.conf:4: allow_anonymous false
+                 access.anonymous = "never"
+        kept     mosquitto.conf:5: password_file ...
+                 every user becomes a [[user]]; see its lines
+        kept     mosquitto.conf:6: acl_file acl
+                 see its lines
+        kept     mosquitto.conf:7: max_queued_messages 5000
+                 limits.session_queue_messages = 5000
+        differs  mosquitto.conf:8: max_queued_bytes 0
+                 limits.session_queue_bytes keeps its default: everything has a bound here
+        kept     mosquitto.conf:9: max_packet_size 100000
+                 limits.packet_bytes_max = 100000
+        kept     mosquitto.conf:10: persistent_client_expiration 2w
+                 limits.session_expiry_max = "14d"
+        differs  mosquitto.conf:11: log_type warning
+                 log.level = "warn"
+        kept     mosquitto.conf:12: listener 1883 192.0.2.7
+                 a [[listener]]
+        kept     mosquitto.conf:13: listener 8883
+                 a [[listener]]
+        kept     mosquitto.conf:14: cafile /etc/ca.pem
+                 listener.tls.client_ca, if clients show certificates
+        kept     mosquitto.conf:15: certfile /etc/server.pem
+                 listener.tls.certificate
+        kept     mosquitto.conf:16: keyfile /etc/server.key
+                 listener.tls.key
+        kept     mosquitto.conf:17: require_certificate true
+                 listener.tls.client_certificate
+        differs  mosquitto.conf:18: tls_version tlsv1.2
+                 TLS 1.2 and 1.3 are spoken
+        kept     mosquitto.conf:19: listener 9001 ::1
+                 a [[listener]]
+        kept     mosquitto.conf:20: protocol websockets
+                 the protocol of the [[listener]]
+        missing  mosquitto.conf:21: mount_point house/
+                 a listener has no prefix of its own; rewrite topics at the clients
+        missing  mosquitto.conf:22: plugin /usr/lib/dynsec.so
+                 there are no plugins
+        missing  mosquitto.conf:23: shiny_new_thing 3
+                 this is not known here, or its value is not
+        missing  mosquitto.conf:24: connection uplink
+                 there are no bridges to other servers yet
+        missing  mosquitto.conf:25: address example.org:8883
+                 there are no bridges to other servers yet
+        missing  mosquitto.conf:26: topic # out 1
+                 there are no bridges to other servers yet
+        missing  mosquitto.conf:27: remote_password ...
+                 there are no bridges to other servers yet
+        missing  passwd:1: alice:...
+                 the password is to be set anew: the text is no complete PHC hash; expected $argon2id$v=19$m=...,t=...,p=...$salt$hash
+        differs  passwd:2: bob:...
+                 the file holds this password in clear text, and so does motet.toml now: better make a hash of it
+        missing  passwd:3: ...
+                 expected name:hash
+        missing  acl:1: topic read public/#
+                 clients without a login read public/#: access rules have no section yet
+        missing  acl:3: topic a/b
+                 user "alice" readwrite a/b: access rules have no section yet
+        missing  acl:4: topic deny a/secret
+                 user "alice" deny a/secret: access rules have no section yet
+        missing  acl:5: pattern write dev/%c/up
+                 everybody write dev/%c/up: access rules have no section yet
+        missing  acl:6: nonsense
+                 expected user, topic or pattern
+        motet.toml: written. 14 lines kept, 5 differ, 15 missing
+        to check it: motet config check --config motet.toml
+    "#]],
+    );
+    assert!(!report.contains("secret\n") && !report.contains("$7$"), "no password in a report");
+}
+
+#[test]
+fn no_configuration_at_all_is_what_mosquitto_does_without_one() {
+    let (_dir, done) = import("", "", "");
+    check(
+        &done.unwrap().0,
+        expect![[r##"
+        # Made by `motet import mosquitto`. Every key: motet config reference
+
+        [access]
+        anonymous = "always"
+
+        [[listener]]
+        address = "localhost:1883"
+        protocol = "mqtt"
+    "##]],
+    );
+}
+
+#[test]
+fn included_files_are_read_and_circles_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let conf = dir.path().join("mosquitto.conf");
+    let included = dir.path().join("conf.d");
+    fs::create_dir(&included).unwrap();
+    fs::write(&conf, format!("include_dir {}\n", included.display())).unwrap();
+    fs::write(included.join("b.conf"), "max_keepalive 60\n").unwrap();
+    fs::write(included.join("a.conf"), "retain_available false\n").unwrap();
+    fs::write(included.join("README"), "listener 1\n").unwrap();
+    let keys: Vec<_> = conf::read(&conf).unwrap().into_iter().map(|line| line.key).collect();
+    assert_eq!(keys, ["retain_available", "max_keepalive"]);
+    fs::write(included.join("c.conf"), format!("include_dir {}\n", included.display())).unwrap();
+    assert!(conf::read(&conf).unwrap_err().to_string().contains("circle"));
+    assert!(conf::read(&dir.path().join("none")).unwrap_err().to_string().contains("none: "));
+}
+
+#[test]
+fn a_file_that_is_there_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let to = dir.path().join("motet.toml");
+    write(&to, "a").unwrap();
+    assert!(write(&to, "b").unwrap_err().to_string().contains("--to"));
+    assert_eq!(fs::read_to_string(&to).unwrap(), "a");
+}
