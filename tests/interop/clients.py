@@ -12,7 +12,7 @@ PROTOCOLS = {3: mqtt.MQTTv31, 4: mqtt.MQTTv311, 5: mqtt.MQTTv5}
 
 class Paho:
     def __init__(self, server, version=4, client_id="", clean=True, expiry=None, transport="tcp", address=None,
-                 keepalive=60, will=None, username=None, receive_maximum=None):
+                 keepalive=60, will=None, username=None, password="secret", receive_maximum=None):
         self.version, self.clean, self.keepalive, self.expiry = version, clean, keepalive, expiry
         self.receive_maximum = receive_maximum
         self.address = address or (server.http if transport == "websockets" else server.mqtt)
@@ -26,7 +26,7 @@ class Paho:
         if will:
             self.client.will_set(**will)
         if username:
-            self.client.username_pw_set(username, "secret")
+            self.client.username_pw_set(username, password)
         self.client.max_queued_messages_set(0)
         self.client.max_inflight_messages_set(100)
         self.client.on_message = lambda _client, _data, message: self.messages.put(message)

@@ -13,6 +13,10 @@
 //! | [`Accounts`], [`StoredPassword`] | the users and what is kept instead of their passwords |
 //! | [`Directory`] | the [`Authenticator`](motet_core::machine::Authenticator) that machines ask |
 //! | [`AuthConfig`] | what an operator can decide, and every bound |
+//! | [`Front`] | who is asked first: tokens, the directory, the hook |
+//! | [`Tokens`], [`TokenKeys`] | JSON Web Tokens |
+//! | [`Hook`] | somebody else's service, for logins and for rights |
+//! | [`Signatures`] | addresses that take signed messages only |
 //! | [`sasl`] | SCRAM and its simpler siblings as values; [`Directory`] speaks them as dialogues |
 //! | [`x509`] | who a certificate says its holder is |
 //! | [`record`] | an account as bytes, for a store |
@@ -34,7 +38,7 @@
 //! let directory = Directory::new(AuthConfig::default(), accounts, || Instant::START)?;
 //!
 //! let mailbox = Mailbox::new(1024, Overflow::DropNewest);
-//! let attempt = Attempt { user: Some("alice"), password: Some(b"swordfish"), peer: None, loopback: true, secure: None };
+//! let attempt = Attempt { user: Some("alice"), password: Some(b"swordfish"), client: None, peer: None, loopback: true, secure: None };
 //! let answer = directory.check(attempt, 1, &mailbox).expect("plain accounts answer at once");
 //! assert_eq!(&*answer?.name, "alice");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -44,21 +48,32 @@ mod accounts;
 mod cache;
 mod config;
 mod directory;
+mod front;
 mod generations;
 mod guard;
+mod hook;
+mod jwt;
 mod mac;
 mod password;
 mod pool;
 mod present;
 pub mod record;
 pub mod sasl;
+mod signatures;
 mod tags;
 pub mod x509;
 
 pub use accounts::{AccountError, Accounts, Listed, Origin, USER_BYTES_MAX};
 pub use config::{Anonymous, AuthConfig, SaltKey};
 pub use directory::{Counters, Directory, StartError};
+pub use front::Front;
+pub use hook::{Clocks, Courier, HOOK_ANSWER_BYTES_MAX, Hook, HookConfig, HookCounters, HookPurpose, HookReply};
+pub use jwt::{
+    Beside, ClaimError, JWKS_BYTES_MAX, KEYS_MAX, KeyError, OAUTHBEARER, TOKEN_BYTES_MAX, TokenConfig, TokenError,
+    TokenKeys, TokenRules, Tokens, rules_of_claim,
+};
 pub use password::{
     Argon2idHash, KeyedHash, Make, PASSWORD_BYTES_MAX, PasswordError, ScramSet, StoredPassword, argon2id_phc,
 };
+pub use signatures::{SIGNING_KEY_BYTES_MIN, Signatures, SigningKey};
 pub use tags::{Tag, Tags, UnknownTag};

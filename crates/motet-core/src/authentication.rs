@@ -83,6 +83,8 @@ pub struct Attempt<'a> {
     pub user: Option<&'a str>,
     /// Password, if any was given; bytes, as MQTT has it.
     pub password: Option<&'a [u8]>,
+    /// What the peer calls itself, where its protocol has such a name (MQTT's client identifier).
+    pub client: Option<&'a str>,
     /// Where from.
     pub peer: Option<SocketAddr>,
     /// The listener is bound to loopback.

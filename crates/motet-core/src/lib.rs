@@ -24,6 +24,7 @@
 
 pub mod access;
 pub mod authentication;
+pub mod budget;
 pub mod core;
 pub mod engine;
 pub mod exchange;

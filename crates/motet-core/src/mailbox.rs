@@ -3,12 +3,16 @@
 //! Publishers push direct deliveries, queues announce that they hold something for this connection, the core leaves
 //! answers. The connection's driver waits on the mailbox, its machine pulls. The lock is held for a push or a swap.
 
+use crate::budget::{Budget, Share};
 use crate::message::{Batch, Reliability};
+use crate::name::Name;
 use crate::queue::ConsumerId;
 use crate::queues::QueueCell;
+use crate::session::Session;
 use parking_lot::Mutex;
-use std::sync::Arc;
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 
 /// What a subscription was promised; shared by every delivery made under it.
@@ -84,6 +88,9 @@ pub enum Overflow {
     DropNewest,
     /// What waits longest is dropped and counted.
     DropOldest,
+    /// Of each address only what came last stays; what is dropped is counted. What still does not fit drops the
+    /// oldest. For values of which only the last one matters.
+    Conflate,
     /// The connection is closed.
     Disconnect,
 }
@@ -96,7 +103,10 @@ struct State {
     /// Set by whoever wants the connection to look at something it can see for itself (the durable watermark).
     nudged: bool,
     waker: Option<Waker>,
+    /// Who is to be woken by notices alone, because its output has no room for anything else.
+    notice_waker: Option<Waker>,
     closed: bool,
+    share: Share,
 }
 
 /// Counters of one mailbox, read by metrics and the console.
@@ -114,6 +124,9 @@ pub struct Mailbox {
     bytes: AtomicUsize,
     bytes_max: usize,
     overflow: Overflow,
+    budget: Option<Arc<Budget>>,
+    /// Whose it is, once a session was opened with it.
+    owner: OnceLock<Weak<Session>>,
     counters: MailboxCounters,
 }
 
@@ -131,13 +144,36 @@ pub struct Pulled {
 impl Mailbox {
     /// A mailbox that holds at most `bytes_max` bytes of direct deliveries and then acts by `overflow`.
     pub fn new(bytes_max: usize, overflow: Overflow) -> Arc<Self> {
+        Mailbox::make(bytes_max, overflow, None)
+    }
+
+    /// The same, with a bound that it shares with others: when that is reached, its policy acts as soon as anything
+    /// waits here. Who takes what it gets goes on being served.
+    pub fn sharing(bytes_max: usize, overflow: Overflow, budget: Arc<Budget>) -> Arc<Self> {
+        Mailbox::make(bytes_max, overflow, Some(budget))
+    }
+
+    fn make(bytes_max: usize, overflow: Overflow, budget: Option<Arc<Budget>>) -> Arc<Self> {
         Arc::new(Mailbox {
             state: Mutex::default(),
             bytes: AtomicUsize::new(0),
             bytes_max,
             overflow,
+            budget,
+            owner: OnceLock::new(),
             counters: MailboxCounters::default(),
         })
+    }
+
+    /// Notes whose it is.
+    pub(crate) fn belongs_to(&self, session: &Arc<Session>) {
+        // A connection opens one session; who opens another keeps the first name.
+        let _ = self.owner.set(Arc::downgrade(session));
+    }
+
+    /// The name of the session it was opened for, for operators.
+    pub fn owner(&self) -> Option<String> {
+        Some(self.owner.get()?.upgrade()?.client().to_owned())
     }
 
     /// What was dropped here.
@@ -159,40 +195,79 @@ impl Mailbox {
             return 0;
         }
         let mut dropped = 0;
-        let mut waiting = self.bytes.load(Ordering::Relaxed);
-        if waiting + size > self.bytes_max && waiting > 0 {
+        let waiting = self.bytes.load(Ordering::Relaxed);
+        let too_many = waiting + size > self.bytes_max;
+        let node_is_full = self.budget.as_ref().is_some_and(|budget| budget.is_exceeded_by(size));
+        if waiting > 0 && (too_many || node_is_full) {
+            // What must go; where the node is full, as much as comes.
+            let excess = (waiting + size).saturating_sub(self.bytes_max).max(if node_is_full { size } else { 0 });
+            dropped = match self.overflow {
+                Overflow::DropNewest | Overflow::Disconnect => delivery.batch.messages().len(),
+                Overflow::DropOldest => self.drop_oldest(&mut state, excess),
+                Overflow::Conflate => self.conflate(&mut state, &delivery, excess),
+            };
+            self.counters.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
             match self.overflow {
-                Overflow::DropNewest => {
-                    dropped = delivery.batch.messages().len();
-                    self.counters.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
-                    return dropped;
-                }
-                Overflow::DropOldest => {
-                    let mut gone = 0;
-                    while waiting + size > self.bytes_max && gone < state.direct.len() {
-                        let oldest = &state.direct[gone];
-                        waiting -= oldest.batch.pinned_bytes();
-                        dropped += oldest.batch.messages().len();
-                        gone += 1;
-                    }
-                    state.direct.drain(..gone);
-                    self.counters.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
-                }
+                Overflow::DropNewest => return dropped,
                 Overflow::Disconnect => {
                     if !state.notices.contains(&Notice::Kicked(KickReason::SlowConsumer)) {
                         state.notices.push(Notice::Kicked(KickReason::SlowConsumer));
                     }
-                    dropped = delivery.batch.messages().len();
-                    self.counters.dropped.fetch_add(dropped as u64, Ordering::Relaxed);
-                    Self::wake(state);
+                    Self::wake_for_notice(state);
                     return dropped;
                 }
+                Overflow::DropOldest | Overflow::Conflate => {}
             }
         }
-        self.bytes.store(waiting + size, Ordering::Relaxed);
+        let waiting = self.bytes.load(Ordering::Relaxed) + size;
+        self.weigh(&mut state, waiting);
         state.direct.push(delivery);
         Self::wake(state);
         dropped
+    }
+
+    /// Drops from the front until `excess` bytes are gone; how many messages those were.
+    fn drop_oldest(&self, state: &mut State, excess: usize) -> usize {
+        let (mut gone, mut freed, mut dropped) = (0, 0, 0);
+        while freed < excess && gone < state.direct.len() {
+            freed += state.direct[gone].batch.pinned_bytes();
+            dropped += state.direct[gone].batch.messages().len();
+            gone += 1;
+        }
+        state.direct.drain(..gone);
+        let waiting = self.bytes.load(Ordering::Relaxed).saturating_sub(freed);
+        self.weigh(state, waiting);
+        dropped
+    }
+
+    /// Keeps the last batch of each address, `next` being the last of its own. Half of the bound must be free
+    /// afterwards, or the walk would be made again for every message.
+    fn conflate(&self, state: &mut State, next: &Direct, excess: usize) -> usize {
+        let mut seen: HashSet<Name, foldhash::fast::RandomState> = HashSet::default();
+        seen.insert(next.batch.address().clone());
+        let (mut freed, mut dropped) = (0, 0);
+        let mut keep: Vec<bool> = Vec::with_capacity(state.direct.len());
+        for waiting in state.direct.iter().rev() {
+            let newest = seen.insert(waiting.batch.address().clone());
+            if !newest {
+                freed += waiting.batch.pinned_bytes();
+                dropped += waiting.batch.messages().len();
+            }
+            keep.push(newest);
+        }
+        state.direct.retain(|_| keep.pop().expect("one answer for each"));
+        let waiting = self.bytes.load(Ordering::Relaxed).saturating_sub(freed);
+        self.weigh(state, waiting);
+        let excess = excess.saturating_sub(freed).max(waiting.saturating_sub(self.bytes_max / 2));
+        dropped + self.drop_oldest(state, excess)
+    }
+
+    /// Notes how much waits, here and in the account of the node.
+    fn weigh(&self, state: &mut State, waiting: usize) {
+        self.bytes.store(waiting, Ordering::Relaxed);
+        if let Some(budget) = &self.budget {
+            state.share.set(budget, waiting);
+        }
     }
 
     /// A queue has allotted messages to a consumer of this connection.
@@ -212,7 +287,7 @@ impl Mailbox {
             return;
         }
         state.notices.push(notice);
-        Self::wake(state);
+        Self::wake_for_notice(state);
     }
 
     /// Asks the connection to look again at what it can see for itself.
@@ -231,6 +306,25 @@ impl Mailbox {
         }
     }
 
+    fn wake_for_notice(mut state: parking_lot::MutexGuard<'_, State>) {
+        let waker = state.notice_waker.take();
+        Self::wake(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Ready when a notice waits; otherwise remembers `waker` for the next one, and for nothing else. For a connection
+    /// whose output is full: deliveries need not wake it, orders must.
+    pub fn poll_notice(&self, waker: &Waker) -> Poll<()> {
+        let mut state = self.state.lock();
+        if !state.notices.is_empty() {
+            return Poll::Ready(());
+        }
+        state.notice_waker = Some(waker.clone());
+        Poll::Pending
+    }
+
     /// Ready when something waits; otherwise remembers `waker` for the next push.
     pub fn poll_ready(&self, waker: &Waker) -> Poll<()> {
         let mut state = self.state.lock();
@@ -245,6 +339,11 @@ impl Mailbox {
         Poll::Pending
     }
 
+    /// Takes out the notices alone: deliveries that were pulled before still wait for room.
+    pub fn take_notices(&self, into: &mut Vec<Notice>) {
+        into.append(&mut self.state.lock().notices);
+    }
+
     /// Swaps out everything that waits; `into` must be empty and lends its memory to the mailbox.
     pub fn pull(&self, into: &mut Pulled) {
         debug_assert!(into.direct.is_empty() && into.ready.is_empty() && into.notices.is_empty());
@@ -252,17 +351,107 @@ impl Mailbox {
         std::mem::swap(&mut state.direct, &mut into.direct);
         std::mem::swap(&mut state.ready, &mut into.ready);
         std::mem::swap(&mut state.notices, &mut into.notices);
-        self.bytes.store(0, Ordering::Relaxed);
+        self.weigh(&mut state, 0);
     }
 
     /// Nothing is accepted any more; what waits is dropped.
     pub fn close(&self) {
         let mut state = self.state.lock();
-        state.closed = true;
-        let waiting = std::mem::take(&mut *state);
-        state.closed = true;
-        self.bytes.store(0, Ordering::Relaxed);
+        self.weigh(&mut state, 0);
+        let waiting = std::mem::replace(&mut *state, State { closed: true, ..State::default() });
         drop(state);
         drop(waiting);
+    }
+}
+
+impl Drop for Mailbox {
+    /// What waited for nobody counts no more.
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            self.state.get_mut().share.set(budget, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{BatchBuilder, FaceId, MessageParts, PublisherId};
+
+    fn direct(address: &str, payload: &[u8]) -> Direct {
+        let mut builder = BatchBuilder::new();
+        builder.push(MessageParts { payload, ..MessageParts::default() });
+        let name = Name::from_segments([address.as_bytes()]).expect("short");
+        let batch = builder.finish(name, PublisherId::default(), FaceId::NONE);
+        Direct { batch, grant: Arc::default(), retained: false, shared: false, transient_only: false }
+    }
+
+    fn waiting(mailbox: &Mailbox) -> Vec<(String, u8)> {
+        let mut pulled = Pulled::default();
+        mailbox.pull(&mut pulled);
+        let tell = |d: &Direct| {
+            let first = d.batch.address().first();
+            (String::from_utf8_lossy(first).into_owned(), d.batch.payload(&d.batch.messages()[0])[0])
+        };
+        pulled.direct.iter().map(tell).collect()
+    }
+
+    fn kilobyte(number: u8) -> Vec<u8> {
+        vec![number; 1000]
+    }
+
+    fn filled(overflow: Overflow, addresses: &str) -> (Arc<Mailbox>, usize) {
+        let mailbox = Mailbox::new(direct("a", &kilobyte(0)).batch.pinned_bytes() * 4, overflow);
+        let mut dropped = 0;
+        for (number, address) in addresses.chars().enumerate() {
+            dropped += mailbox.push(direct(&address.to_string(), &kilobyte(number as u8)));
+        }
+        (mailbox, dropped)
+    }
+
+    fn owned(expected: &[(&str, u8)]) -> Vec<(String, u8)> {
+        expected.iter().map(|(address, number)| ((*address).to_owned(), *number)).collect()
+    }
+
+    #[test]
+    fn each_policy_drops_its_own_and_counts_it() {
+        let (mailbox, dropped) = filled(Overflow::DropNewest, "abcdef");
+        assert_eq!((waiting(&mailbox), dropped), (owned(&[("a", 0), ("b", 1), ("c", 2), ("d", 3)]), 2));
+        let (mailbox, dropped) = filled(Overflow::DropOldest, "abcdef");
+        assert_eq!((waiting(&mailbox), dropped), (owned(&[("c", 2), ("d", 3), ("e", 4), ("f", 5)]), 2));
+        let (mailbox, dropped) = filled(Overflow::Conflate, "abaab");
+        assert_eq!((waiting(&mailbox), dropped), (owned(&[("a", 3), ("b", 4)]), 3));
+        // Nothing to conflate: as the oldest.
+        let (mailbox, dropped) = filled(Overflow::Conflate, "abcde");
+        assert_eq!((waiting(&mailbox), dropped), (owned(&[("c", 2), ("d", 3), ("e", 4)]), 2));
+        assert_eq!(mailbox.counters().dropped.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn who_is_to_be_disconnected_is_told_once_even_while_only_notices_wake_it() {
+        let (mailbox, dropped) = filled(Overflow::Disconnect, "abcd");
+        assert!(dropped == 0 && mailbox.poll_notice(Waker::noop()).is_pending());
+        mailbox.push(direct("e", &kilobyte(4)));
+        mailbox.push(direct("f", &kilobyte(5)));
+        assert!(mailbox.poll_notice(Waker::noop()).is_ready());
+        let mut pulled = Pulled::default();
+        mailbox.pull(&mut pulled);
+        assert_eq!(pulled.notices, [Notice::Kicked(KickReason::SlowConsumer)]);
+    }
+
+    #[test]
+    fn when_the_node_is_full_whoever_is_behind_pays_and_the_others_do_not() {
+        let budget = Arc::new(Budget::new(300 << 10));
+        let slow = Mailbox::sharing(1 << 30, Overflow::DropNewest, budget.clone());
+        let swift = Mailbox::sharing(1 << 30, Overflow::DropNewest, budget.clone());
+        let big = vec![1; 100 << 10];
+        let pushed = (0..10).filter(|_| slow.push(direct("a", &big)) == 0).count();
+        assert!((2..5).contains(&pushed), "{pushed}");
+        for _ in 0..3 {
+            assert_eq!(swift.push(direct("a", &big)), 0);
+            assert_eq!(waiting(&swift).len(), 1);
+        }
+        drop(slow);
+        assert_eq!(budget.bytes(), 0);
     }
 }

@@ -1,5 +1,6 @@
 //! A queue with its lock, its consumers' mailboxes and its way to the journal.
 
+use crate::core::Crowd;
 use crate::core::broker::{NamedQueue, StreamPart};
 use crate::engine::{Locator, ObjectId};
 use crate::mailbox::{Grant, Mailbox, Ready};
@@ -46,6 +47,8 @@ pub struct QueueCell {
     named: Option<Weak<NamedQueue>>,
     /// What leaves it may enter a durable queue, so that calls need a stage even when it is not durable itself.
     moves_letters: AtomicBool,
+    /// Whether it slows its publishers.
+    pub(crate) crowd: Crowd,
     pub(crate) inner: Mutex<Inner>,
 }
 
@@ -87,6 +90,13 @@ pub(crate) struct Inner {
 }
 
 impl Inner {
+    /// Nobody takes: a session whose client is away costs as little as can be.
+    pub(crate) fn rest(&mut self) {
+        self.queue.rest();
+        self.consumers = Vec::new();
+        self.fx = Effects::new();
+    }
+
     /// The one consumer of a session's queue.
     pub(crate) fn attach(&mut self, mailbox: Arc<Mailbox>, credit: u32) {
         self.consumers.push(Listener { id: SESSION_CONSUMER, mailbox, tag: 0 });
@@ -145,7 +155,7 @@ impl QueueCell {
         let moves_letters = AtomicBool::new(queue.config().dead_letter);
         let (consumers, fx) = (Vec::new(), Effects::new());
         let inner = Inner { queue, consumers, fx, pending: None, stream: None, expired_counted: 0, gone: false };
-        QueueCell { id, durable, named, moves_letters, inner: Mutex::new(inner) }
+        QueueCell { id, durable, named, moves_letters, crowd: Crowd::default(), inner: Mutex::new(inner) }
     }
 
     /// The cell of a queue with a name.

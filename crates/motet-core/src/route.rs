@@ -1,6 +1,6 @@
 //! A route: who receives what is published to one name. Computed from the topic tree, cached per publisher.
 
-use crate::access::Action;
+use crate::access::{Reason, SignatureCheck};
 use crate::core::Vhost;
 use crate::core::broker::{self, NamedQueue, PublishError};
 use crate::exchange::Target;
@@ -185,8 +185,7 @@ fn merge<'a>(options: impl Iterator<Item = &'a SubscribeOptions>) -> Grant {
 pub struct KnownName {
     /// The name, decoded once.
     pub name: Name,
-    /// Whether this publisher may.
-    pub allowed: bool,
+    rights: Rights,
     pub(crate) epoch: RouteEpoch,
     /// The state of exchanges and queues it was made from; `None` when none had a say.
     pub(crate) topology: Option<u64>,
@@ -232,6 +231,58 @@ impl KnownName {
     }
 }
 
+/// What a publisher may do with a name.
+#[derive(Debug, Clone, Default)]
+struct Rights {
+    may: bool,
+    waits: bool,
+    signature: Option<Arc<dyn SignatureCheck>>,
+    /// The state of the rules that this holds for; `None` when somebody has to be asked each time.
+    epoch: Option<u64>,
+}
+
+impl KnownName {
+    /// Whether this publisher may send messages here, without a signature.
+    pub fn allowed(&self) -> bool {
+        self.rights.may && self.rights.signature.is_none()
+    }
+
+    /// Whether it may is being asked; ask for the name again when the mailbox is nudged.
+    pub fn waits(&self) -> bool {
+        self.rights.waits
+    }
+
+    /// This publisher may, if [`KnownName::verify`] finds the message's signature right.
+    pub fn is_signed(&self) -> bool {
+        self.rights.signature.is_some()
+    }
+
+    /// Whether a message with this payload and signature may be sent here.
+    pub fn verify(&self, payload: &[u8], signature: Option<&[u8]>) -> bool {
+        match &self.rights.signature {
+            Some(check) => check.verify(&self.name, payload, signature),
+            None => self.rights.may,
+        }
+    }
+
+    /// Asks whether `who` may, unless that is known.
+    fn ask(&mut self, vhost: &Vhost, who: &Principal, tell: Option<&Arc<Mailbox>>) {
+        let epoch = vhost.access_epoch();
+        if self.rights.epoch == Some(epoch) {
+            return;
+        }
+        let exchange = self.via.as_deref().map(|(exchange, key)| (&exchange[..], &key[..]));
+        let (answer, reason) = vhost.permit_publish(who, &self.name, exchange, tell);
+        let may = answer == Some(true);
+        self.rights = Rights {
+            may,
+            waits: answer.is_none(),
+            signature: vhost.signatures().filter(|check| may && check.is_required(&self.name)),
+            epoch: (reason != Reason::Authority).then_some(epoch),
+        };
+    }
+}
+
 /// Names a publisher used lately, by its own spelling. Bounded: a publisher that uses a new name each time pays the
 /// lookup each time and keeps nothing.
 #[derive(Debug, Default)]
@@ -254,24 +305,24 @@ impl RouteCache {
         &mut self,
         vhost: &Vhost,
         who: &Principal,
+        tell: Option<&Arc<Mailbox>>,
         spelled: &[u8],
         decode: impl FnOnce() -> Result<Name, X>,
     ) -> Result<&KnownName, X> {
-        let current = match self.known.get(spelled) {
+        let stale = match self.known.get(spelled) {
             Some(known) => (!known.is_current(vhost)).then(|| known.name.clone()),
             None => Some(broker::canonical(decode()?)),
         };
-        if let Some(name) = current {
+        if let Some(name) = stale {
             if self.known.len() >= KNOWN_MAX {
                 self.known.clear();
             }
             // Before the route: what changes meanwhile makes it stale.
             let (epoch, topology) = (vhost.topics.epoch(&name), vhost.topology_epoch());
-            let allowed = vhost.access().check(who, Action::Publish, &name).allowed;
             let found = broker::route_name(vhost, &name, None);
             let known = KnownName {
                 name,
-                allowed,
+                rights: Rights::default(),
                 epoch,
                 topology: found.over_topology.then_some(topology),
                 route: Arc::new(found.route),
@@ -280,7 +331,9 @@ impl RouteCache {
             };
             self.known.insert(spelled.into(), known);
         }
-        Ok(self.known.get(spelled).expect("was there or has just been inserted"))
+        let known = self.known.get_mut(spelled).expect("was there or has just been inserted");
+        known.ask(vhost, who, tell);
+        Ok(known)
     }
 
     /// The route for a key of an exchange.
@@ -291,6 +344,7 @@ impl RouteCache {
         &mut self,
         vhost: &Vhost,
         who: &Principal,
+        tell: Option<&Arc<Mailbox>>,
         exchange: &[u8],
         key: &[u8],
     ) -> Result<&KnownName, PublishError> {
@@ -304,11 +358,10 @@ impl RouteCache {
             }
             let name = broker::address_of(exchange, key).map_err(|_| PublishError::NameTooLong)?;
             let (epoch, topology) = (vhost.topics.epoch(&name), vhost.topology_epoch());
-            let allowed = vhost.access().check(who, Action::Publish, &name).allowed;
             let found = broker::route_exchange(vhost, exchange, key, None, true)?;
             let known = KnownName {
                 name,
-                allowed,
+                rights: Rights::default(),
                 epoch,
                 topology: Some(topology),
                 route: Arc::new(found.route),
@@ -317,6 +370,8 @@ impl RouteCache {
             };
             self.exchanges.insert(self.scratch.as_slice().into(), known);
         }
-        Ok(self.exchanges.get(&self.scratch[..]).expect("was there or has just been inserted"))
+        let known = self.exchanges.get_mut(&self.scratch[..]).expect("was there or has just been inserted");
+        known.ask(vhost, who, tell);
+        Ok(known)
     }
 }

@@ -3,7 +3,7 @@
 //! A session belongs to at most one connection at a time. Every takeover bumps its generation; whoever still holds an
 //! older [`SessionHandle`] is ignored.
 
-use crate::core::Vhost;
+use crate::core::{Joined, Membership, NamedQueue, Vhost};
 use crate::engine::{Locator, ObjectId, Position};
 use crate::mailbox::Mailbox;
 use crate::message::{Batch, Reliability};
@@ -32,7 +32,10 @@ pub struct SubscribeOptions {
 }
 
 impl SubscribeOptions {
-    pub(crate) fn encode(&self) -> [u8; 10] {
+    /// Bytes of an encoded one.
+    pub(crate) const ENCODED: usize = 10;
+
+    pub(crate) fn encode(&self) -> [u8; Self::ENCODED] {
         let flags = self.reliability as u8 | u8::from(self.no_local) << 2 | u8::from(self.retain_as_published) << 3;
         let mut out = [1, flags, 0, 0, 0, 0, 0, 0, 0, 0];
         out[2..6].copy_from_slice(&self.identifier.unwrap_or(0).to_le_bytes());
@@ -119,6 +122,10 @@ pub(crate) struct State {
     pub(crate) credit: u32,
     pub(crate) subscriptions: Subscriptions,
     pub(crate) subscriptions_made: u32,
+    /// Queues it consumes from besides its own.
+    pub(crate) shares: Vec<Membership>,
+    /// Consumers of queues it consumes from no more, which may still hold something.
+    pub(crate) departed: Vec<(Arc<NamedQueue>, ConsumerId)>,
     /// The protocol's own records, durable sessions only; the core keeps them and never reads them.
     pub(crate) record: BTreeMap<Bytes, (Bytes, Option<Locator>)>,
     pub(crate) expiry: Expiry,
@@ -156,6 +163,8 @@ impl Session {
                 credit: 0,
                 subscriptions: Subscriptions::default(),
                 subscriptions_made: 0,
+                shares: Vec::new(),
+                departed: Vec::new(),
                 record: BTreeMap::new(),
                 expiry,
                 will: None,
@@ -181,6 +190,11 @@ impl Session {
     /// The name the client gave or was given.
     pub fn client(&self) -> &str {
         &self.client
+    }
+
+    /// What it is subscribed to, in no order.
+    pub fn patterns(&self) -> Vec<crate::pattern::Pattern> {
+        self.state.lock().subscriptions.patterns().cloned().collect()
     }
 
     /// Who made it; empty where nobody said a name.
@@ -262,6 +276,8 @@ pub struct Opened {
     pub present: bool,
     /// The protocol's own records of a session that existed.
     pub record: Vec<(Bytes, Bytes)>,
+    /// Queues it consumes from besides its own.
+    pub joined: Vec<Joined>,
     /// Say that the session is open, and deliver from it, only when this is durable; `None` when nothing of it is
     /// kept. Then a former session is gone for good, and what is sent from now on is known not to be unsent.
     pub position: Option<Position>,

@@ -199,11 +199,6 @@ impl Topics {
         self.shards[self.shard_of(first)].read().has_subscriptions_below(first)
     }
 
-    /// Every cached route is stale.
-    pub(crate) fn touch_all(&self) {
-        self.wild_epoch.fetch_add(1, Ordering::Release);
-    }
-
     /// Lets `change` see the last value of `name` and replace it.
     pub(crate) fn update_retained(&self, name: &Name, change: impl FnOnce(&mut Retained)) {
         let mut shard = self.shards[self.shard_of(name.first())].write();

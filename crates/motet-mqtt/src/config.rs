@@ -26,6 +26,8 @@ pub struct Config {
     pub outbound_aliases_max: u16,
     /// Payloads marked as text are checked to be UTF-8 [3.3.2.3.2].
     pub payload_format_checked: bool,
+    /// Longest delay of a message that is published for later; zero takes none.
+    pub delay_max_secs: u32,
     /// Where a client's responses may go: this, then the client's name; told to who asks [3.2.2.3.15].
     pub response_prefix: Option<Box<str>>,
     /// The server that clients are sent to when this one has no room or goes down [4.11].
@@ -67,6 +69,7 @@ impl Default for Config {
             retain_available: true,
             outbound_aliases_max: 64,
             payload_format_checked: false,
+            delay_max_secs: 7 * 86_400,
             response_prefix: Some("responses".into()),
             server_reference: None,
             server_moved: false,

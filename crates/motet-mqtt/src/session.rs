@@ -5,15 +5,22 @@
 //! | `r` + packet identifier | – | a QoS 2 PUBLISH was received and its identifier not yet released [MQTT-4.3.3-10] |
 //! | `p` + sequence | – | PUBREC came for this delivery: PUBREL is what is to be sent again [MQTT-4.3.3-5] |
 //!
-//! An outbound packet identifier is a function of the queue's sequence, so it is the same after a crash.
+//! An outbound packet identifier from the session's own queue is a function of the queue's sequence, so it is the same
+//! after a crash; these are the lower half of the numbers. The upper half is for deliveries from queues that others
+//! consume from too, which after a break may go to somebody else.
 
 use crate::packet::PacketIdentifier;
 use bytes::Bytes;
 use std::collections::HashSet;
 
+/// How many packet identifiers the session's own queue has: from 1.
+pub(crate) const OWN_IDENTIFIERS: u16 = 32_767;
+/// Packet identifiers of deliveries from queues that others consume from too.
+pub(crate) const SHARED_IDENTIFIERS: std::ops::RangeInclusive<u16> = OWN_IDENTIFIERS + 1..=u16::MAX;
+
 /// The packet identifier that a delivery of this sequence has, now and after a restart.
 pub(crate) fn identifier_of(seq: u64) -> PacketIdentifier {
-    let number = u16::try_from((seq.wrapping_sub(1)) % 65_535 + 1).expect("a remainder plus one fits");
+    let number = u16::try_from((seq.wrapping_sub(1)) % u64::from(OWN_IDENTIFIERS) + 1).expect("a remainder fits");
     PacketIdentifier::new(number).expect("is at least one")
 }
 
@@ -67,9 +74,9 @@ mod tests {
     #[test]
     fn identifiers_follow_the_sequence_and_skip_zero() {
         assert_eq!(identifier_of(1).get(), 1);
-        assert_eq!(identifier_of(65_535).get(), 65_535);
-        assert_eq!(identifier_of(65_536).get(), 1);
-        assert_eq!(identifier_of(131_071).get(), 1);
+        assert_eq!(identifier_of(32_767).get(), 32_767);
+        assert_eq!(identifier_of(32_768).get(), 1);
+        assert_eq!(identifier_of(65_535).get(), 1);
     }
 
     #[test]

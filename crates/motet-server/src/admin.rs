@@ -1,18 +1,22 @@
-//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `POST /api/reload`, `POST /api/trace`, and
+//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `POST /api/reload`, `POST /api/trace`, `GET`
+//! and `POST /api/motet/users`, and
 //! what is in [`inspect`].
 //!
 //! Who may: whoever can read the data directory. The server writes a new random token there at each start, for its
 //! own user only, and a request carries it as `Authorization: Bearer`. [RFC6750-2.1]
 
+mod acl;
 mod inspect;
+pub(crate) mod users;
 
+pub use acl::ACL_PATH;
 pub use inspect::{CONNECTIONS_PATH, SESSIONS_PATH};
 
 use crate::audit;
 use crate::backup::{self, BackedUp, BackupError, JOURNAL_DIR};
 use crate::endpoint::Endpoint;
 use crate::error::ServerError;
-use crate::follow::{self, Wish};
+use crate::follow;
 use crate::http::{Answer, text, with_type};
 use crate::reload::Reloaded;
 use http_body_util::{BodyExt as _, Limited};
@@ -38,6 +42,8 @@ pub const BACKUP_PATH: &str = "/api/backup";
 pub const RELOAD_PATH: &str = "/api/reload";
 /// Where messages are followed.
 pub const TRACE_PATH: &str = "/api/trace";
+/// Where accounts are listed and changed.
+pub const USERS_PATH: &str = "/api/motet/users";
 /// Bytes of a request's body: a path (4096 at most on Linux) and what is around it, each byte escaped.
 const BODY_BYTES_MAX: usize = 32 << 10;
 const TOKEN_BYTES: usize = 32;
@@ -98,13 +104,56 @@ fn write_token(data_dir: &Path, file: &Path, token: &str) -> std::io::Result<()>
     std::fs::rename(&unfinished, file)
 }
 
-/// Whether an operator asks.
-pub(crate) fn is_ours(path: &str) -> bool {
-    [BACKUP_PATH, RELOAD_PATH, TRACE_PATH].contains(&path) || inspect::is_ours(path)
+/// What an operator may ask for.
+#[derive(Clone, Copy)]
+pub(crate) enum Wish {
+    Backup,
+    Reload,
+    Trace,
+    Users,
+    Inspect,
+    Explain,
+}
+
+impl Wish {
+    /// None where the path is no operator's.
+    pub(crate) fn of(path: &str) -> Option<Self> {
+        match path {
+            BACKUP_PATH => Some(Wish::Backup),
+            RELOAD_PATH => Some(Wish::Reload),
+            TRACE_PATH => Some(Wish::Trace),
+            USERS_PATH => Some(Wish::Users),
+            ACL_PATH => Some(Wish::Explain),
+            _ => inspect::is_ours(path).then_some(Wish::Inspect),
+        }
+    }
+
+    /// None where it is the part's own business.
+    fn methods(self) -> Option<(&'static [Method], &'static str)> {
+        match self {
+            Wish::Backup | Wish::Reload | Wish::Trace => Some((&[Method::POST], "POST")),
+            Wish::Users => Some((&[Method::GET, Method::POST], "GET, POST")),
+            Wish::Explain => Some((&[Method::GET], "GET")),
+            Wish::Inspect => None,
+        }
+    }
+
+    /// As the audit log has it; None for a look, which is nothing to write down.
+    fn action(self, method: &Method) -> Option<&'static str> {
+        match self {
+            Wish::Backup => Some("backup"),
+            Wish::Reload => Some("reload"),
+            Wish::Trace => Some("trace"),
+            Wish::Users => (method != Method::GET).then_some("users"),
+            Wish::Inspect => (method == Method::DELETE).then_some("remove"),
+            Wish::Explain => None,
+        }
+    }
 }
 
 /// Answers an operator, after a look at who it is.
 pub(crate) async fn answer<E: Engine>(
+    wish: Wish,
     endpoint: &Endpoint<E>,
     request: Request<Incoming>,
     peer: Option<SocketAddr>,
@@ -112,15 +161,18 @@ pub(crate) async fn answer<E: Engine>(
     let Some(admin) = &endpoint.admin else {
         return text(StatusCode::NOT_FOUND, "there is no such page; see /\n");
     };
-    let inspects = inspect::is_ours(request.uri().path());
-    if !inspects && request.method() != Method::POST {
-        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is answered here\n");
-        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
+    if let Some((methods, named)) = wish.methods()
+        && !methods.contains(request.method())
+    {
+        let mut answer = text(StatusCode::METHOD_NOT_ALLOWED, &format!("only {named} is answered here\n"));
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static(named));
         return answer;
     }
-    let action = action_of(request.method(), request.uri().path()).to_owned();
+    let action = wish.action(request.method());
     let record = |outcome, about: &str| {
-        endpoint.house.audit.record(&audit::Operator { action: &action, outcome, peer, about });
+        if let Some(action) = action {
+            endpoint.house.audit.record(&audit::Operator { action, outcome, peer, about });
+        }
     };
     if !admin.admits(request.headers()) {
         record("refused", "no token, or a wrong one");
@@ -129,35 +181,32 @@ pub(crate) async fn answer<E: Engine>(
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         return answer;
     }
-    if inspects {
-        let (method, uri) = (request.method().clone(), request.uri().clone());
-        let answer = inspect::answer(&endpoint.house, &method, &uri);
-        // To look is nothing to write down; to end a connection or a session is.
-        if method == Method::DELETE {
-            let about = uri.path_and_query().map_or("", |asked| asked.as_str());
-            record(if answer.status().is_success() { "done" } else { "failed" }, audit::cut(about));
-        }
-        return answer;
-    }
-    if endpoint.house.is_draining() {
+    let house = &endpoint.house;
+    // A look is welcome to the end.
+    if house.is_draining() && !matches!(wish, Wish::Inspect) {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     }
-    let (answer, about) = match request.uri().path() {
-        RELOAD_PATH => reload(endpoint).await,
-        TRACE_PATH => trace(endpoint, admin, request).await,
-        _ => backup(endpoint, admin, request).await,
+    let (parts, body) = request.into_parts();
+    let body = Limited::new(body, BODY_BYTES_MAX).collect();
+    let Ok(read) = timeout(house.limits().first_byte_timeout, body).await else {
+        return text(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time\n");
+    };
+    let body = match read {
+        Ok(body) => body.to_bytes(),
+        Err(error) => return text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
+    };
+    let asked = || parts.uri.path_and_query().map_or(String::new(), ToString::to_string);
+    let (answer, about) = match wish {
+        Wish::Backup => backup(endpoint, admin, &body).await,
+        Wish::Reload => reload(endpoint).await,
+        Wish::Trace => trace(endpoint, admin, &body),
+        Wish::Explain => (acl::answer(house, &parts.uri), String::new()),
+        Wish::Inspect => (inspect::answer(house, &parts.method, &parts.uri), asked()),
+        Wish::Users if parts.method == Method::GET => (users::list(&*house.accounts), String::new()),
+        Wish::Users => (users::change(house.accounts.clone(), &body).await, String::new()),
     };
     record(if answer.status().is_success() { "done" } else { "failed" }, audit::cut(&about));
     answer
-}
-
-/// What an operator asks for, as the audit log has it.
-fn action_of<'a>(method: &Method, path: &'a str) -> &'a str {
-    match (method, inspect::is_ours(path)) {
-        (&Method::DELETE, _) => "remove",
-        (_, true) => "look",
-        _ => path.rsplit('/').next().unwrap_or_default(),
-    }
 }
 
 /// Reads the configuration again.
@@ -177,31 +226,25 @@ async fn reload<E: Engine>(endpoint: &Endpoint<E>) -> (Answer, String) {
 }
 
 /// Follows messages.
-async fn trace<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, request: Request<Incoming>) -> (Answer, String) {
-    let house = &endpoint.house;
-    let within = house.limits().first_byte_timeout;
-    let wish: Wish = match timeout(within, body(request)).await {
-        Ok(Ok(wish)) => wish,
-        Ok(Err(what)) => return (text(StatusCode::BAD_REQUEST, &format!("{what}\n")), String::new()),
-        Err(_) => return (text(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time\n"), String::new()),
+fn trace<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, body: &[u8]) -> (Answer, String) {
+    let wish: follow::Wish = match serde_json::from_slice(body) {
+        Ok(wish) => wish,
+        Err(what) => return (text(StatusCode::BAD_REQUEST, &format!("{what}\n")), String::new()),
     };
     let Ok(turn) = admin.followers.clone().try_acquire_owned() else {
         let busy = format!("{FOLLOWERS_MAX} operators follow messages already: wait for one of them\n");
         return (text(StatusCode::CONFLICT, &busy), wish.pattern);
     };
-    match follow::follow(house, &wish, turn) {
+    match follow::follow(&endpoint.house, &wish, turn) {
         Ok(answer) => (answer, wish.pattern),
         Err(what) => (text(StatusCode::BAD_REQUEST, &format!("{what}\n")), wish.pattern),
     }
 }
 
 /// Makes a backup.
-async fn backup<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, request: Request<Incoming>) -> (Answer, String) {
+async fn backup<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, body: &[u8]) -> (Answer, String) {
     let house = endpoint.house.clone();
-    let Ok(read) = timeout(house.limits().first_byte_timeout, target(request)).await else {
-        return (text(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time\n"), String::new());
-    };
-    let target = match read {
+    let target = match target(body) {
         Ok(target) => target,
         Err(what) => return (text(StatusCode::BAD_REQUEST, &format!("{what}\n")), String::new()),
     };
@@ -229,20 +272,14 @@ async fn backup<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, request: Reque
 }
 
 /// The folder that `{"target": "/whole/path"}` names.
-async fn target(request: Request<Incoming>) -> Result<PathBuf, String> {
+fn target(body: &[u8]) -> Result<PathBuf, String> {
     #[derive(serde::Deserialize)]
     struct Asked {
         target: PathBuf,
     }
     let asked: Asked =
-        body(request).await.map_err(|error| format!("expected {{\"target\": \"/whole/path\"}}: {error}"))?;
+        serde_json::from_slice(body).map_err(|error| format!("expected {{\"target\": \"/whole/path\"}}: {error}"))?;
     Ok(asked.target)
-}
-
-/// What a request says in JSON.
-async fn body<T: serde::de::DeserializeOwned>(request: Request<Incoming>) -> Result<T, String> {
-    let body = Limited::new(request.into_body(), BODY_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
-    serde_json::from_slice(&body.to_bytes()).map_err(|error| error.to_string())
 }
 
 fn told(made: Result<BackedUp, BackupError>) -> Answer {

@@ -3,11 +3,13 @@
 
 use crate::backup::{BackupError, JOURNAL_DIR};
 use crate::clock::Clock;
-use crate::config::{Anonymous, Config, Limits};
+use crate::config::{Config, Limits};
+use crate::doors::Doors;
 use crate::error::ServerError;
 use crate::house::Parts;
 use crate::reload::ReloadHook;
-use motet_auth::{Accounts, AuthConfig, Directory, StoredPassword};
+use crate::users::{self, Users};
+use motet_auth::{Clocks, Front};
 use motet_core::core::{Core, CoreLimits, Recovered};
 use motet_core::engine::Engine;
 use motet_mqtt::packet::QoS;
@@ -20,15 +22,18 @@ pub type Store = motet_store::EmbeddedEngine;
 
 /// Opens the store and puts everything together. Blocks while the journal is read.
 pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), ServerError> {
-    let directory = Arc::new(directory(config)?);
+    // Before anything is opened: what is wrong with an account is told at once.
+    users::configured(config)?;
     let journal = config.data_dir.join(JOURNAL_DIR);
     std::fs::create_dir_all(&journal).map_err(|error| ServerError::File {
         key: "data_dir".into(),
         file: journal.clone(),
         what: format!("cannot be made: {error}"),
     })?;
-    let (engine, recovery) =
-        Store::open(&journal, journal_config(config)).map_err(|error| ServerError::Store(with_sources(&error)))?;
+    let (engine, recovery) = Store::open(&journal, journal_config(config)).map_err(|error| match error {
+        motet_store::OpenError::InUse(_) => ServerError::InUse(with_sources(&error)),
+        error => ServerError::Store(with_sources(&error)),
+    })?;
     let core = Arc::new(Core::new(engine, core_limits(&config.limits)));
     // Weak: the core owns the engine that calls it.
     let hears = Arc::downgrade(&core);
@@ -38,17 +43,28 @@ pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), Ser
         }
     }));
     let recovered = core.recover(Clock::new().now(), recovery);
+    let users = Arc::new(Users::open(config, core.clone())?);
+    let clock = Clock::new();
+    let clocks: Clocks = Arc::new(move || {
+        let now = clock.now();
+        (now.instant, now.wall)
+    });
+    let front = Arc::new(Front::new(users.directory().clone(), clocks.clone()));
+    let doors = Doors::new(core.clone(), front.clone(), clocks);
+    doors.apply(config)?;
     let mqtt = Arc::new(mqtt_config(config));
     let amqp = Arc::new(amqp_config(config));
     let parts = Parts {
-        auth: directory.clone(),
+        auth: front.clone(),
+        front: Some(front),
+        accounts: users.clone(),
         mqtt: Arc::new(move || Box::new(motet_mqtt::Connection::new(mqtt.clone()))),
         amqp: Arc::new(move || Box::new(motet_amqp::Connection::new(amqp.clone()))),
         store: Box::new(StoreOf(core.clone())),
-        reload: vec![ReloadHook::new("users", &["user"], move |config| {
-            directory.reload(accounts(config)?);
-            Ok(())
-        })],
+        reload: vec![
+            ReloadHook::new("users", &["user", "login"], move |config| users.reload(config)),
+            ReloadHook::new("access", &["access", "jwt", "hook"], move |config| doors.apply(config)),
+        ],
         core,
     };
     Ok((parts, recovered))
@@ -97,6 +113,8 @@ fn core_limits(limits: &Limits) -> CoreLimits {
     CoreLimits {
         session_queue_messages: limits.session_queue_messages,
         session_queue_bytes: limits.session_queue_bytes.bytes(),
+        session_queue_high_percent: limits.session_queue_slow_percent,
+        slow_subscriber_wait: limits.slow_subscriber_wait,
         session_expiry_max_secs: u32::try_from(limits.session_expiry_max.as_secs()).unwrap_or(u32::MAX),
         subscriptions_per_session: limits.subscriptions_per_session as usize,
         sessions: limits.sessions,
@@ -125,6 +143,7 @@ fn mqtt_config(config: &Config) -> motet_mqtt::Config {
         retain_available: config.mqtt.retain_available,
         outbound_aliases_max: limits.topic_aliases_sent,
         payload_format_checked: config.mqtt.payload_format_checked,
+        delay_max_secs: u32::try_from(config.mqtt.delay_max.as_secs()).unwrap_or(u32::MAX),
         response_prefix: Some(config.mqtt.response_prefix.as_str()).filter(|p| !p.is_empty()).map(Into::into),
         server_reference: config.mqtt.server_reference.as_deref().map(Into::into),
         server_moved: config.mqtt.server_moved,
@@ -149,33 +168,6 @@ fn amqp_config(config: &Config) -> motet_amqp::Config {
         connect_timeout: limits.connect_timeout,
         ..motet_amqp::Config::default()
     }
-}
-
-fn directory(config: &Config) -> Result<Directory, ServerError> {
-    let anonymous = match config.access.anonymous {
-        Anonymous::Loopback => motet_auth::Anonymous::Loopback,
-        Anonymous::Never => motet_auth::Anonymous::Never,
-        Anonymous::Always => motet_auth::Anonymous::Always,
-    };
-    let clock = Clock::new();
-    Directory::new(AuthConfig { anonymous, ..AuthConfig::default() }, accounts(config)?, move || clock.now().instant)
-        .map_err(|error| ServerError::System(std::io::Error::other(error)))
-}
-
-/// The accounts of `[[user]]`. The text of a refusal names the key and never the password.
-fn accounts(config: &Config) -> Result<Accounts, ServerError> {
-    let mut accounts = Accounts::new();
-    for (at, user) in config.user.iter().enumerate() {
-        let wrong = |what: String| ServerError::User { key: format!("user.{at}"), what };
-        let stored = match (&user.password, &user.password_hash) {
-            (Some(password), _) => StoredPassword::from_plain(password.reveal().as_bytes()),
-            (None, Some(hash)) => StoredPassword::from_phc(hash.reveal()),
-            (None, None) => continue,
-        };
-        let stored = stored.map_err(|error| wrong(error.to_string()))?;
-        accounts.add(&user.name, stored).map_err(|error| wrong(error.to_string()))?;
-    }
-    Ok(accounts)
 }
 
 /// An error and what caused it, in one line.

@@ -50,9 +50,20 @@ pub enum ServerError {
         /// What is wrong; never the password.
         what: String,
     },
+    /// A bridge that cannot be.
+    #[error("{key}: {what}")]
+    Bridge {
+        /// The configuration's key.
+        key: String,
+        /// What is wrong and what to do.
+        what: String,
+    },
     /// The store cannot be opened.
     #[error("the store does not open: {0}")]
     Store(String),
+    /// Another process has the store.
+    #[error("the store does not open: {0}")]
+    InUse(String),
     /// The system gives us no runtime or no signals.
     #[error("the system refuses: {0}")]
     System(#[from] std::io::Error),

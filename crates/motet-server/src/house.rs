@@ -10,13 +10,20 @@ use crate::rates::{Pace, Shared};
 use crate::registry::{Handle, Registry};
 use crate::reload::ReloadHook;
 use crate::telemetry::Counters;
+use crate::users::AccountControl;
 use crate::wheel::Wheel;
 use arc_swap::ArcSwap;
+use motet_auth::Front;
+use motet_core::budget::Budget;
 use motet_core::core::Core;
 use motet_core::engine::Engine;
 use motet_core::machine::{Authenticator, Machine};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tokio::sync::{Semaphore, watch};
+
+/// The core is not asked more often than that what is due: a bound on what deadlines in a row can cost.
+const TICK_MIN: Duration = Duration::from_millis(5);
 
 /// Makes the machine of a new connection.
 pub type MachineMaker<E> = Arc<dyn Fn() -> Box<dyn Machine<E>> + Send + Sync>;
@@ -33,6 +40,10 @@ pub struct Parts<E: Engine> {
     pub amqp: MachineMaker<E>,
     /// How the store is, and its end.
     pub store: Box<dyn StoreControl>,
+    /// What counts tokens and questions to the hook, where there is such.
+    pub front: Option<Arc<Front>>,
+    /// The accounts, for operators.
+    pub accounts: Arc<dyn AccountControl>,
     /// What takes changed keys while the server runs.
     pub reload: Vec<ReloadHook>,
 }
@@ -47,13 +58,19 @@ impl<E: Engine> std::fmt::Debug for Parts<E> {
 pub(crate) struct House<E: Engine> {
     pub(crate) core: Arc<Core<E>>,
     pub(crate) auth: Arc<dyn Authenticator>,
+    pub(crate) front: Option<Arc<Front>>,
+    pub(crate) accounts: Arc<dyn AccountControl>,
     pub(crate) clock: Clock,
     pub(crate) wheel: Wheel<Handle>,
     pub(crate) registry: Registry,
     pub(crate) counters: Counters,
     /// Those of the moment: see [`crate::reload`].
     limits: ArcSwap<Limits>,
+    /// What waits for all subscribers together.
+    pub(crate) waiting: Arc<Budget>,
     pub(crate) store: Box<dyn StoreControl>,
+    /// How the bridges are.
+    pub(crate) bridges: crate::bridge::Board,
     /// TLS handshakes in progress; further ones wait their turn.
     pub(crate) handshakes: Semaphore,
     /// What connections of one user or address have published together.
@@ -79,6 +96,7 @@ impl<E: Engine> House<E> {
     pub(crate) fn new(
         core: Arc<Core<E>>,
         auth: Arc<dyn Authenticator>,
+        accounts: Arc<dyn AccountControl>,
         store: Box<dyn StoreControl>,
         limits: Limits,
         audit: Audit,
@@ -86,12 +104,16 @@ impl<E: Engine> House<E> {
         House {
             core,
             auth,
+            front: None,
+            accounts,
             store,
             clock: Clock::new(),
             wheel: Wheel::new(),
             registry: Registry::new(),
             counters: Counters::default(),
+            bridges: crate::bridge::Board::default(),
             handshakes: Semaphore::new(limits.handshakes_in_progress as usize),
+            waiting: Arc::new(Budget::new(limits.waiting_bytes.len())),
             rates: Shared::default(),
             logins: Pace::default(),
             turns: Arc::new(Semaphore::new(limits.logins_in_progress as usize)),
@@ -111,6 +133,13 @@ impl<E: Engine> House<E> {
 
     pub(crate) fn set_limits(&self, limits: Limits) {
         self.limits.store(limits.into());
+    }
+
+    /// How long the core can be left alone: until something is due there, at most `tick`.
+    pub(crate) fn until_due(&self, tick: Duration) -> Duration {
+        let now = self.clock.now().wall.0;
+        let due = self.core.next_deadline().map(|at| Duration::from_millis(at.0.saturating_sub(now)));
+        due.map_or(tick, |due| due.clamp(TICK_MIN, tick))
     }
 
     /// The server is going down.

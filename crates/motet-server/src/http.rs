@@ -86,10 +86,10 @@ pub(crate) async fn serve<S: Carrier, E: Engine>(endpoint: Arc<Endpoint<E>>, io:
         async move {
             let answer = if refused {
                 come_back_later()
-            } else if admin_asked(&endpoint, &request) {
+            } else if let Some(wish) = admin_asked(&endpoint, &request) {
                 end_turn(&arrival);
                 // Boxed: it is rare, and the others need not hold its room.
-                Box::pin(admin::answer(&endpoint, request, peer)).await
+                Box::pin(admin::answer(wish, &endpoint, request, peer)).await
             } else {
                 respond::<S, E>(&endpoint, request, &arrival)
             };
@@ -153,9 +153,9 @@ fn respond<S: Carrier, E: Engine>(
 }
 
 /// For an operator: the path is right, the listener one for pages, the name one of ours.
-fn admin_asked<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> bool {
-    let path = request.uri().path();
-    admin::is_ours(path) && endpoint.protocol != Protocol::Ws && named_rightly(endpoint, request)
+fn admin_asked<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> Option<admin::Wish> {
+    let wish = admin::Wish::of(request.uri().path())?;
+    (endpoint.protocol != Protocol::Ws && named_rightly(endpoint, request)).then_some(wish)
 }
 
 fn named_rightly<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> bool {

@@ -9,14 +9,17 @@
 
 pub mod config;
 
+mod access;
 mod admin;
 mod admission;
 mod alarm;
 mod assemble;
 mod audit;
 mod backup;
+mod bridge;
 mod client_tls;
 mod clock;
+mod doors;
 mod driver;
 mod endpoint;
 mod error;
@@ -28,6 +31,7 @@ mod login;
 mod metrics;
 mod notify;
 mod otlp;
+mod outcall;
 mod page;
 mod passwords;
 mod proxy;
@@ -36,6 +40,7 @@ mod registry;
 mod reload;
 mod run;
 mod server;
+mod slow;
 mod sniff;
 mod sys;
 mod telemetry;
@@ -44,10 +49,15 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod users;
 mod wheel;
 mod worker;
 
-pub use admin::{BACKUP_PATH, CONNECTIONS_PATH, RELOAD_PATH, SESSIONS_PATH, TOKEN_FILE, TRACE_PATH};
+pub use access::{Wish, access_rules};
+pub use admin::users::{as_json as users_as_json, read_change};
+pub use admin::{
+    ACL_PATH, BACKUP_PATH, CONNECTIONS_PATH, RELOAD_PATH, SESSIONS_PATH, TOKEN_FILE, TRACE_PATH, USERS_PATH,
+};
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
 pub use client_tls::ClientTls;
@@ -57,3 +67,4 @@ pub use passwords::accepts_password_hash;
 pub use reload::{ReloadHook, Reloaded, Reread};
 pub use run::{PORTS_FILE, run};
 pub use server::{Bound, Server};
+pub use users::{AccountControl, Change, OfflineUsers, UserError, hash_password};

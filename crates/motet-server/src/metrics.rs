@@ -51,10 +51,32 @@ pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     server(&mut page, house);
     watch(&mut page, house);
     certificates(&mut page, house);
+    logins(&mut page, house);
     core(&mut page, house);
+    access(&mut page, house);
+    bridges(&mut page, house);
     page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());
     page.one("motet_store_failing", "gauge", "1 while the disk takes nothing.", u8::from(house.store.is_failing()));
     page.0
+}
+
+/// One series for each bridge: they are few, and each has a name that an operator gave.
+fn bridges<E: Engine>(page: &mut Page, house: &House<E>) {
+    let all = house.bridges.all();
+    if all.is_empty() {
+        return;
+    }
+    let mut each = |name: &str, kind: &str, help: &str, of: fn(&crate::bridge::Figures) -> &AtomicU64| {
+        page.each(name, kind, help, "bridge", all.iter().map(|figures| (figures.name.as_str(), of(figures))));
+    };
+    each("motet_bridge_connected", "gauge", "1 while the bridge is connected.", |f| &f.connected);
+    each("motet_bridge_connects_total", "counter", "Times that the bridge was connected.", |f| &f.connects);
+    each("motet_bridge_failures_total", "counter", "Connections that broke or did not come about.", |f| &f.failures);
+    each("motet_bridge_sent_total", "counter", "Messages that went to the other server.", |f| &f.sent);
+    each("motet_bridge_received_total", "counter", "Messages that came from the other server.", |f| &f.received);
+    each("motet_bridge_looped_total", "counter", "Messages that had passed here before.", |f| &f.looped);
+    each("motet_bridge_refused_total", "counter", "Messages that the side they went to refused.", |f| &f.refused);
+    each("motet_bridge_dropped_total", "counter", "Messages that fit no rule or are too large there.", |f| &f.dropped);
 }
 
 fn server<E: Engine>(page: &mut Page, house: &House<E>) {
@@ -135,6 +157,22 @@ fn watch<E: Engine>(page: &mut Page, house: &House<E>) {
     page.one("motet_server_audit_lost_total", "counter", "Entries that did not reach the audit log.", lost);
 }
 
+fn logins<E: Engine>(page: &mut Page, house: &House<E>) {
+    let counters = house.accounts.counters();
+    let outcomes = [("accepted", &counters.accepted), ("refused", &counters.refused), ("busy", &counters.busy)];
+    page.each("motet_auth_logins_total", "counter", "Logins by their outcome.", "outcome", outcomes);
+    for (name, help, counter) in [
+        ("motet_auth_waiting_total", "Busy answers because of too many failures.", &counters.waiting),
+        ("motet_auth_bans_total", "How often an address was banned.", &counters.bans),
+        ("motet_auth_verifications_total", "Passwords verified by the pool.", &counters.verified),
+        ("motet_auth_remembered_total", "Logins answered from what was remembered.", &counters.remembered),
+        ("motet_auth_disconnects_total", "Connections ended because their account changed.", &counters.put_out),
+    ] {
+        page.count(name, help, counter);
+    }
+    page.one("motet_auth_users", "gauge", "Accounts.", house.accounts.count());
+}
+
 /// When the first certificate ends; silent where there is no TLS.
 fn certificates<E: Engine>(page: &mut Page, house: &House<E>) {
     let ends = house.counters.certificate_expires.load(Ordering::Relaxed);
@@ -168,6 +206,12 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
     ] {
         page.count(name, help, counter);
     }
+    page.one(
+        "motet_core_waiting_bytes",
+        "gauge",
+        "Bytes that wait for subscribers, in mailboxes and as output, as limits.waiting_bytes counts them.",
+        house.waiting.bytes(),
+    );
     page.one("motet_core_sessions", "gauge", "Sessions, connected or not.", house.core.session_count());
     let queues = house.core.queue_totals();
     page.one("motet_core_queues", "gauge", "Queues with a name, streams too.", queues.queues);
@@ -175,6 +219,36 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
     page.one("motet_core_queue_unacknowledged", "gauge", "Messages that consumers of them hold.", queues.unacked);
     page.one("motet_core_retained_messages", "gauge", "Addresses with a last value.", house.core.retained_count());
     page.one("motet_core_retained_bytes", "gauge", "Bytes of last values.", house.core.retained_bytes());
+}
+
+/// Who was let in how, and what was refused.
+fn access<E: Engine>(page: &mut Page, house: &House<E>) {
+    page.head("motet_core_access_refused_total", "counter", "Wishes refused for want of a right.");
+    for (action, count) in house.core.refused() {
+        let _ = writeln!(page.0, "motet_core_access_refused_total{{action=\"{}\"}} {count}", action.word());
+    }
+    page.one(
+        "motet_core_unsigned_refused_total",
+        "counter",
+        "Messages refused for want of a good signature.",
+        house.core.refused_unsigned(),
+    );
+    let Some(front) = &house.front else { return };
+    let (accepted, refused) = front.token_counts();
+    page.head("motet_auth_tokens_total", "counter", "Tokens shown in place of a password.");
+    for (answer, count) in [("accepted", accepted), ("refused", refused)] {
+        let _ = writeln!(page.0, "motet_auth_tokens_total{{answer=\"{answer}\"}} {count}");
+    }
+    if let Some(hook) = front.hook() {
+        let counters = hook.counters();
+        let answers = [
+            ("allowed", &counters.allowed),
+            ("refused", &counters.refused),
+            ("failed", &counters.failed),
+            ("remembered", &counters.remembered),
+        ];
+        page.each("motet_auth_hook_total", "counter", "Questions to the hook.", "answer", answers);
+    }
 }
 
 #[cfg(test)]
@@ -199,6 +273,7 @@ mod tests {
             ("motet_core_messages_damaged_total", "counter"),
             ("motet_core_wills_total", "counter"),
             ("motet_core_retain_refused_total", "counter"),
+            ("motet_core_waiting_bytes", "gauge"),
             ("motet_core_sessions", "gauge"),
             ("motet_core_retained_messages", "gauge"),
             ("motet_core_retained_bytes", "gauge"),

@@ -7,5 +7,5 @@ use motet_auth::StoredPassword;
 /// # Errors
 /// Why not, in words that do not tell the hash.
 pub fn accepts_password_hash(text: &str) -> Result<(), String> {
-    StoredPassword::from_phc(text).map(|_| ()).map_err(|error| error.to_string())
+    StoredPassword::from_text(text).map(|_| ()).map_err(|error| error.to_string())
 }

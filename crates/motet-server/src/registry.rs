@@ -30,9 +30,17 @@ pub(crate) struct Handle {
     pub(crate) mailbox: Arc<Mailbox>,
     /// Wakes the connection's task even while its mailbox is not waited for because its output is full.
     waker: Mutex<Option<Waker>>,
+    /// Dropped messages that the log has heard of.
+    reported: AtomicU64,
 }
 
 impl Handle {
+    /// Messages dropped at its bound since this was last asked.
+    pub(crate) fn newly_dropped(&self) -> u64 {
+        let dropped = self.mailbox.counters().dropped.load(Ordering::Relaxed);
+        dropped.saturating_sub(self.reported.swap(dropped, Ordering::Relaxed))
+    }
+
     /// Remembers whom to wake. A task has the same waker all its life, so this is one comparison per poll.
     pub(crate) fn register(&self, waker: &Waker) {
         let mut known = self.waker.lock();
@@ -76,7 +84,7 @@ impl Registry {
     /// A handle for a new connection; give it back with [`Registry::leave`].
     pub(crate) fn enter(&self, mailbox: Arc<Mailbox>, about: About) -> Arc<Handle> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let handle = Arc::new(Handle { id, about, mailbox, waker: Mutex::default() });
+        let handle = Arc::new(Handle { id, about, mailbox, waker: Mutex::default(), reported: AtomicU64::new(0) });
         self.live.fetch_add(1, Ordering::AcqRel);
         self.shards[id as usize % SHARDS].lock().insert(id, Arc::downgrade(&handle));
         handle
@@ -125,6 +133,14 @@ impl Registry {
         for shard in &self.shards {
             let handles: Vec<_> = shard.lock().values().filter_map(Weak::upgrade).collect();
             handles.iter().for_each(|handle| handle.look());
+        }
+    }
+
+    /// Asks every connection to look at what may have changed.
+    pub(crate) fn nudge_all(&self) {
+        for shard in &self.shards {
+            let handles: Vec<_> = shard.lock().values().filter_map(Weak::upgrade).collect();
+            handles.iter().for_each(|handle| handle.mailbox.nudge());
         }
     }
 

@@ -5,6 +5,7 @@ use crate::admission::Door;
 use crate::alarm;
 use crate::assemble::{Store, assemble};
 use crate::audit::{self, Audit};
+use crate::bridge::Bridges;
 use crate::config::{Config, Protocol, ProxyProtocol, Tls};
 use crate::endpoint::Endpoint;
 use crate::error::ServerError;
@@ -14,7 +15,7 @@ use crate::listen;
 use crate::otlp;
 use crate::reload::{LIVE_LIMITS, ReloadHook, Reloaded, Reloader, Reread, live_limits};
 use crate::sys::SysTree;
-use crate::telemetry::{CertificatesRead, Event, NotRetained};
+use crate::telemetry::{AccessRefused, CertificatesRead, Event, NotRetained};
 use crate::tls::Certificates;
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
@@ -29,6 +30,8 @@ use tokio::task::JoinHandle;
 const CORE_TICK: Duration = Duration::from_millis(100);
 /// How often the wall clock is compared with the system's, and the core is asked what it refused to retain.
 const RESYNC_TICKS: u32 = 10;
+/// How often the log hears of slow subscribers; a multiple of the other.
+const SLOW_REPORT_TICKS: u32 = 100;
 
 /// A socket that listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,11 +48,12 @@ type AllCertificates = Vec<(usize, Arc<Certificates>)>;
 /// A running server. Dropping it without [`Server::shutdown`] stops the listeners and leaves the store as after a
 /// power cut.
 pub struct Server<E: Engine = Store> {
-    house: Arc<House<E>>,
+    pub(crate) house: Arc<House<E>>,
     addresses: Vec<Bound>,
     tasks: Vec<JoinHandle<()>>,
     reloader: Arc<Reloader>,
     data_dir: PathBuf,
+    bridges: Arc<Bridges<E>>,
 }
 
 impl<E: Engine> std::fmt::Debug for Server<E> {
@@ -77,7 +81,10 @@ impl<E: Engine> Server<E> {
     /// A port is taken, a certificate is not readable: see [`ServerError`]. Then nothing is left running.
     pub fn start_with(config: &Config, parts: Parts<E>) -> Result<Self, ServerError> {
         let audit = Audit::open(&config.audit, &config.data_dir)?;
-        let house = Arc::new(House::new(parts.core, parts.auth, parts.store, config.limits.clone(), audit));
+        let (core, auth, accounts, store) = (parts.core, parts.auth, parts.accounts, parts.store);
+        let mut house = House::new(core, auth, accounts, store, config.limits.clone(), audit);
+        house.front = parts.front;
+        let house = Arc::new(house);
         let door = Door::new(config.limits.connections, config.limits.connections_per_address);
         let has_pages = config.listener.iter().any(|listener| serves_pages(listener.protocol));
         let admin = has_pages.then(|| Admin::open(&config.data_dir)).transpose()?.map(Arc::new);
@@ -105,9 +112,18 @@ impl<E: Engine> Server<E> {
                 sockets.push((socket, endpoint.clone()));
             }
         }
+        let everybody = house.clone();
+        reloader.add(ReloadHook::new("rights", &[], move |_| {
+            // Who is connected may have lost one.
+            everybody.registry.nudge_all();
+            Ok(())
+        }));
         reloader.add(certificates_hook(&house, &all_certificates));
+        let bridges = Arc::new(Bridges::new(house.clone(), parts.mqtt.clone(), &config.data_dir));
+        let bridged = bridges.clone();
+        reloader.add(ReloadHook::new("bridges", &["bridge"], move |config| bridged.apply(&config.bridge)));
         let (addresses, tasks, data_dir) = (Vec::new(), Vec::new(), config.data_dir.clone());
-        let mut server = Server { house: house.clone(), addresses, tasks, reloader, data_dir };
+        let mut server = Server { house: house.clone(), addresses, tasks, reloader, data_dir, bridges };
         for (socket, endpoint) in sockets {
             server.addresses.push(Bound { protocol: endpoint.protocol, address: socket.local_addr()? });
             let house = house.clone();
@@ -121,6 +137,7 @@ impl<E: Engine> Server<E> {
             let _ = house.spans.set(spans);
             server.tasks.push(task);
         }
+        server.bridges.apply(&config.bridge)?;
         house.audit.record(&audit::Server { action: "started" });
         Ok(server)
     }
@@ -151,13 +168,17 @@ impl<E: Engine> Server<E> {
         self.tasks.push(tokio::spawn(async move { alarm::watch(&house, &data_dir).await }));
         let house = self.house.clone();
         self.tasks.push(tokio::spawn(async move {
-            let (mut ticks, mut not_retained) = (0_u32, 0);
+            let (mut ticks, mut not_retained, mut access_refused) = (0_u32, 0, 0);
             loop {
-                tokio::time::sleep(CORE_TICK).await;
+                tokio::time::sleep(house.until_due(CORE_TICK)).await;
                 ticks = ticks.wrapping_add(1);
                 if ticks.is_multiple_of(RESYNC_TICKS) {
                     house.clock.resync();
+                    note_refusals(&house, &mut access_refused);
                     let refused = house.core.counters().retain_refused.load(Ordering::Relaxed);
+                    if ticks.is_multiple_of(SLOW_REPORT_TICKS) {
+                        crate::slow::report(&house);
+                    }
                     if refused > not_retained {
                         NotRetained { messages: refused - not_retained }.emit(&house.counters);
                         not_retained = refused;
@@ -216,6 +237,7 @@ impl<E: Engine> Server<E> {
     /// everybody had gone by then.
     pub async fn shutdown(mut self) -> bool {
         self.house.start_draining();
+        self.bridges.stop().await;
         let clocks = self.tasks.split_off(self.addresses.len());
         end(std::mem::take(&mut self.tasks)).await;
         self.house.registry.notify_all(&Notice::Kicked(KickReason::ServerShuttingDown));
@@ -227,6 +249,15 @@ impl<E: Engine> Server<E> {
         let _ = tokio::task::spawn_blocking(move || house.store.close()).await;
         drained
     }
+}
+
+/// Says once a second at most that something was refused for want of a right.
+fn note_refusals<E: Engine>(house: &House<E>, before: &mut u64) {
+    let total = house.core.refused().iter().map(|(_, count)| count).sum::<u64>();
+    if let Some(refusal) = house.core.take_refusal() {
+        AccessRefused { refusal: &refusal, count: total.saturating_sub(*before) }.emit(&house.counters);
+    }
+    *before = total;
 }
 
 /// Ends tasks and waits until they have let go of what they hold.

@@ -4,6 +4,7 @@
 //! second, with the number of those that were passed over.
 
 use crate::rates::{SCOPES, Scope};
+use motet_core::core::Refusal;
 use std::fmt::Display;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -149,6 +150,59 @@ impl Event for NotRetained {
                 "messages were not retained at the bound"
             );
         }
+    }
+}
+
+/// Somebody wanted what the access rules do not allow. The core counts it.
+#[derive(Debug)]
+pub(crate) struct AccessRefused<'a> {
+    /// The latest.
+    pub(crate) refusal: &'a Refusal,
+    /// How many since the last line.
+    pub(crate) count: u64,
+}
+
+impl Event for AccessRefused<'_> {
+    fn emit(&self, counters: &Counters) {
+        if let Some(passed_over) = counters.quiet.may_speak() {
+            let Refusal { who, action, what, reason } = self.refusal;
+            tracing::warn!(
+                user = &*who.name,
+                client = who.client(),
+                action = action.word(),
+                what,
+                %reason,
+                count = self.count,
+                passed_over,
+                "access was refused"
+            );
+        }
+    }
+}
+
+/// Messages were dropped because a subscriber did not take them in time. The core counts them.
+#[derive(Debug)]
+pub(crate) struct SlowSubscriber {
+    /// Its session's name, where it has one.
+    pub(crate) client: Option<String>,
+    /// Messages since the last line about it.
+    pub(crate) dropped: u64,
+    /// Bytes that wait for it.
+    pub(crate) waiting: usize,
+    /// Other subscribers of which the same could be said.
+    pub(crate) more: u64,
+}
+
+impl Event for SlowSubscriber {
+    fn emit(&self, _: &Counters) {
+        let Self { client, dropped, waiting, more } = self;
+        tracing::warn!(
+            client,
+            dropped,
+            waiting_bytes = waiting,
+            more,
+            "a subscriber is too slow for what it asked for"
+        );
     }
 }
 

@@ -4,6 +4,7 @@ use crate::assemble::StoreControl;
 use crate::audit::Audit;
 use crate::config::Limits;
 use crate::house::{House, Parts};
+use crate::users::{AccountControl, Change, UserError};
 use bytes::BytesMut;
 use motet_core::core::{Core, CoreLimits};
 use motet_core::engine::{Engine, Locator, ObjectId, Position, Refused, Stage, StagedBody};
@@ -78,6 +79,25 @@ impl StoreControl for NoStore {
         Ok(7)
     }
     fn close(&self) {}
+}
+
+/// Has no accounts.
+#[derive(Debug, Default)]
+pub(crate) struct NoAccounts(motet_auth::Counters);
+
+impl AccountControl for NoAccounts {
+    fn list(&self) -> Vec<motet_auth::Listed> {
+        Vec::new()
+    }
+    fn change(&self, _: &Change) -> Result<(), UserError> {
+        Ok(())
+    }
+    fn counters(&self) -> &motet_auth::Counters {
+        &self.0
+    }
+    fn tags(&self, _: &str, _: bool) -> motet_auth::Tags {
+        motet_auth::Tags::NONE
+    }
 }
 
 /// Lets everybody in.
@@ -223,7 +243,8 @@ impl<E: Engine> Machine<E> for Echo {
 /// A house over nothing.
 pub(crate) fn house(limits: Limits) -> Arc<House<Instantly>> {
     let core = Arc::new(Core::new(Instantly::default(), CoreLimits::default()));
-    Arc::new(House::new(core, Arc::new(OpenDoor), Box::new(NoStore), limits, Audit::default()))
+    let accounts = Arc::new(NoAccounts::default());
+    Arc::new(House::new(core, Arc::new(OpenDoor), accounts, Box::new(NoStore), limits, Audit::default()))
 }
 
 /// Parts of a server that echoes.
@@ -232,6 +253,8 @@ pub(crate) fn parts(seen: &Arc<Mutex<Seen>>) -> Parts<Instantly> {
     Parts {
         core: Arc::new(Core::new(Instantly::default(), CoreLimits::default())),
         auth: Arc::new(OpenDoor),
+        front: None,
+        accounts: Arc::new(NoAccounts::default()),
         amqp: Arc::new(|| Box::new(Echo::new(&Arc::default()))),
         mqtt: Arc::new(move || Box::new(Echo::new(&seen))),
         store: Box::new(NoStore),

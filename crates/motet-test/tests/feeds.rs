@@ -65,8 +65,11 @@ fn replay(name: &str, feed: Feed, mutations: usize) {
 fn corpora_and_their_mutations_pass() {
     for (name, feed) in FEEDS {
         // The machine and the journal come with a world of their own each time.
-        let mutations =
-            if matches!(*name, "mqtt_machine" | "journal" | "configuration") { MUTATIONS } else { 20 * MUTATIONS };
+        let mutations = if matches!(*name, "amqp_machine" | "mqtt_machine" | "journal" | "configuration") {
+            MUTATIONS
+        } else {
+            20 * MUTATIONS
+        };
         replay(name, *feed, mutations);
     }
 }

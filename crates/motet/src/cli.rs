@@ -1,5 +1,6 @@
 //! The command line.
 
+pub(crate) mod acl;
 pub(crate) mod bench;
 pub(crate) mod import;
 pub(crate) mod operator;
@@ -71,12 +72,22 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: StoreCommand,
     },
+    /// Add, list, change and remove users, while the server runs or not.
+    User {
+        #[command(subcommand)]
+        command: UserCommand,
+    },
     /// Copy everything durable into a folder, while the server runs or not.
     Backup(Backup),
     /// Let a running server read its configuration again, and say what it took and what wants a restart.
     Reload(Ask),
     /// Follow messages through a running server: published, routed, stored, delivered, acknowledged.
     Trace(Trace),
+    /// Ask what the access rules say.
+    Acl {
+        #[command(subcommand)]
+        command: acl::AclCommand,
+    },
     /// See and remove the sessions of a running server.
     Sessions {
         #[command(subcommand)]
@@ -158,12 +169,80 @@ pub(crate) struct Backup {
     pub(crate) json: bool,
 }
 
+#[derive(Debug, Subcommand)]
+pub(crate) enum UserCommand {
+    /// Add a user; the password is asked for, or read from standard input.
+    Add {
+        /// The user.
+        name: String,
+        /// What it may do beyond its messages: administrator, monitoring, policymaker, management.
+        #[arg(long, value_delimiter = ',')]
+        tags: Vec<String>,
+        #[command(flatten)]
+        keys: Keys,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Show all users.
+    List {
+        #[command(flatten)]
+        at: Where,
+        /// Answer in JSON, for programs.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove a user; its connections end.
+    Remove {
+        /// The user.
+        name: String,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Give a user another password; it is asked for, or read from standard input. Its connections end.
+    Passwd {
+        /// The user.
+        name: String,
+        #[command(flatten)]
+        keys: Keys,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Set what a user may do beyond its messages.
+    Tags {
+        /// The user.
+        name: String,
+        /// All that it shall have; none takes them away.
+        tags: Vec<String>,
+        #[command(flatten)]
+        at: Where,
+    },
+    /// Print what to write into the configuration as password_hash; changes nothing.
+    Hash {
+        #[command(flatten)]
+        keys: Keys,
+    },
+}
+
 #[derive(Debug, Args)]
-pub(crate) struct Ask {
+pub(crate) struct Keys {
+    /// What to keep of the password: argon2id, or any of scram-sha-1, scram-sha-256, scram-sha-512 with commas
+    /// between them; login.keys of the configuration when not given.
+    #[arg(long, value_delimiter = ',')]
+    pub(crate) keys: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Where {
     /// An HTTP listener of the running server, when the one it has written down in its data directory is not the one
     /// to ask. Our token goes there in clear text.
     #[arg(long)]
     pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    #[command(flatten)]
+    pub(crate) at: Where,
     /// Answer in JSON, for programs.
     #[arg(long)]
     pub(crate) json: bool,

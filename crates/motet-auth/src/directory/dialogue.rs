@@ -172,6 +172,7 @@ impl OneMessage {
         let attempt = Attempt {
             user: Some(login.user),
             password: Some(login.password),
+            client: None,
             peer: self.peer,
             loopback: self.loopback,
             secure: self.secure.as_ref(),

@@ -68,6 +68,22 @@ impl Directory {
         Ok(done)
     }
 
+    /// Says whether [`Directory::change`] would; changes nothing.
+    ///
+    /// # Errors
+    /// What `change` says.
+    pub fn try_change<T>(
+        &self,
+        change: impl FnOnce(&mut Accounts) -> Result<T, AccountError>,
+    ) -> Result<T, AccountError> {
+        change(&mut (*self.0.desk.accounts()).clone())
+    }
+
+    /// How many accounts there are.
+    pub fn count(&self) -> usize {
+        self.0.desk.accounts().len()
+    }
+
     /// All accounts, by name.
     pub fn list(&self) -> Vec<Listed> {
         self.0.desk.accounts().list()
@@ -83,6 +99,11 @@ impl Directory {
     pub fn tags(&self, user: &str, loopback: bool) -> Tags {
         let desk = &self.0.desk;
         desk.accounts().find(user, desk.guest_may(loopback)).map_or(Tags::NONE, |account| account.tags)
+    }
+
+    /// There is an account of this name.
+    pub fn knows(&self, user: &str) -> bool {
+        self.0.desk.accounts().stored(user).is_some()
     }
 
     /// What was answered so far.

@@ -60,7 +60,6 @@ impl<E: Engine> Core<E> {
         out: &mut Vec<Delivery>,
     ) -> Took {
         let Some(queue) = handle.session().queue() else { return Took { more: false, staged: None } };
-        // Taking may settle what has expired, so a durable queue needs a stage before its lock.
         let stage = queue.is_durable().then(|| self.engine.stage_release());
         // After a takeover these are another connection's; under the stage there is none.
         if !self.is_current(handle) {
@@ -194,6 +193,7 @@ impl<E: Engine> Core<E> {
         after: &mut After,
     ) {
         let named = cell.named();
+        self.weigh(cell, inner);
         if inner.fx.is_empty() && named.is_none() {
             return;
         }

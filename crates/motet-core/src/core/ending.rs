@@ -24,6 +24,7 @@ impl<E: Engine> Core<E> {
         }
         state.generation += 1;
         state.mailbox = None;
+        self.shares.disconnect(&mut state);
         drop(state);
         // Nobody else changes it while its name is locked: whoever opens it next adds a consumer to its queue.
         let sent = self.detach_queue(now, session, stage.as_mut());
@@ -54,6 +55,8 @@ impl<E: Engine> Core<E> {
             self.forget(&mut shard, session, stage.as_mut());
         }
         self.conclude(now, session, will_now.as_ref(), stage);
+        drop(shard);
+        self.see_off(now);
     }
 
     /// Sets the timers of a session without a connection.
@@ -92,6 +95,8 @@ impl<E: Engine> Core<E> {
             self.forget(&mut shard, session, Some(&mut stage));
         }
         self.conclude(now, session, will.as_ref(), Some(stage));
+        drop(shard);
+        self.see_off(now);
     }
 
     /// Ends a session and takes its name out of the registry.
@@ -110,6 +115,7 @@ impl<E: Engine> Core<E> {
         for pattern in std::mem::take(&mut state.subscriptions).patterns() {
             session.vhost().topics.unsubscribe(pattern, session.id().0);
         }
+        self.shares.forget(&mut state);
         state.record.clear();
         state.will = None;
         if let Some(stage) = stage.filter(|_| session.is_durable()) {
@@ -124,6 +130,8 @@ impl<E: Engine> Core<E> {
             let mut inner = cell.inner.lock();
             inner.consumers.clear();
             inner.queue = crate::queue::Queue::new(self.session_queue_config(false), 0);
+            inner.expired_counted = 0;
+            self.weigh(cell, &inner);
         }
     }
 
@@ -164,6 +172,7 @@ impl<E: Engine> Core<E> {
         self.forget(&mut shard, &session, stage.as_mut());
         self.conclude(now, &session, evicted.will.as_ref(), stage);
         drop(shard);
+        self.see_off(now);
         evicted.tell(Notice::Kicked(KickReason::Administrative));
         true
     }

@@ -180,7 +180,12 @@ impl<E: Engine> Core<E> {
         if inner.gone {
             return false; // Deleted since the route was made: as if it had been deleted just after.
         }
+        // A group whose members are all away keeps what is persistent, and nothing else.
+        let nobody = target.queue.is_group() && inner.consumers.is_empty();
         for index in 0..batch.messages().len() {
+            if nobody && batch.messages()[index].reliability == Reliability::AtMostOnce {
+                continue;
+            }
             let verdict = self.offer(now, target, &mut inner, batch, index, stage.as_deref_mut(), shared, after);
             refused |= matches!(verdict, Verdict::Rejected(_));
         }

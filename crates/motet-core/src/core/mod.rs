@@ -12,11 +12,14 @@
 mod after;
 pub mod broker;
 mod consume;
+mod delayed;
 mod ending;
 mod fanout;
+mod guard;
 mod inspect;
 mod objects;
 mod owners;
+mod pressure;
 mod proclaim;
 mod publish;
 mod records;
@@ -24,32 +27,40 @@ mod recover;
 mod registry;
 mod retain;
 mod sessions;
+mod shares;
 mod subscribing;
 mod timers;
 mod vhost;
 
+pub(crate) use broker::NamedQueue;
 pub use consume::{Delivery, Took};
+pub use guard::{Decision, Refusal};
 pub use inspect::SessionSummary;
+pub(crate) use pressure::Crowd;
+pub use pressure::Pressure;
 pub use publish::{Outcome, Publisher, Receipt, RejectCause};
 pub use recover::{Recovered, Recovery};
 pub use registry::{REGISTRY_RECORD_MAX, RecordTooBig, RegistryKind};
 pub use retain::RetainedPage;
 pub use sessions::OpenRefused;
+pub(crate) use shares::Membership;
+pub use shares::{JoinRefused, Joined, Source};
 pub use subscribing::{Note, Subscribed};
 pub use vhost::{ROOT_VHOST, Vhost};
 
-use crate::access::AccessRules;
 use crate::engine::{Completion, Engine, ObjectId, Position};
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{PublisherId, Reliability};
 use crate::queue::QueueConfig;
 use crate::session::SESSION_CONSUMER;
 use crate::trace::Trace;
+use guard::Guard;
 use objects::Objects;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 use timers::Timers;
 use vhost::VhostObjects;
 
@@ -67,6 +78,10 @@ pub struct CoreLimits {
     pub session_queue_messages: u64,
     /// Bytes a session's queue holds before publishers are refused.
     pub session_queue_bytes: u64,
+    /// Per cent of either bound from which on a queue that somebody takes from slows those who fill it.
+    pub session_queue_high_percent: u32,
+    /// How long publishers wait for a consumer that makes no room; then the bound refuses them.
+    pub slow_subscriber_wait: Duration,
     /// Seconds a session may live without a connection, whatever the client asks for.
     pub session_expiry_max_secs: u32,
     /// Subscriptions of one session.
@@ -90,6 +105,8 @@ impl Default for CoreLimits {
         CoreLimits {
             session_queue_messages: 1_000_000,
             session_queue_bytes: 1 << 30,
+            session_queue_high_percent: 75,
+            slow_subscriber_wait: Duration::from_secs(5),
             session_expiry_max_secs: u32::MAX,
             subscriptions_per_session: 10_000,
             sessions: 2_000_000,
@@ -133,7 +150,11 @@ pub struct CoreCounters {
 pub struct Core<E> {
     engine: E,
     vhost: Arc<Vhost>,
+    guard: Arc<Guard>,
     owners: owners::Owners,
+    shares: shares::Shares,
+    /// Told what is due of what was published for later.
+    postman: Arc<Mailbox>,
     /// All of them by name, [`ROOT_VHOST`] too.
     vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
@@ -163,7 +184,8 @@ impl<E: Engine> Core<E> {
     /// A core over `engine`, empty until [`Core::recover`] has been given what the engine found.
     pub fn new(engine: E, limits: CoreLimits) -> Self {
         let objects = VhostObjects { directory: DIRECTORY, retained: RETAINED, topology: TOPOLOGY };
-        let vhost = Arc::new(Vhost::new(ROOT_VHOST, objects));
+        let guard = Arc::<Guard>::default();
+        let vhost = Arc::new(Vhost::new(ROOT_VHOST, objects, guard.clone()));
         Core {
             engine,
             vhosts: RwLock::new(BTreeMap::from([(vhost.name().clone(), vhost.clone())])),
@@ -171,7 +193,10 @@ impl<E: Engine> Core<E> {
             limits,
             objects: Objects::with_vhost(&vhost),
             owners: owners::Owners::default(),
+            shares: shares::Shares::default(),
+            postman: delayed::postman(),
             vhost,
+            guard,
             named_grant: Arc::new(Grant { reliability: Reliability::ExactlyOnce, ..Grant::default() }),
             waiting: Mutex::default(),
             unshown: Mutex::default(),
@@ -305,11 +330,5 @@ impl<E: Engine> Core<E> {
             Completion::Read { queue, entries } => self.loaded(queue, entries),
             Completion::Moved { object, what, old, new } => self.moved(object, &what, old, new),
         }
-    }
-
-    /// Replaces the access rules; publishers notice at their next lookup.
-    pub fn set_access(&self, rules: AccessRules) {
-        *self.vhost.access.write() = Arc::new(rules);
-        self.vhost.topics.touch_all();
     }
 }

@@ -5,6 +5,7 @@ use super::fanout::SharedBodies;
 use super::{Core, Note, Vhost};
 use crate::core::broker::PublishError;
 use crate::engine::{Engine, Position, Refused, Stage};
+use crate::mailbox::Mailbox;
 use crate::message::{Batch, PublisherId, Reliability};
 use crate::name::Name;
 use crate::principal::Principal;
@@ -26,6 +27,8 @@ pub struct Publisher {
     /// The session that "not my own" refers to; zero for a publisher without one.
     session: u64,
     refusals: Refusals,
+    /// Who is nudged when somebody had to be asked whether it may.
+    asking: Option<Arc<Mailbox>>,
     cache: RouteCache,
 }
 
@@ -39,6 +42,7 @@ impl Publisher {
             vhost: session.map_or(core.vhost(), |s| s.session().vhost()).clone(),
             session: session.map_or(0, |s| s.session().id().0),
             refusals: Refusals::Heard,
+            asking: None,
             cache: RouteCache::default(),
         }
     }
@@ -49,6 +53,20 @@ impl Publisher {
     pub fn without_refusals(mut self) -> Self {
         self.refusals = Refusals::Unheard;
         self
+    }
+
+    /// A publisher that can wait: `mailbox` is nudged when the answer is there after [`KnownName::waits`]. Without it
+    /// such a name is refused until then.
+    #[must_use]
+    pub fn asking(mut self, mailbox: &Arc<Mailbox>) -> Self {
+        self.asking = Some(mailbox.clone());
+        self
+    }
+
+    /// The same one, authenticated again: rights that came with the old proof are looked up anew.
+    pub fn renew(&mut self, principal: Principal) {
+        self.principal = principal.in_place_of(&self.principal);
+        self.cache = RouteCache::default();
     }
 
     /// The same publisher in another vhost.
@@ -64,9 +82,18 @@ impl Publisher {
         &self.vhost
     }
 
+    pub(super) fn refusals(&self) -> Refusals {
+        self.refusals
+    }
+
     /// Its identity, to be put into its batches.
     pub fn id(&self) -> PublisherId {
         self.id
+    }
+
+    /// The session that it publishes for; zero without one.
+    pub(super) fn session(&self) -> u64 {
+        self.session
     }
 
     /// Whose messages these are.
@@ -74,18 +101,12 @@ impl Publisher {
         &self.principal
     }
 
-    /// The same one, authenticated again: rights that came with the old proof are looked up anew.
-    pub fn renew(&mut self, principal: Principal) {
-        self.principal = principal;
-        self.cache = RouteCache::default();
-    }
-
     /// What is known about a name in the publisher's own spelling; `decode` is asked on first use.
     ///
     /// # Errors
     /// What `decode` says.
     pub fn known<X>(&mut self, spelled: &[u8], decode: impl FnOnce() -> Result<Name, X>) -> Result<&KnownName, X> {
-        self.cache.lookup(&self.vhost, &self.principal, spelled, decode)
+        self.cache.lookup(&self.vhost, &self.principal, self.asking.as_ref(), spelled, decode)
     }
 
     /// What is known about a routing key of an exchange; the name in the answer is the address its batches carry.
@@ -93,7 +114,7 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`]: there is no such exchange, it is internal, or exchange and key together are too long a name.
     pub fn exchange(&mut self, exchange: &[u8], key: &[u8]) -> Result<&KnownName, PublishError> {
-        self.cache.exchange(&self.vhost, &self.principal, exchange, key)
+        self.cache.exchange(&self.vhost, &self.principal, self.asking.as_ref(), exchange, key)
     }
 }
 
@@ -240,15 +261,14 @@ impl<E: Engine> Core<E> {
         let transient = batch.messages().iter().filter(|m| m.reliability == Reliability::AtMostOnce).count();
         let notes = session.filter(|(s, notes)| s.session().is_durable() && !notes.is_empty());
         let persistent = route.durable_queues > 0 && transient < batch.messages().len();
-        let refused_all = |cause| {
-            self.counters.rejected.fetch_add(count, Ordering::Relaxed);
-            Receipt { outcome: Outcome::Rejected(cause), position: None }
-        };
         let stage = match persistent || retain || notes.is_some() {
             true if refusals == Refusals::Impossible => Some(self.engine.stage_release()),
             true => match self.engine.stage() {
                 Ok(stage) => Some(stage),
-                Err(Refused) => return refused_all(RejectCause::StoreFull),
+                Err(Refused) => {
+                    self.counters.rejected.fetch_add(count, Ordering::Relaxed);
+                    return Receipt { outcome: Outcome::Rejected(RejectCause::StoreFull), position: None };
+                }
             },
             // Nothing is written for the messages themselves; what they push out of a queue frees room.
             false => route.moves_others().then(|| self.engine.stage_release()),
@@ -264,7 +284,7 @@ impl<E: Engine> Core<E> {
     }
 
     /// The same as part of a group that has begun; ends the group.
-    #[expect(clippy::too_many_arguments, reason = "what a publish needs and the group it belongs to")]
+    #[expect(clippy::too_many_arguments, reason = "what one publication needs, and the group it belongs to")]
     pub(super) fn publish_staged(
         &self,
         now: Now,

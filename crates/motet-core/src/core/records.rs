@@ -15,6 +15,7 @@ pub(super) mod key {
     pub(in crate::core) const WILL: u8 = b'w';
     pub(in crate::core) const NOTE: u8 = b'n';
     pub(in crate::core) const OWNER: u8 = b'o';
+    pub(in crate::core) const SHARE: u8 = b'g';
 }
 
 pub(super) fn prefixed(prefix: u8, key: &[u8]) -> Bytes {
@@ -73,8 +74,8 @@ impl<E: Engine> Core<E> {
         stage: &mut S,
     ) {
         let value = encode_directory(session.id(), state.expiry, state.disconnected_at, sent);
-        state.directory =
-            Some(stage.put(session.vhost().objects.directory, session.client().as_bytes(), &value, state.directory));
+        let directory = session.vhost().objects.directory;
+        state.directory = Some(stage.put(directory, session.client().as_bytes(), &value, state.directory));
     }
 
     pub(super) fn stage_will<S: Stage>(session: &Session, state: &mut State, stage: &mut S) {
@@ -114,6 +115,7 @@ impl<E: Engine> Core<E> {
                     moved(at);
                 }
             }
+            Some(&key::SHARE) => state.share_moved(&key[1..], moved),
             Some(&key::WILL) => moved(&mut state.will_locator),
             Some(&key::NOTE) => {
                 if let Some((_, at)) = state.record.get_mut(key) {

@@ -105,6 +105,8 @@ impl<E: Engine> Core<E> {
             let topology = recovery.take(vhost.objects.topology).keyed;
             self.restore_topology(now, &vhost, topology, &mut recovery, &mut report);
             self.recover_sessions(now, &vhost, &mut recovery, &mut report);
+            self.end_empty_groups(now, &vhost);
+            self.resume_delayed(now, &vhost);
         }
         self.drop_garbage(recovery, &mut report);
         report
@@ -195,6 +197,10 @@ impl<E: Engine> Core<E> {
                     state.record.insert(k, (value, Some(at)));
                 }
                 Some(&key::OWNER) => {}
+                Some(&key::SHARE) => {
+                    let found = self.recover_membership(&session, &mut state, k.slice(1..), &value, at);
+                    *damaged += u64::from(found.is_none());
+                }
                 _ => *damaged += 1,
             }
         }

@@ -30,6 +30,8 @@ impl RegistryKind {
     pub const PARAMETER: RegistryKind = RegistryKind(b'r');
     /// Limits by vhost or user name.
     pub const LIMIT: RegistryKind = RegistryKind(b'l');
+    /// Secrets of the server that outlive it, by their use.
+    pub const SECRET: RegistryKind = RegistryKind(b's');
     /// Vhosts by name.
     pub const VHOST: RegistryKind = RegistryKind(b'v');
 }

@@ -52,9 +52,12 @@ impl<E: Engine> Core<E> {
         // A session that would have ended with its connection ends with the takeover too.
         let may_resume = |s: &&Arc<Session>| s.owner().is_empty() || s.owner() == open.owner;
         if let Some(session) = known.as_ref().filter(|s| s.is_durable() && !open.clean_start).filter(may_resume) {
+            let mailbox = open.mailbox;
             let opened = self.take_over(now, session, expiry, open);
             drop(shard);
-            return Ok(opened);
+            self.see_off(now);
+            let joined = self.resume_places(now, session, mailbox);
+            return Ok(Opened { joined, ..opened });
         }
         let full = || open.vhost.is_deleted() || open.vhost.session_count() >= self.limits.sessions;
         if known.is_none() && full() {
@@ -85,6 +88,7 @@ impl<E: Engine> Core<E> {
         }
         let opened = self.attach(now, &session, expiry, open, None, stage);
         drop(shard);
+        self.see_off(now);
         Ok(Opened { position: opened.position.max(ended), ..opened })
     }
 
@@ -129,6 +133,7 @@ impl<E: Engine> Core<E> {
         let (mailbox, will) = {
             let mut state = session.state.lock();
             state.generation += 1;
+            self.shares.disconnect(&mut state);
             (state.mailbox.take(), state.will.take())
         };
         if mailbox.is_some() {
@@ -155,6 +160,7 @@ impl<E: Engine> Core<E> {
         let sent = queue.sent_marks();
         // Nobody is left to be woken.
         self.carry_out(cell, &mut inner, stage);
+        inner.rest();
         sent
     }
 
@@ -171,6 +177,7 @@ impl<E: Engine> Core<E> {
         let mut state = session.state.lock();
         state.generation += 1;
         state.mailbox = Some(open.mailbox.clone());
+        open.mailbox.belongs_to(session);
         state.credit = open.credit;
         // A durable session that is resumed without an expiry ends with this connection, and is durable until then.
         state.expiry = if session.is_durable() { expiry } else { Expiry::WithConnection };
@@ -193,12 +200,12 @@ impl<E: Engine> Core<E> {
             let mut stage = cell.is_durable().then(|| self.engine.stage_release());
             let mut inner = cell.inner.lock();
             inner.attach(open.mailbox.clone(), open.credit);
-            let wakes = self.carry_out(cell, &mut inner, stage.as_mut());
+            let after = self.carry_out(cell, &mut inner, stage.as_mut());
             drop(inner);
             drop(stage);
-            announce(cell, wakes);
+            announce(cell, after);
         }
-        Opened { handle, present: false, record, position }
+        Opened { handle, present: false, record, joined: Vec::new(), position }
     }
 
     /// The handle still speaks for its session.

@@ -136,7 +136,7 @@ impl<E: Engine> Core<E> {
     }
 
     /// A session that is to receive with acknowledgements gets its queue, and the queue its consumer.
-    fn ensure_queue(&self, session: &Session, state: &State) {
+    pub(super) fn ensure_queue(&self, session: &Session, state: &State) {
         let (id, durable) = (session.id(), session.is_durable());
         let config = self.session_queue_config(durable);
         let new = session.set_queue(|| Arc::new(QueueCell::new(id, durable, config, Now::default())));

@@ -80,6 +80,9 @@ impl Timers {
 impl<E: Engine> Core<E> {
     /// When [`Core::on_time`] next has something to do.
     pub fn next_deadline(&self) -> Option<WallMillis> {
+        if self.has_mail() {
+            return Some(WallMillis(0));
+        }
         self.timers.heap.lock().peek().map(|Reverse(entry)| WallMillis(entry.at))
     }
 
@@ -95,6 +98,9 @@ impl<E: Engine> Core<E> {
                     }
                 }
             }
+        }
+        if self.has_mail() {
+            self.deliver_delayed(now);
         }
     }
 

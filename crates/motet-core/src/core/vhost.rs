@@ -1,7 +1,7 @@
 //! A vhost: a space of names, sessions, exchanges and queues of its own.
 
 use super::broker::NamedQueue;
-use crate::access::AccessRules;
+use super::guard::{Guard, RulesHere};
 use crate::engine::{Locator, ObjectId, Stage};
 use crate::exchange::Topology;
 use crate::session::Session;
@@ -44,7 +44,9 @@ pub struct Vhost {
     pub(super) sessions: Box<[Mutex<SessionMap>]>,
     pub(super) session_count: AtomicU64,
     hasher: foldhash::quality::FixedState,
-    pub(super) access: RwLock<Arc<AccessRules>>,
+    /// Shared by all vhosts.
+    pub(super) guard: Arc<Guard>,
+    pub(super) rules: RulesHere,
     topology: RwLock<Topology<Arc<NamedQueue>>>,
     /// The topology's own count, to be asked without its lock.
     topology_epoch: AtomicU64,
@@ -56,7 +58,7 @@ pub struct Vhost {
 }
 
 impl Vhost {
-    pub(super) fn new(name: &str, objects: VhostObjects) -> Self {
+    pub(super) fn new(name: &str, objects: VhostObjects, guard: Arc<Guard>) -> Self {
         Vhost {
             name: name.into(),
             objects,
@@ -64,7 +66,8 @@ impl Vhost {
             sessions: (0..SESSION_SHARDS).map(|_| Mutex::default()).collect(),
             session_count: AtomicU64::new(0),
             hasher: foldhash::quality::FixedState::default(),
-            access: RwLock::default(),
+            guard,
+            rules: RulesHere::default(),
             topology: RwLock::default(),
             topology_epoch: AtomicU64::new(0),
             records: Mutex::default(),
@@ -81,11 +84,6 @@ impl Vhost {
     /// It was deleted: nothing new begins in it.
     pub fn is_deleted(&self) -> bool {
         self.deleted.load(Ordering::Acquire)
-    }
-
-    /// The access rules in force.
-    pub fn access(&self) -> Arc<AccessRules> {
-        self.access.read().clone()
     }
 
     /// Sessions, connected or not.

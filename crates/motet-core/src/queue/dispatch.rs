@@ -151,6 +151,16 @@ impl Consumers {
         }
     }
 
+    /// Gives back the memory of those who have gone, when all have.
+    pub(super) fn rest(&mut self) {
+        if self.by_id.is_empty() {
+            self.table = Vec::new();
+            self.vacant = Vec::new();
+            self.by_id = HashMap::default();
+            self.rings = Vec::new();
+        }
+    }
+
     pub(super) fn set_credit(&mut self, index: u32, credit: Option<u32>) {
         self.sit_down(index);
         self.get_mut(index).credit = credit;

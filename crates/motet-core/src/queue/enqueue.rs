@@ -113,6 +113,16 @@ impl<M: Clone> Queue<M> {
         over.then_some(RejectReason::MaxBytes)
     }
 
+    /// Whether either bound is used to this many per cent.
+    pub fn is_filled_to(&self, percent: u32) -> bool {
+        let mark = |max: u64| (u128::from(max) * u128::from(percent) / 100) as u64;
+        let unclaimed = self.stats.ready.saturating_sub(self.consumers.allotted()) + self.stats.delayed;
+        let waiting_bytes = self.stats.waiting_bytes;
+        unclaimed > 0
+            && (self.config.max_messages.is_some_and(|max| unclaimed >= mark(max))
+                || self.config.max_bytes.is_some_and(|max| waiting_bytes >= mark(max)))
+    }
+
     fn refusal(&self, entry: &NewEntry<'_, M>) -> Option<RejectReason> {
         if !self.has_limits() || self.consumers.somebody_free() {
             return None;

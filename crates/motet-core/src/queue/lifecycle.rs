@@ -1,11 +1,14 @@
 //! A queue is recovered, purged, deleted: the three calls that may walk over everything.
 
 use std::cmp::Reverse;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::Queue;
 use super::config::QueueConfig;
 use super::effect::Effects;
+use super::entries::Entries;
+use super::level::Levels;
 use super::slot::{Slot, State};
 
 /// A message that survived, as the journal knows it.
@@ -96,6 +99,16 @@ impl<M: Clone> Queue<M> {
     /// The last sequence that was recovered; zero before the first.
     fn last_recovered(&self) -> u64 {
         if self.stats.ready + self.stats.delayed == 0 { 0 } else { self.last_seq() }
+    }
+
+    /// Nobody takes for now: gives back what was only kept to be used again soon. An empty queue then costs itself.
+    pub fn rest(&mut self) {
+        self.consumers.rest();
+        if self.stats.messages() == 0 {
+            self.entries = Entries::starting_at(self.entries.next_seq());
+            self.levels = Levels::default();
+            self.delayed = BinaryHeap::new();
+        }
     }
 
     /// Settles everything that waits, ready or delayed; what consumers hold stays theirs. Returns how many went.

@@ -150,6 +150,11 @@ impl<M: Clone> Queue<M> {
         self.stats
     }
 
+    /// Messages that waited too long, since the queue was made or recovered.
+    pub fn expired_total(&self) -> u64 {
+        self.stats.expired_total
+    }
+
     /// The last sequence number given out; 0 when none was.
     pub fn last_seq(&self) -> u64 {
         self.entries.next_seq() - 1

@@ -15,9 +15,9 @@ use crate::bench::Bench;
 
 fn session(bench: &Bench, filter: &str, reliability: Reliability) -> SessionHandle {
     let open = OpenSession {
+        owner: &std::sync::Arc::from(""),
         vhost: bench.core.vhost(),
         client: "ann",
-        owner: &std::sync::Arc::from(""),
         clean_start: true,
         expiry: Expiry::Never,
         credit: 10,

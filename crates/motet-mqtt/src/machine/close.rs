@@ -78,6 +78,8 @@ impl Connection {
                 connected.release_session(cx, &farewell);
             }
             State::AwaitConnect { .. } | State::AwaitAuthentication(_) => self.say_no(cx, &farewell),
+            // Whoever was refused by a check that has just ended is not in, and not told yet.
+            State::Closing if matches!(farewell, Farewell::Refused(..)) => self.say_no(cx, &farewell),
             State::Closing => {}
         }
         cx.mailbox.close();
@@ -183,6 +185,7 @@ impl Connected {
             Farewell::Goodbye { with_will, expiry_secs } => (*with_will, expiry_secs.map(Expiry::from_secs)),
             _ => (true, None),
         };
+        self.close_stream(cx, |_| true);
         cx.core.close_session(cx.now, &self.handle, CloseSession { publish_will, expiry });
     }
 

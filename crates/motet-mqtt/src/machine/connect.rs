@@ -1,5 +1,6 @@
 //! CONNECT to CONNACK: who, which session, on which terms.
 
+use super::access::{Rights, may_leave_will, signature_of};
 use super::authenticate::Exchange;
 use super::close::Farewell;
 use super::inbound::Inbound;
@@ -10,9 +11,8 @@ use crate::mapping;
 use crate::packet::{
     Connack, Connect, Encode, Frame, PacketKind, Place, PropertiesBuf, Property, QoS, ReasonCode, Version, Will,
 };
-use crate::session::Resumed;
+use crate::session::{OWN_IDENTIFIERS, Resumed};
 use bytes::BytesMut;
-use motet_core::access::Action as Wish;
 use motet_core::core::{OpenRefused, Publisher};
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::{Attempt, Context};
@@ -39,7 +39,12 @@ pub(super) struct PendingConnect {
     receive_maximum: u16,
     topic_alias_maximum: u16,
     response_information: bool,
-    will: Option<CoreWill>,
+    pub(super) will: Option<CoreWill>,
+    /// What the will is signed with.
+    pub(super) will_signature: Option<Box<[u8]>>,
+    /// The client is who it says, and its method may have something left to say; whether it may leave its will is being
+    /// asked.
+    admitted: Option<(Principal, Option<Box<[u8]>>)>,
     /// The exchange by a method, where the client asked for one.
     pub(super) exchange: Option<Exchange>,
 }
@@ -130,7 +135,7 @@ impl Connected {
 
     /// The next packet may be read.
     pub(super) fn takes_more(&self) -> bool {
-        self.opening.is_none() && self.inbound.takes_more()
+        self.opening.is_none() && !self.rights.waits && self.inbound.takes_more()
     }
 }
 
@@ -164,6 +169,7 @@ impl Connection {
         let attempt = Attempt {
             user: connect.user_name,
             password: connect.password,
+            client: Some(&pending.client),
             peer: cx.peer,
             loopback: cx.loopback,
             secure: cx.secure,
@@ -216,6 +222,8 @@ impl Connection {
             response_information: p.request_response_information().unwrap_or(false),
             exchange: None,
             will: connect.will.as_ref().map(|will| core_will(&self.config, will)).transpose()?,
+            will_signature: connect.will.as_ref().and_then(|will| signature_of(will, connect.version)),
+            admitted: None,
         })
     }
 
@@ -223,6 +231,13 @@ impl Connection {
     pub(super) fn authenticated<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         let mut pulled = Pulled::default();
         cx.mailbox.pull(&mut pulled);
+        if let State::AwaitAuthentication(pending) = &mut self.state
+            && let Some((principal, data)) = pending.admitted.take()
+            && let State::AwaitAuthentication(pending) = std::mem::replace(&mut self.state, State::Closing)
+            && let Flow::Close(farewell) = self.admit(cx, *pending, Ok(principal), data.as_deref())
+        {
+            return self.close(cx, farewell);
+        }
         for notice in pulled.notices {
             let flow = match notice {
                 Notice::Authenticated(TICKET, answer) => match std::mem::replace(&mut self.state, State::Closing) {
@@ -256,7 +271,7 @@ impl Connection {
     pub(super) fn admit<E: Engine>(
         &mut self,
         cx: &mut Context<'_, E>,
-        pending: PendingConnect,
+        mut pending: PendingConnect,
         answer: Result<Principal, Denied>,
         data: Option<&[u8]>,
     ) -> Flow {
@@ -265,10 +280,15 @@ impl Connection {
             Ok(principal) => principal,
             Err(denied) => return Flow::Close(terms.refuse_for(denied)),
         };
-        if let Some(will) = &pending.will
-            && !cx.core.vhost().access().check(&principal, Wish::Publish, will.batch.address()).allowed
-        {
-            return Flow::Close(terms.refuse(ReasonCode::NotAuthorized, "the will's topic is not allowed"));
+        let principal = principal.on(&pending.client);
+        match may_leave_will(cx, &principal, &pending) {
+            Some(true) => {}
+            Some(false) => return Flow::Close(terms.refuse(ReasonCode::NotAuthorized, "the will is not allowed")),
+            None => {
+                pending.admitted = Some((principal, data.map(Box::from)));
+                self.state = State::AwaitAuthentication(Box::new(pending));
+                return Flow::Continue;
+            }
         }
         let opened = cx.core.open_session(
             cx.now,
@@ -278,7 +298,7 @@ impl Connection {
                 owner: &principal.name,
                 clean_start: pending.clean_start,
                 expiry: Expiry::from_secs(pending.session_expiry_secs),
-                credit: pending.receive_maximum.into(),
+                credit: pending.receive_maximum.min(OWN_IDENTIFIERS).into(),
                 will: pending.will.clone(),
                 mailbox: cx.mailbox,
             },
@@ -343,7 +363,12 @@ impl Connection {
         // Before MQTT 5 the client cannot be told, so it is held to what it said itself.
         let held_to = if pending.terms.version == Version::V5 { keep_alive_secs } else { pending.keep_alive_secs };
         let resumed = Resumed::from_record(&opened.record);
-        let publisher = Publisher::new(cx.core, principal, Some(&opened.handle));
+        let rights = Rights::new(cx, &principal);
+        if opened.present {
+            // It may have been another's, or the rules may have been others.
+            cx.core.keep_allowed(&opened.handle, &principal);
+        }
+        let publisher = Publisher::new(cx.core, principal, Some(&opened.handle)).asking(cx.mailbox);
         self.state = State::Connected(Box::new(Connected {
             version: pending.terms.version,
             publisher: if pending.terms.version == Version::V5 { publisher } else { publisher.without_refusals() },
@@ -351,11 +376,17 @@ impl Connection {
             silence_max: (held_to > 0).then(|| Duration::from_millis(u64::from(held_to) * 1500)),
             last_input: cx.now.instant,
             packet_bytes_max: pending.terms.packet_bytes_max,
+            receive_maximum: pending.receive_maximum.min(OWN_IDENTIFIERS),
             problem_information: pending.terms.problem_information,
             session_expiry_secs: pending.session_expiry_secs,
+            rights,
             opening,
             inbound: Inbound::new(resumed.received, self.config.pending_bytes_high),
-            outbound: Outbound::new(resumed.pubrec, pending.topic_alias_maximum.min(self.config.outbound_aliases_max)),
+            outbound: Outbound::new(
+                opened.joined,
+                resumed.pubrec,
+                pending.topic_alias_maximum.min(self.config.outbound_aliases_max),
+            ),
             method: pending.exchange.as_ref().map(|exchange| exchange.method().into()),
             again: None,
             tickets: pending.exchange.as_ref().map_or(0, Exchange::ticket),
@@ -400,7 +431,6 @@ impl Connection {
         if !self.config.retain_available {
             push(Property::RetainAvailable(false));
         }
-        push(Property::SharedSubscriptionAvailable(false));
         if pending.assigned {
             push(Property::AssignedClientIdentifier(&pending.client));
         }

@@ -14,13 +14,14 @@ use crate::packet::{
     Publish, Pubrec, Pubrel, QoS, ReasonCode, ReasonCodes, Suback, Unsuback, Version,
 };
 use crate::session::received_key;
-use motet_core::core::{Note, Outcome, RejectCause};
+use motet_core::core::{Note, Outcome, Pressure, RejectCause};
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
 use motet_core::message::{BatchBuilder, MessageParts};
 use motet_core::name::Name;
 use motet_core::route::KnownName;
 use motet_core::spelling::mqtt;
+use motet_core::time::Instant;
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::Ordering;
@@ -47,6 +48,8 @@ pub(super) struct Inbound {
     waiting: usize,
     /// The position whose durability will wake us.
     registered: Position,
+    /// A subscriber is slow: acknowledgements wait for it.
+    held: Option<Pressure>,
     /// Nothing is read until this is durable.
     paused: Option<Position>,
     /// Bytes not yet durable beyond which it comes to that.
@@ -85,6 +88,8 @@ struct Run {
     topic: Box<str>,
     known: KnownName,
     answered: Answered,
+    /// To be published that much later, in milliseconds.
+    delay_ms: Option<u64>,
     /// Why nothing of this run is published.
     refusal: Option<(ReasonCode, &'static str)>,
     builder: BatchBuilder,
@@ -124,6 +129,7 @@ impl Inbound {
             replies: VecDeque::new(),
             waiting: 0,
             registered: Position::default(),
+            held: None,
             paused: None,
             pending_bytes_high,
             released: Vec::new(),
@@ -135,6 +141,21 @@ impl Inbound {
     /// The next packet may be read.
     pub(super) fn takes_more(&self) -> bool {
         self.waiting < WAITING_MAX && self.paused.is_none() && !self.refused
+    }
+
+    /// Messages to this topic are being collected.
+    pub(super) fn publishes_to(&self, topic: &str) -> bool {
+        self.run.as_ref().is_some_and(|run| *run.topic == *topic)
+    }
+
+    /// Back-pressure: what would ask for more messages waits while a subscriber is slow.
+    fn holds(&self, reply: &Reply) -> bool {
+        self.held.is_some() && matches!(reply, Reply::Received { .. })
+    }
+
+    /// When answers that wait for a slow subscriber go out all the same.
+    pub(super) fn held_until(&self) -> Option<Instant> {
+        self.held.as_ref().filter(|_| !self.replies.is_empty()).map(Pressure::until)
     }
 
     /// The turn is over: gives scratch memory back.
@@ -166,9 +187,32 @@ impl Inbound {
     }
 }
 
-/// Trees that only the server fills.
+/// The delay that a topic asks for (`$delayed/<seconds>/<topic>`), in milliseconds, and the topic behind it.
+fn delayed<'a>(config: &Config, topic: &'a str) -> Result<(Option<u64>, &'a str), Refusal> {
+    let Some(rest) = topic.strip_prefix("$delayed/") else { return Ok((None, topic)) };
+    let refusal = |why| (ReasonCode::TopicNameInvalid, why);
+    let (secs, inner) = rest.split_once('/').filter(|(_, inner)| !inner.is_empty()).ok_or(refusal(NOT_DELAYED))?;
+    let secs: u32 = secs.parse().map_err(|_| refusal(NOT_DELAYED))?;
+    if secs > config.delay_max_secs {
+        return Err(refusal("the delay is longer than is taken here"));
+    }
+    Ok((Some(u64::from(secs) * 1000), inner))
+}
+
+const NOT_DELAYED: &str = "a delayed topic is $delayed/<seconds>/<topic>";
+
+/// Why a topic is not taken: the code, and a sentence for whoever reads the client's log.
+type Refusal = (ReasonCode, &'static str);
+
+/// Trees that only the server fills. Queues and exchanges take messages, but not those that are the server's own.
 pub(super) fn is_ours(name: &Name) -> bool {
-    matches!(name.first(), b"$SYS" | b"$share" | b"$queue" | b"$exchange" | b"$stream" | b"$delayed" | b"$room")
+    let second = name.segments().nth(1).unwrap_or_default();
+    match name.first() {
+        b"$SYS" | b"$share" | b"$stream" | b"$delayed" | b"$room" => true,
+        b"$queue" => second.is_empty() || second.starts_with(b"$") || name.segment_count() > 2,
+        b"$exchange" => second.is_empty(),
+        _ => false,
+    }
 }
 
 impl Connected {
@@ -194,6 +238,10 @@ impl Connected {
             Ok(topic) => topic,
             Err(farewell) => return Flow::Close(farewell),
         };
+        // Before anything of the message is acted upon.
+        if self.awaits_answer(cx, &topic) {
+            return Flow::Wait;
+        }
         if let Some(identifier) = publish.packet_identifier {
             if publish.qos == QoS::ExactlyOnce && !self.inbound.received.insert(identifier.get()) {
                 // The same message again: only the answer is repeated, behind whatever still waits [MQTT-4.3.3-10].
@@ -217,13 +265,15 @@ impl Connected {
         let answered = Answered::of(&publish);
         let fits = self.inbound.run.as_ref().is_some_and(|run| {
             run.answered == answered
+                // What must be signed is looked at message by message.
+                && !run.known.is_signed()
                 && *run.topic == *topic
                 && run.builder.len() < RUN_MESSAGES_MAX
                 && run.builder.bytes() < RUN_BYTES_MAX
         });
         if !fits {
             self.flush_run(cx);
-            match self.begin_run(config, &topic, answered) {
+            match self.begin_run(config, cx, &topic, &publish, answered) {
                 Ok(run) => self.inbound.run = Some(run),
                 Err(farewell) => return Flow::Close(farewell),
             }
@@ -244,27 +294,38 @@ impl Connected {
         Flow::Continue
     }
 
-    fn begin_run(&mut self, config: &Config, topic: &str, answered: Answered) -> Result<Box<Run>, Farewell> {
+    fn begin_run<E: Engine>(
+        &mut self,
+        config: &Config,
+        cx: &Context<'_, E>,
+        topic: &str,
+        publish: &Publish<'_>,
+        answered: Answered,
+    ) -> Result<Box<Run>, Farewell> {
         let too_deep = config.is_too_deep(topic);
         if too_deep && self.version != Version::V5 {
             // An acknowledgement would say that it was taken.
             return Err(Farewell::Reason(ReasonCode::TopicNameInvalid, "topic of too many levels"));
         }
+        let (delay, inner, wrong) = match delayed(config, topic) {
+            Ok((delay, inner)) => (delay, inner, None),
+            Err(refusal) => (None, topic, Some(refusal)),
+        };
         let known = self
             .publisher
-            .known(topic.as_bytes(), || mqtt::decode_name(topic))
+            .known(inner.as_bytes(), || mqtt::decode_name(inner))
             .map_err(|_| Farewell::Reason(ReasonCode::TopicNameInvalid, "not a topic name"))?
             .clone();
-        let refusal = if too_deep || is_ours(&known.name) {
+        let refusal = if wrong.is_some() {
+            wrong
+        } else if too_deep || is_ours(&known.name) {
             let why = if too_deep { "topic of too many levels" } else { "this topic belongs to the server" };
             Some((ReasonCode::TopicNameInvalid, why))
-        } else if !known.allowed {
-            Some((ReasonCode::NotAuthorized, "publishing to this topic is not allowed"))
         } else {
-            None
+            super::access::refusal(cx, &known, publish)
         };
-        let (topic, builder) = (topic.into(), BatchBuilder::new());
-        Ok(Box::new(Run { topic, known, answered, refusal, builder, ids: Vec::new(), refused: 0 }))
+        let (topic, builder, delay_ms) = (topic.into(), BatchBuilder::new(), delay);
+        Ok(Box::new(Run { topic, known, answered, delay_ms, refusal, builder, ids: Vec::new(), refused: 0 }))
     }
 
     /// Publishes what has been collected.
@@ -287,7 +348,11 @@ impl Connected {
         let keys: Vec<_> =
             ids.iter().filter(|(qos, _)| *qos == QoS::ExactlyOnce).map(|(_, id)| received_key(*id)).collect();
         let notes: Vec<_> = keys.iter().map(|key| Note::Put { key, value: &[] }).collect();
-        let receipt = cx.core.publish(cx.now, &self.publisher, &run.known, batch, Some((&self.handle, &notes)));
+        let session = Some((&self.handle, &notes[..]));
+        let receipt = match run.delay_ms {
+            None => cx.core.publish(cx.now, &self.publisher, &run.known, batch, session),
+            Some(delay_ms) => cx.core.publish_delayed(cx.now, &self.publisher, batch, delay_ms, session),
+        };
         if let Some(position) = receipt.position
             && cx.core.engine().pending_bytes() > self.inbound.pending_bytes_high
         {
@@ -312,6 +377,9 @@ impl Connected {
             }
         };
         if !ids.is_empty() {
+            if let Some(pressure) = cx.core.pressure(cx.now, &self.publisher, &run.known, cx.mailbox) {
+                self.inbound.held = Some(pressure);
+            }
             self.reply(cx, receipt.position, Reply::Received { ids, code, why: "" });
         }
     }
@@ -368,7 +436,7 @@ impl Connected {
     /// Answers now, or when `position` is durable and everything before has been answered.
     pub(super) fn reply<E: Engine>(&mut self, cx: &mut Context<'_, E>, position: Option<Position>, reply: Reply) {
         let due = position.is_none_or(|position| position <= cx.core.durable());
-        if due && self.inbound.replies.is_empty() {
+        if due && self.inbound.replies.is_empty() && !self.inbound.holds(&reply) {
             return self.say_reply(cx, reply);
         }
         let last = self.inbound.replies.back().map(|(position, _)| *position).unwrap_or_default();
@@ -382,8 +450,11 @@ impl Connected {
             return;
         }
         let durable = cx.core.durable();
+        if self.inbound.held.as_ref().is_some_and(|pressure| pressure.is_over(cx.now)) {
+            self.inbound.held = None;
+        }
         while let Some((position, reply)) = self.inbound.replies.pop_front() {
-            if position > durable {
+            if position > durable || self.inbound.holds(&reply) {
                 self.inbound.replies.push_front((position, reply));
                 break;
             }

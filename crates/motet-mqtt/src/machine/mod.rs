@@ -6,18 +6,22 @@
 //! ```
 //! | file | what |
 //! |---|---|
+//! | `access.rs` | what a client may: answers that take time, rights that change or end |
 //! | `authenticate.rs` | AUTH: in steps, before and after CONNACK |
 //! | `connect.rs` | CONNECT to CONNACK: who, which session, which terms |
 //! | `inbound.rs` | what the client publishes, and the answers in its order |
 //! | `outbound.rs` | what the client receives, and its acknowledgements |
+//! | `shared.rs` | deliveries from queues that others consume from too |
 //! | `subscribe.rs` | SUBSCRIBE, UNSUBSCRIBE, last values |
 //! | `close.rs` | every way to end |
 
+mod access;
 mod authenticate;
 mod close;
 mod connect;
 mod inbound;
 mod outbound;
+mod shared;
 mod subscribe;
 #[cfg(test)]
 mod tests;
@@ -74,10 +78,13 @@ struct Connected {
     last_input: Instant,
     /// Largest packet the client takes [MQTT-3.1.2-24].
     packet_bytes_max: u32,
+    /// QoS 1 and 2 messages the client takes at a time [3.1.2.11.3].
+    receive_maximum: u16,
     /// The client may be told reason strings [MQTT-3.1.2-29].
     problem_information: bool,
     /// The session expiry the client has, for the rule about DISCONNECT [MQTT-3.14.2-2].
     session_expiry_secs: u32,
+    rights: access::Rights,
     /// The method of authentication, by which alone the client may authenticate again [MQTT-4.12.1-1].
     method: Option<Box<str>>,
     /// It does so now.
@@ -97,6 +104,8 @@ struct Connected {
 enum Flow {
     /// Go on.
     Continue,
+    /// The packet stays at the front of the input until somebody has answered.
+    Wait,
     /// Say this, then close.
     Close(close::Farewell),
 }
@@ -133,6 +142,7 @@ impl Connection {
             let len = frame.bytes.len();
             match self.packet(cx, frame) {
                 Flow::Continue => at += len,
+                Flow::Wait => break,
                 Flow::Close(farewell) => {
                     self.close(cx, farewell);
                     return input.len();
@@ -168,7 +178,7 @@ impl Connected {
         }
         let silence = self.silence_max.map(|max| self.last_input + max);
         let again = self.again.as_ref().map(|again| again.deadline);
-        silence.into_iter().chain(again).min()
+        silence.into_iter().chain(again).chain(self.inbound.held_until()).chain(self.rights.expires_at()).min()
     }
 
     fn packet<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, frame: Frame<'_>) -> Flow {
@@ -211,6 +221,9 @@ impl Connected {
     fn pump<E: Engine>(&mut self, cx: &mut Context<'_, E>) -> Flow {
         if self.pulled.direct.is_empty() && self.pulled.ready.is_empty() && self.pulled.notices.is_empty() {
             cx.mailbox.pull(&mut self.pulled);
+        } else {
+            // Orders do not wait until the client takes what it was sent.
+            cx.mailbox.take_notices(&mut self.pulled.notices);
         }
         for notice in std::mem::take(&mut self.pulled.notices) {
             match notice {
@@ -223,17 +236,26 @@ impl Connected {
                         return Flow::Close(farewell);
                     }
                 }
-                // A session's queue has one consumer and ends with it.
-                Notice::ConsumerActivated(_) | Notice::ConsumerCancelled(_) => {}
+                Notice::ConsumerActivated(_) => {}
+                // Somebody deleted the queue; there is no word for that.
+                Notice::ConsumerCancelled(tag) => {
+                    if let Some(shares) = &mut self.outbound.shares {
+                        shares.parted(|joined| joined.tag == tag);
+                    }
+                }
             }
         }
+        self.keep_rights(cx);
+        self.look_at_expiry(cx.now);
         if !self.has_opened(cx) {
             return Flow::Continue;
         }
         self.release_replies(cx);
         if !self.pulled.ready.is_empty() {
-            self.pulled.ready.clear();
-            self.outbound.queue_ready = true;
+            // Its memory goes back to the mailbox at the next pull.
+            let mut announced = std::mem::take(&mut self.pulled.ready);
+            announced.drain(..).for_each(|ready| self.announced(&ready));
+            self.pulled.ready = announced;
         }
         self.deliver(cx);
         self.settle(cx);
@@ -250,6 +272,7 @@ impl<E: Engine> Machine<E> for Connection {
         let taken = self.take_packets(cx, input);
         input.advance(taken);
         if let State::Connected(connected) = &mut self.state {
+            connected.look_at_expiry(cx.now);
             connected.flush_run(cx);
             connected.inbound.rest();
             connected.settle(cx);
@@ -287,11 +310,20 @@ impl<E: Engine> Machine<E> for Connection {
             State::Connected(c) if c.opening.as_ref().is_some_and(|opening| now >= opening.deadline) => {
                 self.close(cx, close::Farewell::Unavailable);
             }
+            State::Connected(c) if c.rights.expires_at().is_some_and(|at| now >= at) => {
+                if let Flow::Close(farewell) = c.check_expiry(cx.now) {
+                    self.close(cx, farewell);
+                }
+            }
             // [MQTT-3.1.2-22] nothing for one and a half times the keep alive.
             State::Connected(c)
                 if c.opening.is_none() && c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) =>
             {
                 self.close(cx, close::Farewell::KeepAlive);
+            }
+            State::Connected(c) => {
+                c.release_replies(cx);
+                c.wake_for_replies(cx);
             }
             _ => {}
         }

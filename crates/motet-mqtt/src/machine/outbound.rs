@@ -5,6 +5,7 @@
 //! been flushed.
 
 use super::inbound::Reply;
+use super::shared::Shares;
 use super::subscribe::Replay;
 use super::{Connected, Flow};
 use crate::aliases::Aliases;
@@ -13,7 +14,7 @@ use crate::frames::{Encoder, Hop};
 use crate::mapping;
 use crate::packet::{Frame, PacketIdentifier, Puback, Pubcomp, Pubrec, QoS, ReasonCode};
 use crate::session::{identifier_of, pubrec_key};
-use motet_core::core::{Delivery, Note};
+use motet_core::core::{Delivery, Joined, Note};
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
 use motet_core::message::Reliability;
@@ -30,6 +31,8 @@ const REPLAY_PAGE: usize = 128;
 /// The client's side of receiving.
 #[derive(Debug)]
 pub(super) struct Outbound {
+    /// Places at queues that others consume from too; `None` as long as there was none.
+    pub(super) shares: Option<Box<Shares>>,
     /// Topics that the client knows by number; `None` when it takes none.
     aliases: Option<Box<Aliases>>,
     /// Deliveries that the client has not finished, by packet identifier.
@@ -68,8 +71,13 @@ enum Awaits {
 }
 
 impl Outbound {
-    pub(super) fn new(pubrec_before: HashSet<u64>, aliases_max: u16) -> Self {
+    pub(super) fn new(joined: Vec<Joined>, pubrec_before: HashSet<u64>, aliases_max: u16) -> Self {
+        let mut shares = None;
+        for joined in joined {
+            shares.get_or_insert_with(Box::<Shares>::default).joined(joined);
+        }
         Outbound {
+            shares,
             aliases: Aliases::new(aliases_max),
             in_flight: HashMap::default(),
             pubrec_before,
@@ -84,7 +92,19 @@ impl Outbound {
         }
     }
 
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// Something of the session's own queue waits to be written.
+    pub(super) fn has_taken(&self) -> bool {
+        self.queue_ready || !self.taken.is_empty()
+    }
+
     fn is_idle(&self) -> bool {
+        if self.shares.as_ref().is_some_and(|shares| shares.wants_output) {
+            return false;
+        }
         self.blocked
             || (!self.queue_ready && self.taken.is_empty() && self.values.is_empty() && self.replays.is_empty())
     }
@@ -102,6 +122,7 @@ impl Connected {
         self.outbound.blocked = false;
         self.deliver_direct(cx, &mut encoder);
         self.deliver_queue(cx, &mut encoder);
+        self.deliver_shares(cx, &mut encoder);
         self.deliver_values(cx, &mut encoder);
         self.outbound.aliases = encoder.into_aliases();
     }
@@ -126,7 +147,7 @@ impl Connected {
         loop {
             while let Some((delivery, after)) = self.outbound.taken.pop_front() {
                 let early = after > cx.core.durable();
-                if early || cx.out_is_full() || self.collides(&delivery) {
+                if early || cx.out_is_full() || self.collides(&delivery) || self.is_beyond_window(&delivery) {
                     self.outbound.blocked = !cx.out_is_full();
                     self.outbound.taken.push_front((delivery, after));
                     if early {
@@ -158,7 +179,12 @@ impl Connected {
         }
     }
 
-    /// Its packet identifier is still in use by a delivery 65,535 sequences earlier.
+    /// Together with what shared queues have in flight it would be more than the client takes [MQTT-3.3.4-9].
+    fn is_beyond_window(&self, delivery: &Delivery) -> bool {
+        self.outbound.shares.is_some() && delivery.queued.reliability() > Reliability::AtMostOnce && self.window() == 0
+    }
+
+    /// Its packet identifier is still in use by a delivery 32,767 sequences earlier.
     fn collides(&self, delivery: &Delivery) -> bool {
         self.outbound.in_flight.contains_key(&identifier_of(delivery.seq).get())
     }
@@ -226,6 +252,11 @@ impl Connected {
 
     pub(super) fn puback(&mut self, frame: Frame<'_>) -> Result<Flow, DecodeError> {
         let puback = Puback::decode(frame, self.version)?;
+        if let Some(shares) = &mut self.outbound.shares
+            && shares.acknowledged(puback.packet_identifier)
+        {
+            return Ok(Flow::Continue);
+        }
         self.finish(puback.packet_identifier, Awaits::Puback);
         Ok(Flow::Continue)
     }
@@ -268,6 +299,7 @@ impl Connected {
     /// Tells the core what this turn has finished: acknowledgements, PUBRECs, PUBRELs.
     pub(super) fn settle<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         self.answer_released(cx);
+        self.settle_shares(cx);
         if !self.outbound.received.is_empty() {
             let received = std::mem::take(&mut self.outbound.received);
             let keys: Vec<_> = received.iter().filter(|(seq, _)| *seq > 0).map(|(seq, _)| pubrec_key(*seq)).collect();

@@ -8,14 +8,20 @@ use crate::mapping;
 use crate::packet::{
     Frame, QoS, ReasonCode, ReasonCodes, RetainHandling, SharedSubscription, Subscribe, Subscription, Unsubscribe,
 };
+use bytes::Bytes;
 use motet_core::RetainedCursor;
-use motet_core::core::Subscribed;
-use motet_core::engine::Engine;
+use motet_core::core::broker::QueueError;
+use motet_core::core::{JoinRefused, Source, Subscribed};
+use motet_core::engine::{Engine, Position};
+use motet_core::exchange::BindError;
 use motet_core::machine::Context;
 use motet_core::mailbox::Grant;
+use motet_core::message::Reliability;
 use motet_core::pattern::Pattern;
 use motet_core::session::SubscribeOptions;
 use motet_core::spelling::mqtt;
+use motet_core::stream::Start;
+use motet_core::time::Now;
 use std::sync::Arc;
 
 /// A walk over last values that a subscription has asked for.
@@ -33,32 +39,48 @@ impl Connected {
         frame: Frame<'_>,
     ) -> Result<Flow, DecodeError> {
         let subscribe = Subscribe::decode(frame, self.version)?;
+        let Some(allowed) = self.may_subscribe(cx, &subscribe) else { return Ok(Flow::Wait) };
         let identifier = subscribe.properties.subscription_identifier().map(|id| id.get());
-        let wanted: Vec<Result<(Pattern, SubscribeOptions), Refusal>> =
-            subscribe.subscriptions.iter().map(|s| wish(config, s, identifier)).collect();
-        let accepted: Vec<_> = wanted.iter().filter_map(|w| w.as_ref().ok().cloned()).collect();
-        let (answers, position) = cx.core.subscribe(&self.handle, &accepted);
+        let wanted: Vec<Result<Wanted, Refusal>> = subscribe
+            .subscriptions
+            .iter()
+            .zip(allowed)
+            .map(|(s, allowed)| {
+                let wish = wish(config, s, identifier, cx.now)?;
+                allowed.then_some(wish).ok_or((ReasonCode::NotAuthorized, "subscribing to this filter is not allowed"))
+            })
+            .collect();
+        let accepted: Vec<_> = wanted.iter().filter_map(|w| w.as_ref().ok().and_then(Wanted::topics)).collect();
+        let (answers, mut position) = cx.core.subscribe(&self.handle, &accepted);
         let mut answers = answers.into_iter();
         let mut replays = Vec::new();
         let (mut codes, mut why) = (ReasonCodes::new(), "");
         for (wish, subscription) in wanted.into_iter().zip(&subscribe.subscriptions) {
-            codes.push(match wish {
-                Err((code, reason)) => {
-                    why = reason;
-                    code
-                }
-                Ok((pattern, options)) => match answers.next() {
-                    Some(Subscribed::QuotaExceeded) | None => {
-                        why = "no further subscription of this session is taken";
-                        ReasonCode::QuotaExceeded
-                    }
+            let answer = match wish {
+                Err(refusal) => Err(refusal),
+                Ok(Wanted::Topics(pattern, options)) => match answers.next() {
+                    Some(Subscribed::QuotaExceeded) | None => Err(refusal_of(&JoinRefused::Quota)),
                     Some(answer) => {
                         if config.retain_available && replays_now(subscription.options.retain_handling, answer) {
                             replays.push(replay(pattern, options));
                         }
-                        granted(subscription.options.maximum_qos.min(config.qos_max))
+                        Ok(QoS::ExactlyOnce)
                     }
                 },
+                Ok(Wanted::Shared(source, options)) => self.join(cx, source, options).map(|at| {
+                    position = position.max(at);
+                    QoS::ExactlyOnce
+                }),
+                Ok(Wanted::Stream(name, start, options)) => {
+                    self.follow(cx, subscription.topic_filter, (name, start), options).map(|()| QoS::AtLeastOnce)
+                }
+            };
+            codes.push(match answer {
+                Ok(most) => granted(subscription.options.maximum_qos.min(config.qos_max).min(most)),
+                Err((code, reason)) => {
+                    why = reason;
+                    code
+                }
             });
         }
         let reply = Reply::Suback { identifier: subscribe.packet_identifier, codes, why, replays };
@@ -72,46 +94,200 @@ impl Connected {
         frame: Frame<'_>,
     ) -> Result<Flow, DecodeError> {
         let unsubscribe = Unsubscribe::decode(frame, self.version)?;
-        let patterns: Vec<_> =
-            unsubscribe.topic_filters.iter().map(|filter| mqtt::decode_pattern(filter).ok()).collect();
-        let known: Vec<Pattern> = patterns.iter().flatten().cloned().collect();
-        let (found, position) = cx.core.unsubscribe(&self.handle, &known);
-        let mut found = found.into_iter();
-        let codes = patterns
-            .iter()
-            .map(|pattern| match pattern.is_some() && found.next() == Some(true) {
-                true => ReasonCode::Success,
-                false => ReasonCode::NoSubscriptionExisted,
-            })
-            .collect();
+        let (mut codes, mut position) = (ReasonCodes::new(), None);
+        for filter in unsubscribe.topic_filters.iter() {
+            if self.close_stream(cx, |known| known == *filter) {
+                codes.push(ReasonCode::Success);
+                continue;
+            }
+            let (found, at) = match source_of(filter) {
+                Ok(Some(source)) => self.part(cx, &source),
+                Ok(None) => match mqtt::decode_pattern(filter) {
+                    Ok(pattern) => {
+                        let (found, at) = cx.core.unsubscribe(&self.handle, &[pattern]);
+                        (found == [true], at)
+                    }
+                    Err(_) => (false, None),
+                },
+                Err(_) => (false, None),
+            };
+            position = position.max(at);
+            codes.push(if found { ReasonCode::Success } else { ReasonCode::NoSubscriptionExisted });
+        }
         self.reply(cx, position, Reply::Unsuback { identifier: unsubscribe.packet_identifier, codes });
         Ok(Flow::Continue)
+    }
+}
+
+impl Connected {
+    /// Becomes a consumer, with what there is to wait for until SUBACK.
+    fn join<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        source: Source,
+        options: SubscribeOptions,
+    ) -> Result<Option<Position>, Refusal> {
+        // [4.8.2] a shared subscription brings no retained messages.
+        match cx.core.join(cx.now, &self.handle, source, options) {
+            Ok((_, joined, position)) => {
+                self.outbound.shares.get_or_insert_default().joined(joined);
+                Ok(position)
+            }
+            Err(refused) => Err(refusal_of(&refused)),
+        }
+    }
+
+    fn follow<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        filter: &str,
+        (name, start): (Bytes, Start),
+        options: SubscribeOptions,
+    ) -> Result<(), Refusal> {
+        let found = cx.core.check_queue(cx.now, self.publisher.vhost(), &name, 0);
+        let queue = found.map_err(|refused| refusal_of(&JoinRefused::Queue(refused)))?.queue;
+        let reading = self.read_stream(cx, filter, &queue, start, options);
+        reading.map_err(|_| (ReasonCode::TopicFilterInvalid, "this queue is no stream"))
+    }
+
+    fn part<E: Engine>(&mut self, cx: &mut Context<'_, E>, source: &Source) -> (bool, Option<Position>) {
+        if let Some(shares) = &mut self.outbound.shares {
+            let name = source.queue_name();
+            shares.parted(|joined| *joined.queue.name() == name);
+        }
+        cx.core.part_from(cx.now, &self.handle, source)
     }
 }
 
 /// Why a filter is not taken: the code, and a sentence for whoever reads the client's log.
 type Refusal = (ReasonCode, &'static str);
 
+/// What a filter asks for.
+enum Wanted {
+    /// What is published to topics.
+    Topics(Pattern, SubscribeOptions),
+    /// A share of what a queue holds.
+    Shared(Source, SubscribeOptions),
+    /// What a stream has kept, from somewhere on, and what is appended.
+    Stream(Bytes, Start, SubscribeOptions),
+}
+
+impl Wanted {
+    fn topics(&self) -> Option<(Pattern, SubscribeOptions)> {
+        match self {
+            Wanted::Topics(pattern, options) => Some((pattern.clone(), *options)),
+            Wanted::Shared(..) | Wanted::Stream(..) => None,
+        }
+    }
+}
+
+/// The queue behind a filter: that of a group, or one that was declared. `None` for a filter of topics.
+fn source_of(filter: &str) -> Result<Option<Source>, Refusal> {
+    let invalid = |why| (ReasonCode::TopicFilterInvalid, why);
+    // [4.8.2] the decoder has checked the form.
+    if let Ok(Some(shared)) = SharedSubscription::parse(filter) {
+        if source_of(shared.topic_filter)?.is_some() {
+            return Err(invalid("a queue is shared by being one"));
+        }
+        let pattern = mqtt::decode_pattern(shared.topic_filter).map_err(|_| invalid("not a topic filter"))?;
+        let name = format!("{}/{}", shared.share_name, shared.topic_filter);
+        return Ok(Some(Source::Group { name: name.into(), pattern }));
+    }
+    match filter.strip_prefix("$queue/") {
+        Some(name) => queue_name(name).map(Source::Queue).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The name of a queue, spelled as one level.
+fn queue_name(level: &str) -> Result<Bytes, Refusal> {
+    let invalid = |why| (ReasonCode::TopicFilterInvalid, why);
+    let name = mqtt::decode_name(level).map_err(|_| invalid("a queue's name has no wildcard"))?;
+    let mut segments = name.segments();
+    match (segments.next(), segments.next()) {
+        (Some(queue), None) if !queue.starts_with(b"$") => Ok(Bytes::copy_from_slice(queue)),
+        _ => Err(invalid("not the name of a queue: `/` in it is spelled %2F")),
+    }
+}
+
+/// `$stream/<name>@<from>`: the first entry, the last, the next (also without `@`), an offset, or so long ago.
+fn stream_of(filter: &str, now: Now) -> Result<Option<(Bytes, Start)>, Refusal> {
+    let Some(rest) = filter.strip_prefix("$stream/") else { return Ok(None) };
+    let (name, from) = rest.rsplit_once('@').unwrap_or((rest, "next"));
+    let start = match from {
+        "first" => Start::First,
+        "last" => Start::Last,
+        "next" => Start::Next,
+        from => match from.parse() {
+            Ok(offset) => Start::Offset(offset),
+            Err(_) => {
+                let ago = millis(from).ok_or((ReasonCode::TopicFilterInvalid, NOT_A_START))?;
+                Start::Timestamp(now.wall.0.saturating_sub(ago))
+            }
+        },
+    };
+    Ok(Some((queue_name(name)?, start)))
+}
+
+const NOT_A_START: &str = "a stream is read from first, last, next, an offset, or a time ago such as 90s, 5m, 1h, 7d";
+
+/// A time with its unit.
+fn millis(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let unit_ms = match unit {
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit_ms)
+}
+
+/// What a client is told that cannot join.
+fn refusal_of(refused: &JoinRefused) -> Refusal {
+    match refused {
+        JoinRefused::Quota => (ReasonCode::QuotaExceeded, "no further subscription of this session is taken"),
+        JoinRefused::TakenOver => (ReasonCode::UnspecifiedError, "the session was taken over"),
+        JoinRefused::Queue(QueueError::NotFound(_)) => (ReasonCode::TopicFilterInvalid, "there is no such queue"),
+        JoinRefused::Queue(QueueError::Locked(_)) | JoinRefused::Consume(_) => {
+            (ReasonCode::NotAuthorized, "the queue is for somebody else alone")
+        }
+        JoinRefused::Queue(QueueError::Limit(_)) | JoinRefused::Bind(BindError::Limit(_)) => {
+            (ReasonCode::QuotaExceeded, "no further group is taken")
+        }
+        JoinRefused::Queue(_) | JoinRefused::Bind(_) => {
+            (ReasonCode::TopicFilterInvalid, "this filter cannot be shared")
+        }
+    }
+}
+
 fn wish(
     config: &Config,
     subscription: &Subscription<'_>,
     identifier: Option<u32>,
-) -> Result<(Pattern, SubscribeOptions), Refusal> {
-    if SharedSubscription::parse(subscription.topic_filter).is_ok_and(|shared| shared.is_some()) {
-        return Err((ReasonCode::SharedSubscriptionsNotSupported, ""));
-    }
+    now: Now,
+) -> Result<Wanted, Refusal> {
     if config.is_too_deep(subscription.topic_filter) {
         return Err((ReasonCode::TopicFilterInvalid, "filter of too many levels"));
     }
-    let pattern = mqtt::decode_pattern(subscription.topic_filter)
-        .map_err(|_| (ReasonCode::TopicFilterInvalid, "not a topic filter"))?;
     let mut options = SubscribeOptions::default();
     // [MQTT-3.2.2-10] any QoS may be asked for; what is granted keeps the maximum.
     options.reliability = mapping::reliability(subscription.options.maximum_qos.min(config.qos_max));
     options.no_local = subscription.options.no_local;
     options.retain_as_published = subscription.options.retain_as_published;
     options.identifier = identifier;
-    Ok((pattern, options))
+    if let Some(source) = source_of(subscription.topic_filter)? {
+        return Ok(Wanted::Shared(source, options));
+    }
+    if let Some((name, start)) = stream_of(subscription.topic_filter, now)? {
+        // Who reads again from where it was has nothing to gain from QoS 2.
+        options.reliability = options.reliability.min(Reliability::AtLeastOnce);
+        return Ok(Wanted::Stream(name, start, options));
+    }
+    let pattern = mqtt::decode_pattern(subscription.topic_filter)
+        .map_err(|_| (ReasonCode::TopicFilterInvalid, "not a topic filter"))?;
+    Ok(Wanted::Topics(pattern, options))
 }
 
 /// [MQTT-3.3.1-9, -10, -11] Retain Handling 0 always, 1 for a new subscription, 2 never.

@@ -4,3 +4,5 @@ mod bench;
 mod delivering;
 mod ending;
 mod publishing;
+mod rights;
+mod sharing;

@@ -252,7 +252,7 @@ fn connection(handle: &Handle, client: Option<&str>) -> Value {
 }
 
 /// None when it is not UTF-8, or a `%` has no two digits behind it. [RFC3986-2.1]
-fn percent_decoded(text: &str) -> Option<String> {
+pub(super) fn percent_decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

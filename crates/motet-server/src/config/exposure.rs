@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::sections::{Anonymous, Config, Listener};
+use super::sections::{AccessDefault, Anonymous, Config, Listener};
 
 /// Something the start page says about listeners that other machines can reach.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,32 +31,57 @@ impl Config {
         if exposed.is_empty() {
             return Vec::new();
         }
-        [self.anonymous_exposure(&exposed), plain_exposure(&exposed), self.metrics_exposure(&exposed)]
-            .into_iter()
-            .flatten()
-            .collect()
+        [
+            self.anonymous_exposure(&exposed),
+            self.rules_exposure(&exposed),
+            plain_exposure(&exposed),
+            self.metrics_exposure(&exposed),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     fn anonymous_exposure(&self, exposed: &[&Listener]) -> Option<Exposure> {
         let place = places(exposed);
-        let nobody =
-            if self.user.is_empty() { " Nobody can log in there yet, because there is no [[user]]." } else { "" };
+        let nobody = if self.user.is_empty() { " Without a user nobody can log in there." } else { "" };
         match self.access.anonymous {
             Anonymous::Always => Some(Exposure {
                 fact: format!(
                     "Clients without a login are let in from other machines on {place}, because access.anonymous = \"always\"."
                 ),
-                remedy: "To refuse them: access.anonymous = \"loopback\", and a [[user]] for those who may.".into(),
+                remedy: "To refuse them: access.anonymous = \"loopback\", and a user for those who may (motet user add).".into(),
             }),
             Anonymous::Never if !self.user.is_empty() => None,
             Anonymous::Loopback | Anonymous::Never => Some(Exposure {
                 fact: format!(
                     "Clients without a login are refused on {place}, because other machines reach it.{nobody}"
                 ),
-                remedy: "To let clients log in: add a [[user]]. To let anybody in: access.anonymous = \"always\"."
+                remedy: "To let clients log in: motet user add, or a [[user]]. To let anybody in: access.anonymous = \"always\"."
                     .into(),
             }),
         }
+    }
+
+    fn rules_exposure(&self, exposed: &[&Listener]) -> Option<Exposure> {
+        let place = places(exposed);
+        if self.access.default == AccessDefault::Allow && self.access.rule.is_empty() {
+            return Some(Exposure {
+                fact: format!(
+                    "Whoever is let in on {place} may publish and subscribe to everything, because access.default = \"allow\" and there is no [[access.rule]]."
+                ),
+                remedy: "To say who may do what: add an [[access.rule]], and access.default = \"deny\".".into(),
+            });
+        }
+        let nothing =
+            crate::access::allows_by_default(self) || !self.access.rule.is_empty() || self.hook.authorize_url.is_some();
+        // In a token may be rules too; then somebody has thought of them.
+        (!nothing && !self.jwt.is_on()).then(|| Exposure {
+            fact: format!(
+                "Nobody may publish or subscribe to anything, because other machines reach {place} and there is no [[access.rule]]."
+            ),
+            remedy: "To allow everything to whoever has logged in: [[access.rule]] with who = [\"users\"] and allow = [\"all\"].".into(),
+        })
     }
 
     fn metrics_exposure(&self, exposed: &[&Listener]) -> Option<Exposure> {
@@ -116,7 +141,7 @@ mod tests {
         assert!(!config.is_loopback_only());
         assert!(!config.access.admits_anonymous(&config.listener[0]));
         expect![[r#"
-            Clients without a login are refused on mqtt *:1883, http *:8080, because other machines reach it. Nobody can log in there yet, because there is no [[user]]. To let clients log in: add a [[user]]. To let anybody in: access.anonymous = "always".
+            Clients without a login are refused on mqtt *:1883, http *:8080, because other machines reach it. Without a user nobody can log in there. To let clients log in: motet user add, or a [[user]]. To let anybody in: access.anonymous = "always".
             Passwords and messages can cross the network in clear text on mqtt *:1883, http *:8080. To encrypt them: protocol = "mqtts" or "https" with a certificate in [tls].
             /metrics can be read without a login on http *:8080. To close it: metrics.enabled = false.
         "#]].assert_eq(&said(&config));
@@ -128,7 +153,7 @@ mod tests {
         config.access.anonymous = Anonymous::Always;
         assert!(config.access.admits_anonymous(&config.listener[0]));
         expect![[r#"
-            Clients without a login are let in from other machines on mqtts *:8883, because access.anonymous = "always". To refuse them: access.anonymous = "loopback", and a [[user]] for those who may.
+            Clients without a login are let in from other machines on mqtts *:8883, because access.anonymous = "always". To refuse them: access.anonymous = "loopback", and a user for those who may (motet user add).
         "#]].assert_eq(&said(&config));
     }
 

@@ -40,9 +40,12 @@ pub use exposure::Exposure;
 pub use load::{Loaded, Sources, load};
 pub use network::Network;
 pub use section::{Key, Shape};
+pub(crate) use sections::make;
 pub use sections::{
-    Access, AlsoCertificate, Amqp, Anonymous, Audit, ClientCertificate, Config, Host, Limits, ListenAddress, Listener,
-    Log, LogFormat, LogLevel, Metrics, Mqtt, Otlp, Protocol, ProxyProtocol, Store, Tls, TlsVersion, User, Web,
+    Access, AccessDefault, AccessRule, AlsoCertificate, Amqp, Anonymous, Audit, Bridge, BridgeTls, BridgeTopic,
+    BridgeVersion, ClientCertificate, Config, Crossing, Hook, HookFailure, Host, Jwt, JwtRules, KeyKind, Limits,
+    ListenAddress, Listener, Log, LogFormat, LogLevel, Login, Metrics, Mqtt, Otlp, Protocol, ProxyProtocol, Signature,
+    SlowSubscriber, Store, Tls, TlsVersion, User, Web, key_kinds,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

@@ -51,15 +51,15 @@ pub fn markdown() -> String {
     page.push_str("\n## At the top of the file\n");
     values.iter().for_each(|key| markdown_key(&mut page, key.name, key));
     for section in sections {
-        markdown_section(&mut page, &section);
+        markdown_section(&mut page, section.name, &section);
     }
     page
 }
 
-fn markdown_section(page: &mut String, section: &Key) {
+fn markdown_section(page: &mut String, path: &str, section: &Key) {
     let (title, keys) = match &section.shape {
-        Shape::Table(keys) => (format!("[{}]", section.name), keys),
-        Shape::Tables(keys) => (format!("[[{}]]", section.name), keys),
+        Shape::Table(keys) => (format!("[{path}]"), keys),
+        Shape::Tables(keys) => (format!("[[{path}]]"), keys),
         Shape::Value => return,
     };
     let _ = writeln!(page, "\n## `{title}`\n\n{}", section.docs);
@@ -72,7 +72,9 @@ fn markdown_section(page: &mut String, section: &Key) {
             let _ = writeln!(page, "- {}", entry.join(", "));
         }
     }
-    keys.iter().for_each(|key| markdown_key(page, &format!("{}.{}", section.name, key.name), key));
+    let (lists, keys): (Vec<_>, Vec<_>) = keys.iter().partition(|key| matches!(key.shape, Shape::Tables(_)));
+    keys.iter().for_each(|key| markdown_key(page, &format!("{path}.{}", key.name), key));
+    lists.iter().for_each(|list| markdown_section(page, &format!("{path}.{}", list.name), list));
 }
 
 fn markdown_key(page: &mut String, path: &str, key: &Key) {
@@ -110,9 +112,16 @@ pub fn toml() -> String {
                 file.push('\n');
                 toml_text(&mut file, &key.docs);
                 let _ = writeln!(file, "[{}]", key.name);
-                keys.iter().for_each(|key| toml_key(&mut file, key));
+                for key in keys.iter().filter(|key| !matches!(key.shape, Shape::Tables(_))) {
+                    toml_key(&mut file, key);
+                }
+                for list in keys {
+                    if let Shape::Tables(keys) = &list.shape {
+                        toml_list(&mut file, &format!("{}.{}", key.name, list.name), list, keys);
+                    }
+                }
             }
-            Shape::Tables(keys) => toml_list(&mut file, &key, keys),
+            Shape::Tables(keys) => toml_list(&mut file, key.name, &key, keys),
         }
     }
     file
@@ -145,16 +154,16 @@ fn toml_about(file: &mut String, key: &Key) {
     }
 }
 
-fn toml_list(file: &mut String, list: &Key, keys: &[Key]) {
+fn toml_list(file: &mut String, path: &str, list: &Key, keys: &[Key]) {
     file.push('\n');
     toml_text(file, &list.docs);
-    toml_text(file, &format!("Written as [[{}]], once per entry, with these keys:", list.name));
+    toml_text(file, &format!("Written as [[{path}]], once per entry, with these keys:"));
     for key in keys {
         let _ = writeln!(file, "#\n# {}:", key.name);
         toml_about(file, key);
     }
     for entry in entries(list) {
-        let _ = writeln!(file, "\n#[[{}]]", list.name);
+        let _ = writeln!(file, "\n#[[{path}]]");
         for (key, value) in entry {
             let _ = writeln!(file, "#{key} = {value}");
         }

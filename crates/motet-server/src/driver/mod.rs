@@ -25,9 +25,10 @@ use crate::telemetry::{CarrierFailed, Event, PROTOCOLS, Panicked, PerProtocol, T
 use crate::worker::Worker;
 use bytes::BytesMut;
 use framing::Framing;
+use motet_core::budget::Share;
 use motet_core::engine::Engine;
 use motet_core::machine::{Authenticator, CloseCause, Context, Machine, Random, Secure};
-use motet_core::mailbox::{KickReason, Mailbox, Notice, Overflow};
+use motet_core::mailbox::{KickReason, Mailbox, Notice};
 use motet_core::rope::Rope;
 use motet_core::time::{Instant, Now};
 use std::net::SocketAddr;
@@ -117,6 +118,8 @@ pub(crate) struct Connection<C, E: Engine> {
     unfed: bool,
     /// What the carrier did not take.
     pending: Rope,
+    /// Its part in what waits for all subscribers.
+    share: Share,
     /// The carrier took bytes that it has not passed on.
     unflushed: bool,
     /// Why to close after the next flush.
@@ -148,7 +151,8 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         already: &[u8],
     ) -> Self {
         let limits = house.limits();
-        let mailbox = Mailbox::new(limits.mailbox_bytes.len(), Overflow::DropNewest);
+        let overflow = crate::slow::overflow(limits.slow_subscriber);
+        let mailbox = Mailbox::sharing(limits.mailbox_bytes.len(), overflow, house.waiting.clone());
         let about = About { protocol: arrival.protocol, peer: arrival.peer, since: house.clock.now().wall };
         let handle = house.registry.enter(mailbox, about);
         if house.is_draining() {
@@ -171,6 +175,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             partial: already.into(),
             unfed,
             pending: Rope::new(),
+            share: Share::default(),
             unflushed: false,
             closing: None,
             stage: Stage::Open,
@@ -224,11 +229,15 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
     /// One turn of an open connection; the numbers are the priorities.
     fn turn(&mut self, waker: &mut std::task::Context<'_>, worker: &mut Worker, now: Now) -> Result<Step, End> {
         let mut again = false;
-        // 1. What others have left for us. While the output is full it may wait: that is what bounds the output.
+        // 1. What others have left for us. While the output is full deliveries wait: that is what bounds the output.
         let blocked = self.is_blocked();
-        if !blocked && (self.mailbox_ready(waker.waker()) || self.wants_output()) {
+        let due = match blocked {
+            true => self.handle.mailbox.poll_notice(waker.waker()).is_ready(),
+            false => self.mailbox_ready(waker.waker()) || self.wants_output(),
+        };
+        if due {
             self.call(now, &mut worker.out, |machine, cx| machine.handle_ready(cx));
-            again = true;
+            again = !blocked;
         }
         // 2. What the time has brought. Who was not listened to has not been silent.
         let held = self.hold_back(now);
@@ -413,6 +422,8 @@ impl<C, E: Engine> Drop for Connection<C, E> {
             let _ = catch_unwind(AssertUnwindSafe(|| machine.handle_closed(&mut context, cause)));
             self.handle.mailbox.close();
         }
+        self.share.set(&self.house.waiting, 0);
+        crate::slow::report_one(&self.house, &self.handle);
         self.house.counters.protocols[self.arrival.protocol].leave();
         self.house.registry.leave(&self.handle);
     }

@@ -90,6 +90,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
 
     /// Counts, flushes the carrier, and sets the deadline by which the peer must take more.
     fn settle(&mut self, cx: &mut Context<'_>, now: Now, written: io::Result<usize>) -> Result<(), End> {
+        self.share.set(&self.house.waiting, self.pending.len());
         let written = written.map_err(|error| self.carrier_failed(&error))?;
         self.figures().sent_bytes.fetch_add(written as u64, Ordering::Relaxed);
         if written > 0 || self.unflushed {

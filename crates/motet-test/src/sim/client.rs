@@ -19,10 +19,14 @@ const OPEN_MAX: usize = 8;
 #[derive(Debug, Clone)]
 struct Outgoing {
     identifier: u16,
+    /// What the ledger calls it.
+    name: String,
     payload: String,
     topic: &'static str,
     qos: u8,
     retain: bool,
+    /// It is worth delivering for a second only.
+    expires: bool,
     /// PUBREC has come: PUBREL is what is sent again.
     released: bool,
 }
@@ -133,17 +137,25 @@ impl Client {
             let maximum = NonZeroU16::new(1 + dice.below(6) as u16).expect("at least one");
             properties.push(Place::Connect, Property::ReceiveMaximum(maximum)).expect("allowed here");
         }
-        self.will = (!calm && dice.one_in(3)).then(|| {
+        let left = (!calm && dice.one_in(3)).then(|| {
             self.sent += 1;
             format!("<will-{}-{}>", self.index, self.sent)
         });
-        let will = self.will.as_deref().map(|payload| {
+        let mut will_properties = PropertiesBuf::new();
+        let delayed = self.version == Version::V5 && dice.one_in(3);
+        if delayed {
+            let delay = 1 + dice.below(3) as u32;
+            will_properties.push(Place::Will, Property::WillDelayInterval(delay)).expect("allowed here");
+        }
+        // Whether a delayed one is published depends on who comes back in time; nobody is owed it.
+        self.will = left.clone().filter(|_| !delayed);
+        let will = left.as_deref().map(|payload| {
             ledger.leaves_will(self.index, payload, TOPICS[0], 1);
             Will {
                 qos: QoS::AtLeastOnce,
                 retain: false,
                 topic: TOPICS[0],
-                properties: Properties::EMPTY,
+                properties: will_properties.as_properties(),
                 payload: payload.as_bytes(),
             }
         });
@@ -192,10 +204,19 @@ impl Client {
         self.sent += 1;
         let topic = TOPICS[dice.below(TOPICS.len())];
         let filler = if dice.one_in(20) { 3000 } else { 0 };
-        let payload = format!("{:>width$}", format!("<{}-{}>", self.index, self.sent), width = filler);
-        let (payload, retain) = (payload, dice.one_in(4));
-        ledger.sends(self.index, payload.trim(), topic, level, retain);
-        let mut outgoing = Outgoing { identifier: 0, payload, topic, qos: level, retain, released: false };
+        let name = format!("<{}-{}>", self.index, self.sent);
+        let retain = dice.one_in(4);
+        // A message without a body takes the last value away.
+        let clears = retain && dice.one_in(4);
+        let payload = if clears { String::new() } else { format!("{name:>filler$}") };
+        let expires = !clears && self.version == Version::V5 && dice.one_in(6);
+        match (clears, expires) {
+            (true, _) => ledger.clears(&name, topic),
+            (false, true) => ledger.sends_for_a_while(self.index, &name, topic, level, retain),
+            (false, false) => ledger.sends(self.index, &name, topic, level, retain),
+        }
+        let mut outgoing =
+            Outgoing { identifier: 0, name, payload, topic, qos: level, retain, expires, released: false };
         if level > 0 {
             // The smallest that is free, so that identifiers are used again soon.
             outgoing.identifier =
@@ -207,13 +228,17 @@ impl Client {
     }
 
     fn send(&self, message: &Outgoing, dup: bool, out: &mut Vec<u8>) {
+        let mut properties = PropertiesBuf::new();
+        if message.expires {
+            properties.push(Place::Publish, Property::MessageExpiryInterval(1)).expect("allowed here");
+        }
         let publish = Publish {
             dup,
             qos: qos(message.qos),
             retain: message.retain,
             topic: message.topic,
             packet_identifier: PacketIdentifier::new(message.identifier),
-            properties: Properties::EMPTY,
+            properties: properties.as_properties(),
             payload: message.payload.as_bytes(),
         };
         self.say(&publish, out);
@@ -369,7 +394,7 @@ impl Client {
             self.outgoing.remove(at);
             return;
         }
-        ledger.confirmed(self.outgoing[at].payload.trim());
+        ledger.confirmed(&self.outgoing[at].name);
         match level {
             1 => {
                 self.outgoing.remove(at);
@@ -391,6 +416,10 @@ impl Client {
             }
         }
         let payload = std::str::from_utf8(p.payload).map_err(|_| "a payload nobody published".to_owned())?.trim();
+        // A last value was taken away; who is there hears of it as of any message.
+        if payload.is_empty() {
+            return Ok(());
+        }
         if p.retain {
             self.retained.insert(p.topic.to_owned(), payload.to_owned());
         }

@@ -22,6 +22,10 @@ pub(super) struct Sent {
     audience: Vec<(usize, u64)>,
     /// It may be published without being sent: a will.
     will: Will,
+    /// It takes the last value of its topic away, and is delivered as something that nobody recognises.
+    clears: bool,
+    /// It expires.
+    fleeting: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,6 +126,20 @@ impl Ledger {
         self.note(publisher, payload, topic, qos, false, Will::Possible);
     }
 
+    /// A message that takes a last value away is sent for the first time.
+    pub(super) fn clears(&mut self, name: &str, topic: &str) {
+        self.note(usize::MAX, name, topic, 0, true, Will::No);
+        let sent = self.messages.get_mut(name).expect("was noted just now");
+        (sent.clears, sent.audience) = (true, Vec::new());
+    }
+
+    /// A message that may expire before it arrives: nobody is owed it.
+    pub(super) fn sends_for_a_while(&mut self, publisher: usize, payload: &str, topic: &str, qos: u8, retain: bool) {
+        self.sends(publisher, payload, topic, qos, retain);
+        let sent = self.messages.get_mut(payload).expect("was noted just now");
+        (sent.fleeting, sent.audience) = (true, Vec::new());
+    }
+
     fn note(&mut self, publisher: usize, payload: &str, topic: &str, qos: u8, retain: bool, will: Will) {
         let from = self.tick();
         let mut audience: Vec<_> = self
@@ -133,7 +151,8 @@ impl Ledger {
         audience.sort_unstable();
         let number = self.messages.len() as u64;
         let (topic, until) = (topic.to_owned(), None);
-        let sent = Sent { publisher, number, topic, qos, retain, from, until, audience, will };
+        let sent =
+            Sent { publisher, number, topic, qos, retain, from, until, audience, will, clears: false, fleeting: false };
         self.messages.insert(payload.to_owned(), sent);
     }
 
@@ -250,7 +269,11 @@ impl Ledger {
             let here = || self.messages.values().filter(move |s| s.retain && s.topic == topic);
             // QoS 0 is never confirmed, and nobody knows when it took effect.
             let newest = here().filter(|s| s.until.is_some()).map(|s| s.from).max();
+            // What clears or expires may have taken effect last if it was not over before the newest began.
+            let may_be_gone =
+                |from: u64| here().any(|s| (s.clears || s.fleeting) && s.until.is_none_or(|until| until >= from));
             match (values.get(topic), newest) {
+                (None, Some(from)) if may_be_gone(from) => {}
                 (None, Some(_)) => return Err(format!("{topic} has lost its last value")),
                 (Some(value), newest) => {
                     let Some(sent) = self.messages.get(value) else {

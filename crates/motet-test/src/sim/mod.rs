@@ -9,6 +9,9 @@
 //! carries the trace of what happened; `SIM_SEED=n cargo test -p motet-test --test sim` repeats one run, `SIM_RUNS=n`
 //! makes more of them.
 //!
+//! Not covered: what a delayed will owes, how long exactly an expiring message lives, paging within one start of a queue
+//! deeper than its window (after a power cut every queue begins on disk).
+//!
 //! | file | what |
 //! |---|---|
 //! | `world.rs` | the loop: whose turn it is, power cuts, and the calm at the end |

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use motet_server::{BACKUP_PATH, BackedUp, BackupError, copy_unused};
 use serde_json::{Value, json};
 
-use super::{Failure, http, server};
+use super::{Failure, http, running};
 use crate::cli::{Backup, Configuration};
 use crate::print;
 
@@ -45,7 +45,7 @@ fn as_json(target: &Path, BackedUp { bytes, position }: BackedUp, how: &str) -> 
 
 /// Asks the server that uses `data_dir`.
 fn ask(data_dir: &Path, target: &Path, url: Option<&str>) -> Result<BackedUp, Failure> {
-    let server::Running { authority, token } = server::running(data_dir, url)?;
+    let (authority, token) = running::find(data_dir, url)?;
     let Some(path) = target.to_str() else {
         return Err(format!("{}: a running server takes a name in UTF-8 only", target.display()).into());
     };
@@ -119,14 +119,5 @@ mod tests {
         let target = dir.path().join("offline");
         backup(&to(&target, None), &configuration).unwrap();
         assert!(target.join("journal").is_dir());
-    }
-
-    #[test]
-    fn an_address_of_the_whole_machine_is_asked_on_loopback() {
-        for (bound, asked) in
-            [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("192.0.2.1:80", "192.0.2.1:80")]
-        {
-            assert_eq!(server::reachable(bound), asked);
-        }
     }
 }

@@ -1,5 +1,6 @@
 //! What can be asked of this program, a file each.
 
+mod acl;
 mod backup;
 mod bench;
 mod config;
@@ -8,10 +9,11 @@ mod import;
 mod operator;
 mod reload;
 mod run;
-mod server;
+mod running;
 mod status;
 mod store;
 mod trace;
+mod user;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -29,9 +31,11 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Status(status)) => status::status(&status),
         Some(Command::Store { command }) => Ok(store::store(&command, &arguments.configuration)),
         Some(Command::Import { command }) => import::import(&command),
+        Some(Command::Acl { command }) => acl::acl(&command, &arguments.configuration),
         Some(Command::Sessions { command }) => operator::sessions(&command, &arguments.configuration),
         Some(Command::Connections { command }) => operator::connections(&command, &arguments.configuration),
         Some(Command::Bench { command }) => bench::bench(&command),
+        Some(Command::User { command }) => user::user(&command, &arguments.configuration),
         Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),
         Some(Command::Reload(options)) => reload::reload(&options, &arguments.configuration),
         Some(Command::Trace(options)) => trace::trace(&options, &arguments.configuration),

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use motet_server::{CONNECTIONS_PATH, PORTS_FILE, SESSIONS_PATH, TOKEN_FILE};
 use serde_json::Value;
 
-use super::{Failure, http, server::reachable};
+use super::{Failure, http, running::reachable};
 use crate::cli::Configuration;
 use crate::cli::operator::{Asked, ConnectionsCommand, Part, SessionsCommand};
 use crate::print;
@@ -51,6 +51,14 @@ fn tell(
     path: &str,
     text: impl FnOnce(&Value) -> String,
 ) -> Result<ExitCode, Failure> {
+    let body = ask(configuration, asked, method, path)?;
+    let answer: Value = serde_json::from_str(&body)?;
+    print::answer(if asked.json { body } else { text(&answer) });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The body of a good answer.
+pub(super) fn ask(configuration: &Configuration, asked: &Asked, method: &str, path: &str) -> Result<String, Failure> {
     let data_dir = configuration.load()?.config.data_dir;
     let authority = match &asked.url {
         Some(url) => {
@@ -64,9 +72,7 @@ fn tell(
     if response.status != 200 {
         return Err(format!("the server said {}: {}", response.status, response.body.trim()).into());
     }
-    let answer: Value = serde_json::from_str(&response.body)?;
-    print::answer(if asked.json { response.body } else { text(&answer) });
-    Ok(ExitCode::SUCCESS)
+    Ok(response.body)
 }
 
 /// The address of a running server's HTTP listener, from where it writes them down.
@@ -103,7 +109,7 @@ fn list(path: &str, part: &Part) -> String {
 }
 
 /// Everything but what is unreserved. [RFC3986-2.3]
-fn percent_encoded(text: &str) -> String {
+pub(super) fn percent_encoded(text: &str) -> String {
     text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(byte.into()),

@@ -6,14 +6,14 @@ use std::process::ExitCode;
 use motet_server::RELOAD_PATH;
 use serde_json::Value;
 
-use super::{Failure, http, server};
+use super::{Failure, http, running};
 use crate::cli::{Ask, Configuration};
 use crate::print;
 
 /// Exit status 0 when everything that changed was taken, else 1.
 pub(crate) fn reload(options: &Ask, configuration: &Configuration) -> Result<ExitCode, Failure> {
     let data_dir = configuration.load()?.config.data_dir;
-    let server::Running { authority, token } = server::running(&data_dir, options.url.as_deref())?;
+    let (authority, token) = running::find(&data_dir, options.at.url.as_deref())?;
     let response = http::post(&authority, RELOAD_PATH, &token, "{}")
         .map_err(|error| format!("no server answers on http://{authority}{RELOAD_PATH}: {error}"))?;
     if response.status != 200 {

@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use motet_server::TRACE_PATH;
 use serde_json::{Value, json};
 
-use super::{Failure, http, server};
+use super::{Failure, http, running};
 use crate::cli::{Configuration, Trace};
 use crate::print;
 
 pub(crate) fn trace(options: &Trace, configuration: &Configuration) -> Result<ExitCode, Failure> {
     let data_dir = configuration.load()?.config.data_dir;
-    let server::Running { authority, token } = server::running(&data_dir, options.ask.url.as_deref())?;
+    let (authority, token) = running::find(&data_dir, options.ask.at.url.as_deref())?;
     let wish = json!({ "pattern": options.pattern, "seconds": options.seconds, "lines_per_second": options.rate });
     let (mut start, as_json) = (None, options.ask.json);
     let refused = http::stream(&authority, TRACE_PATH, &token, &wish.to_string(), |line| {

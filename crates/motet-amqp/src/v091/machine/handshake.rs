@@ -40,6 +40,8 @@ pub(super) struct Handshake {
 enum Await {
     StartOk,
     SecureOk,
+    /// The client has heard our proof and says so.
+    LastSecureOk,
     /// The answer to a credential check; nothing is read meanwhile.
     Verdict,
     TuneOk,
@@ -160,6 +162,10 @@ impl Handshake {
         let flow = match (self.await_, method) {
             (Await::StartOk, connection::Method::StartOk(start_ok)) => self.start_ok(config, cx, start_ok),
             (Await::SecureOk, connection::Method::SecureOk(ok)) => self.respond(config, cx, Some(ok.response.0)),
+            (Await::LastSecureOk, connection::Method::SecureOk(_)) => {
+                let principal = self.principal.take().expect("it was decided before our proof was sent");
+                Ok(self.accepted(config, cx, principal))
+            }
             (Await::TuneOk, connection::Method::TuneOk(tune_ok)) => self.tune_ok(config, tune_ok),
             (Await::Open, connection::Method::Open(open)) => self.open_vhost(cx, open),
             (_, connection::Method::Close(_)) => {
@@ -174,7 +180,7 @@ impl Handshake {
     fn unexpected(&self, id: MethodId) -> Failure {
         let state = match self.await_ {
             Await::StartOk => "starting",
-            Await::SecureOk | Await::Verdict => "securing",
+            Await::SecureOk | Await::LastSecureOk | Await::Verdict => "securing",
             Await::TuneOk => "tuning",
             Await::Open => "opening",
         };
@@ -203,6 +209,7 @@ impl Handshake {
         let attempt = Attempt {
             user: Some(user),
             password: Some(password),
+            client: None,
             peer: cx.peer,
             loopback: cx.loopback,
             secure: cx.secure,
@@ -241,8 +248,13 @@ impl Handshake {
                 self.await_ = Await::SecureOk;
                 Ok(Flow::Continue)
             }
-            // AMQP has no place for data beside a success; what is left to say was said as a challenge.
-            Step::Accepted { principal, .. } => Ok(self.accepted(config, cx, principal)),
+            Step::Accepted { principal, data: None } => Ok(self.accepted(config, cx, principal)),
+            // AMQP has no place for data beside a success: it goes as a challenge that wants an empty answer [RFC5802-5].
+            Step::Accepted { principal, data: Some(data) } => {
+                put_method(cx.out.tail(), 0, &connection::Secure { challenge: LongString(&data) });
+                (self.principal, self.await_) = (Some(principal), Await::LastSecureOk);
+                Ok(Flow::Continue)
+            }
             Step::Denied(denied) => Err(self.denied(denied)),
         }
     }

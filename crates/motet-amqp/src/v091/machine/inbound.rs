@@ -211,7 +211,7 @@ impl Running {
             Ok(known) => known.clone(),
             Err(error) => return Err(refusal::publish(&self.vhost, error)),
         };
-        if !known.allowed {
+        if !known.allowed() {
             let what = format!("write access to exchange '{}'", refusal::spoken_exchange(place.exchange));
             return Err(self.denied(&what));
         }

@@ -169,6 +169,7 @@ impl Running {
         let attempt = Attempt {
             user: Some(&self.publisher.principal().name),
             password: Some(secret),
+            client: None,
             peer: cx.peer,
             loopback: cx.loopback,
             secure: cx.secure,

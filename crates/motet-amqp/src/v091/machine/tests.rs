@@ -1,1 +1,7 @@
+//! Conversations with the machine over a core whose store does as it is told.
 
+mod bench;
+mod consuming;
+mod ending;
+mod opening;
+mod publishing;

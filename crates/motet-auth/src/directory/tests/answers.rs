@@ -13,7 +13,7 @@ fn the_anonymous_are_let_in_as_the_policy_says() {
     ] {
         let house = House::new(AuthConfig { anonymous, ..strict() }, Accounts::new());
         for (user, password) in [(None, None), (Some(""), None), (Some(""), Some(&b""[..]))] {
-            let attempt = Attempt { user, password, peer: None, loopback, secure: None };
+            let attempt = Attempt { user, password, client: None, peer: None, loopback, secure: None };
             assert_eq!(house.directory.check(attempt, 7, &mailbox()), Some(expected.clone()), "{anonymous:?}");
         }
     }
@@ -24,7 +24,7 @@ fn half_a_login_is_refused_even_where_the_anonymous_are_welcome() {
     let config = AuthConfig { anonymous: Anonymous::Always, ..strict() };
     let house = House::new(config, accounts([("alice", StoredPassword::from_plain(b"swordfish").expect("short"))]));
     for (user, password) in [(Some("alice"), None), (None, Some(&b"swordfish"[..]))] {
-        let attempt = Attempt { user, password, peer: None, loopback: true, secure: None };
+        let attempt = Attempt { user, password, client: None, peer: None, loopback: true, secure: None };
         assert_eq!(house.directory.check(attempt, 7, &mailbox()), Some(Err(Denied::BadCredentials)));
     }
 }
@@ -39,7 +39,14 @@ fn without_accounts_a_login_says_nothing_but_guest_is_guest_on_loopback() {
     ] {
         let house = House::new(AuthConfig { anonymous, ..strict() }, Accounts::new());
         for (password, expected) in [(&b"guess"[..], &stranger), (b"guest", &guest)] {
-            let attempt = Attempt { user: Some("guest"), password: Some(password), peer: None, loopback, secure: None };
+            let attempt = Attempt {
+                user: Some("guest"),
+                password: Some(password),
+                client: None,
+                peer: None,
+                loopback,
+                secure: None,
+            };
             assert_eq!(house.directory.check(attempt, 7, &mailbox()), Some(expected.clone()), "{anonymous:?}");
         }
         assert_eq!(house.directory.tags("guest", loopback) != Tags::NONE, guest == named("guest"));
@@ -52,6 +59,7 @@ fn the_first_account_ends_guest() {
     let (there, attempt) = (mailbox(), |password| Attempt {
         user: Some("guest"),
         password: Some(password),
+        client: None,
         peer: None,
         loopback: true,
         secure: None,
@@ -94,7 +102,7 @@ fn a_certificate_is_its_user_unless_another_is_named_or_a_password_is_needed_too
         let identity = Identity { name: "bob".into(), password_needed };
         let secure = Secure { identity: Some(identity), ..Secure::default() };
         let password = password.map(str::as_bytes);
-        let attempt = Attempt { user, password, peer: None, loopback: false, secure: Some(&secure) };
+        let attempt = Attempt { user, password, client: None, peer: None, loopback: false, secure: Some(&secure) };
         let mailbox = mailbox();
         house.directory.check(attempt, 7, &mailbox).unwrap_or_else(|| answered(&mailbox))
     };

@@ -62,7 +62,14 @@ fn mailbox() -> Arc<Mailbox> {
 
 fn attempt<'a>(user: &'a str, password: &'a str, from: &str) -> Attempt<'a> {
     let peer: SocketAddr = from.parse().unwrap();
-    Attempt { user: Some(user), password: Some(password.as_bytes()), peer: Some(peer), loopback: false, secure: None }
+    Attempt {
+        user: Some(user),
+        password: Some(password.as_bytes()),
+        client: None,
+        peer: Some(peer),
+        loopback: false,
+        secure: None,
+    }
 }
 
 /// Wakes whoever waits at the other end; with no room there, the waking thread is held until somebody looks.

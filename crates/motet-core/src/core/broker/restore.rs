@@ -26,7 +26,7 @@ impl<E: Engine> Core<E> {
                 report.damaged += 1;
                 continue;
             };
-            let vhost = Arc::new(Vhost::new(name, objects));
+            let vhost = Arc::new(Vhost::new(name, objects, self.guard.clone()));
             self.objects.insert_vhost(&vhost);
             self.vhosts.write().insert(vhost.name().clone(), vhost);
         }

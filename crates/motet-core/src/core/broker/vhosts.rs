@@ -57,7 +57,7 @@ impl<E: Engine> Core<E> {
         if vhosts.len() >= self.limits.vhosts {
             return Err(VhostError::Limit(self.limits.vhosts));
         }
-        let vhost = Arc::new(Vhost::new(name, objects));
+        let vhost = Arc::new(Vhost::new(name, objects, self.guard.clone()));
         self.stage_registry_put(&mut stage, RegistryKind::VHOST, name.as_bytes(), &encode(&objects));
         self.objects.insert_vhost(&vhost);
         vhosts.insert(vhost.name().clone(), vhost.clone());

@@ -11,7 +11,7 @@ use motet_core::core::{Core, CoreLimits, Recovery};
 use motet_core::fake::{FakeEngine, Plan};
 use motet_core::machine::{Action, Attempt, Authenticator, CloseCause, Context, Machine, Random};
 use motet_core::mailbox::{Mailbox, Overflow};
-use motet_core::principal::{Denied, Principal};
+use motet_core::principal::{Denied, Details, Principal};
 use motet_core::rope::Rope;
 use motet_core::time::{Instant, Now, WallMillis};
 use std::sync::Arc;
@@ -25,6 +25,10 @@ impl Authenticator for Door {
     fn check(&self, attempt: Attempt<'_>, _: u64, _: &Arc<Mailbox>) -> Option<Result<Principal, Denied>> {
         Some(match attempt.user {
             Some("mallory") => Err(Denied::BadCredentials),
+            Some("for ten seconds") => {
+                let expires_at = Some(WallMillis(1_010_000));
+                Ok(Principal::named("short").with(Details { expires_at, ..Details::default() }))
+            }
             Some(name) => Ok(Principal::named(name)),
             None => Ok(Principal::anonymous()),
         })
@@ -178,6 +182,12 @@ impl Bench {
             }
             lines.extend(self.call(peer, |machine, cx, _| machine.handle_ready(cx)));
         }
+    }
+
+    /// Asks the peer's machine to look at what may have changed.
+    pub(super) fn nudge(&mut self, peer: &mut Peer) -> Lines {
+        peer.mailbox.nudge();
+        self.hear(peer)
     }
 
     pub(super) fn timeout(&mut self, peer: &mut Peer) -> Lines {

@@ -8,6 +8,20 @@ const SECOND: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const DAY: Duration = Duration::from_secs(86_400);
 
+choice! {
+    /// What happens to what a subscriber without a queue does not take in time.
+    pub enum SlowSubscriber {
+        /// What comes is dropped.
+        DropNewest = "drop-newest",
+        /// What has waited longest is dropped.
+        DropOldest = "drop-oldest",
+        /// Of each topic only the last message stays; what still does not fit drops the oldest.
+        Conflate = "conflate",
+        /// The subscriber is disconnected, and an MQTT 5 client is told why.
+        Disconnect = "disconnect",
+    }
+}
+
 section! {
     /// Bounds on everything that can grow. What happens at the bound is said with each.
     pub struct Limits {
@@ -51,11 +65,24 @@ section! {
         /// Messages that wait for one subscriber without a queue (QoS 0); beyond it the newest are dropped and
         /// counted. Takes a burst of 100,000 small messages; memory is used only while a subscriber is slow.
         mailbox_bytes: ByteSize = ByteSize::mib(16), within ByteSize::kib(4)..=ByteSize::gib(4);
+        /// What happens at `mailbox_bytes`. Everything dropped is counted, and the log names the subscriber.
+        slow_subscriber: SlowSubscriber = SlowSubscriber::DropNewest;
+        /// What waits for all subscribers together, in mailboxes and as output that they have not read. At the bound
+        /// `slow_subscriber` acts on whoever has messages waiting already; who keeps up goes on being served. A message
+        /// that waits for many counts for each of them, although they share its memory.
+        waiting_bytes: ByteSize = ByteSize::gib(4), within ByteSize::mib(1)..=ByteSize(1 << 40);
         /// Messages in one session's queue (QoS 1 and 2); at the bound the publisher is slowed or refused, nothing
         /// is dropped in silence. A device that sends one a second may be away for eleven days.
         session_queue_messages: u64 = 1_000_000, within 1..=1_000_000_000;
         /// The same in bytes; the middle of a long queue is on disk only.
         session_queue_bytes: ByteSize = ByteSize::gib(1), within ByteSize::kib(64)..=ByteSize(16 << 40);
+        /// Per cent of either bound from which on a connected session's queue slows those who publish to it: their
+        /// acknowledgements (PUBACK, PUBREC) wait until there is room. Others are not disturbed, and a session whose
+        /// client is away slows nobody. With 100 publishers are refused without having been slowed.
+        session_queue_slow_percent: u32 = 75, within 10..=100;
+        /// How long a subscriber that makes no room in its queue can slow its publishers; then they go on until the
+        /// bound refuses them, until it has made some room again.
+        slow_subscriber_wait: Duration = 5 * SECOND, within Duration::ZERO..=HOUR;
         /// Sessions, connected or not; at the bound a client that has none is refused, and an MQTT 5 client is told.
         /// Stops a client that makes up a new identifier at each start before its forgotten sessions fill the memory.
         sessions: u64 = 2_000_000, within 1..=100_000_000;

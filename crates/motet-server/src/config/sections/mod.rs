@@ -3,9 +3,13 @@
 mod access;
 mod amqp;
 mod audit;
+mod bridge;
+mod hook;
+mod jwt;
 mod limits;
 mod listener;
 mod log;
+mod login;
 mod mqtt;
 mod otlp;
 mod store;
@@ -14,12 +18,17 @@ mod web;
 
 use std::path::PathBuf;
 
-pub use access::{Access, Anonymous, User};
+pub(crate) use access::make;
+pub use access::{Access, AccessDefault, AccessRule, Anonymous, KeyKind, Signature, User, key_kinds};
 pub use amqp::Amqp;
 pub use audit::Audit;
-pub use limits::Limits;
+pub use bridge::{Bridge, BridgeTls, BridgeTopic, BridgeVersion, Crossing};
+pub use hook::{Hook, HookFailure};
+pub use jwt::{Jwt, JwtRules};
+pub use limits::{Limits, SlowSubscriber};
 pub use listener::{Host, ListenAddress, Listener, Protocol, ProxyProtocol};
 pub use log::{Log, LogFormat, LogLevel};
+pub use login::Login;
 pub use mqtt::Mqtt;
 pub use otlp::Otlp;
 pub use store::Store;
@@ -41,14 +50,22 @@ section! {
         tls: Tls = Tls::default();
         /// Who may log in with a password. None at first: on loopback nobody needs to.
         user: Vec<User> = Vec::new();
-        /// Who is let in without a login.
+        /// Who is let in without a login, and who may do what.
         access: Access = Access::default();
+        /// JSON Web Tokens in place of passwords.
+        jwt: Jwt = Jwt::default();
+        /// A service of yours that is asked over HTTP.
+        hook: Hook = Hook::default();
+        /// How passwords are stored and checked.
+        login: Login = Login::default();
         /// Bounds on everything that can grow.
         limits: Limits = Limits::default();
         /// What MQTT clients are offered.
         mqtt: Mqtt = Mqtt::default();
         /// What AMQP clients are offered.
         amqp: Amqp = Amqp::default();
+        /// Other MQTT servers with which messages are exchanged.
+        bridge: Vec<Bridge> = Vec::new();
         /// The durable store.
         store: Store = Store::default();
         /// HTTP and WebSocket.

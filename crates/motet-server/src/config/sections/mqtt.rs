@@ -23,6 +23,9 @@ section! {
         /// Where clients may have answers sent to: an MQTT 5 client that asks for Response Information is told this and,
         /// one level below, its own name. Access rules can keep that part of the tree for its owner. Empty tells nothing.
         response_prefix: String = "responses".to_owned();
+        /// The longest delay of a message that is published to `$delayed/<seconds>/<topic>`, in whole seconds; 0 takes
+        /// none. A delayed message waits on disk, so the default is what a forgotten one may stay there.
+        delay_max: Duration = Duration::from_secs(7 * 86_400), within Duration::ZERO..=Duration::from_secs(3650 * 86_400);
         /// Another server, as clients are told it (host and port). MQTT 5 clients are sent there (0x9C, Server
         /// Reference) when this one goes down or takes no further session. When it is not set, they are told the reason
         /// alone.

@@ -1,4 +1,4 @@
-//! The running server that uses a data directory: where it listens and the token that lets us ask it.
+//! How a running server is found and proved to be ours: by what it has written into its data directory.
 
 use std::path::{Path, PathBuf};
 
@@ -7,14 +7,8 @@ use serde_json::Value;
 
 use super::{Failure, http};
 
-/// Where to ask, and with what.
-pub(super) struct Running {
-    pub(super) authority: String,
-    pub(super) token: String,
-}
-
-/// The server of `data_dir`; `url` names another of its listeners than the one it has written down.
-pub(super) fn running(data_dir: &Path, url: Option<&str>) -> Result<Running, Failure> {
+/// Host and port of the server that uses `data_dir`, and the token it has written there.
+pub(super) fn find(data_dir: &Path, url: Option<&str>) -> Result<(String, String), Failure> {
     let authority = match url {
         Some(url) => {
             http::authority(url).ok_or_else(|| format!("--url {url}: expected http://host:port of an HTTP listener"))?
@@ -22,20 +16,20 @@ pub(super) fn running(data_dir: &Path, url: Option<&str>) -> Result<Running, Fai
         None => http_listener(data_dir)?,
     };
     let token = read(data_dir.join(TOKEN_FILE), "to do: run this as the user of the server")?;
-    Ok(Running { authority, token: token.trim().into() })
+    Ok((authority, token.trim().into()))
 }
 
 /// The address of a running server's HTTP listener, from where it writes them down.
 fn http_listener(data_dir: &Path) -> Result<String, Failure> {
     let file = data_dir.join(PORTS_FILE);
-    let hint = "to do: start the server, or name its data directory with --data-dir or --config";
+    let hint = "to do: wait until the server is ready, or stop it and try again: then it is done without it";
     let ports: Value = serde_json::from_str(&read(file.clone(), hint)?)?;
     let listeners = ports.as_array().map(Vec::as_slice).unwrap_or_default();
     let http = listeners.iter().find(|listener| listener["protocol"] == "http");
     let Some(address) = http.and_then(|listener| listener["address"].as_str()) else {
         return Err(format!(
             "{}: the server has no listener with protocol \"http\", and only there it can be asked\n  \
-             to do: add one on localhost",
+             to do: add one on localhost, or stop the server and try again: then it is done without it",
             file.display()
         )
         .into());
@@ -53,5 +47,20 @@ pub(super) fn reachable(address: &str) -> String {
 }
 
 fn read(file: PathBuf, hint: &str) -> Result<String, Failure> {
-    Ok(std::fs::read_to_string(&file).map_err(|error| format!("{}: {error}\n  {hint}", file.display()))?)
+    Ok(std::fs::read_to_string(&file)
+        .map_err(|error| format!("the server is running, but {}: {error}\n  {hint}", file.display()))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_the_whole_machine_is_asked_on_loopback() {
+        for (bound, asked) in
+            [("0.0.0.0:80", "127.0.0.1:80"), ("[::]:80", "[::1]:80"), ("192.0.2.1:80", "192.0.2.1:80")]
+        {
+            assert_eq!(reachable(bound), asked);
+        }
+    }
 }
