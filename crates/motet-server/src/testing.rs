@@ -147,7 +147,7 @@ impl Echo {
 
     fn login<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         let (user, password) = (Some("ann"), None);
-        let attempt = Attempt { user, password, peer: cx.peer, loopback: cx.loopback, secure: cx.secure };
+        let attempt = Attempt { user, password, client: None, peer: cx.peer, loopback: cx.loopback, secure: cx.secure };
         match cx.auth.check(attempt, 1, cx.mailbox) {
             Some(Ok(principal)) => {
                 self.who = Some(principal);
