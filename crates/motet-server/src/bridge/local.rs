@@ -43,7 +43,7 @@ impl<E: Engine> Local<E> {
         let now = house.clock.now();
         Local {
             machine: mqtt(),
-            mailbox: Mailbox::new(house.limits.mailbox_bytes.len(), Overflow::DropNewest),
+            mailbox: Mailbox::new(house.limits().mailbox_bytes.len(), Overflow::DropNewest),
             who: Known(Principal::named(user)),
             random: Random::seeded(getrandom::u64().unwrap_or(now.instant.as_nanos())),
             house: house.clone(),

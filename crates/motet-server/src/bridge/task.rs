@@ -165,7 +165,7 @@ impl<E: Engine> Task<E> {
             clean_start: self.config.clean_start,
             session_expiry_secs: if self.config.clean_start { 0 } else { u32::MAX },
             keep_alive_secs: u16::try_from(self.config.keep_alive.as_secs()).unwrap_or(u16::MAX),
-            receive_maximum: self.house.limits.receive_maximum,
+            receive_maximum: self.house.limits().receive_maximum,
             packet_bytes_max: self.packet_bytes_max(),
             user: self.config.user.clone(),
             password: self.config.password.as_ref().map(|password| password.reveal().as_bytes().to_vec()),
@@ -174,7 +174,7 @@ impl<E: Engine> Task<E> {
     }
 
     fn packet_bytes_max(&self) -> u32 {
-        u32::try_from(self.house.limits.packet_bytes_max.bytes()).unwrap_or(u32::MAX)
+        u32::try_from(self.house.limits().packet_bytes_max.bytes()).unwrap_or(u32::MAX)
     }
 
     /// Opens our session with the subscriptions of the rules and no others, and waits until they are there.
@@ -274,7 +274,7 @@ impl<E: Engine> Task<E> {
             ),
             local,
             remote,
-            inward_max: usize::from(self.house.limits.receive_maximum),
+            inward_max: usize::from(self.house.limits().receive_maximum),
             packet_bytes_max: self.packet_bytes_max(),
             last_heard: Instant::now(),
         };
