@@ -193,6 +193,7 @@ impl Accounts {
         match account.map(|account| &account.stored) {
             Some(StoredPassword::Argon2id(hash)) => hash.verify(password),
             Some(StoredPassword::Scram(keys)) => keys.quickest().verify(password),
+            Some(StoredPassword::Mosquitto(hash)) => hash.verify(password),
             Some(StoredPassword::Keyed(hash)) if hash.verify(password) => true,
             _ => self.decoy.as_ref().is_some_and(|decoy| decoy.verify(password)),
         }

@@ -45,6 +45,7 @@ pub mod stream;
 mod subscriptions;
 pub mod time;
 mod topics;
+pub mod trace;
 pub mod transaction;
 pub mod tree;
 

@@ -17,6 +17,7 @@ pub use crate::authentication::{Attempt, Authenticator, Dialogue, Identity, Open
 use crate::core::Core;
 use crate::engine::Engine;
 use crate::mailbox::Mailbox;
+use crate::principal::Principal;
 use crate::rope::Rope;
 use crate::time::{Instant, Now};
 use bytes::BytesMut;
@@ -42,6 +43,18 @@ pub trait Machine<E: Engine>: Send {
     /// How many bytes the frame at the front of the input will need in all, when known: lets the driver size its
     /// buffer once instead of growing it.
     fn input_hint(&self) -> Option<usize>;
+    /// Who the peer is, once it is let in.
+    fn principal(&self) -> Option<&Principal> {
+        None
+    }
+    /// Messages that the peer has published on this connection, refused ones too: what the driver's rates are paid in.
+    fn messages_in(&self) -> u64 {
+        0
+    }
+    /// The driver has not read from the peer until now, by its own will: so far its silence says nothing.
+    fn excuse_silence(&mut self, now: Instant) {
+        let _ = now;
+    }
     /// The carrier is gone (closed by the peer, failed, or closed by us). Called exactly once, last.
     fn handle_closed(&mut self, cx: &mut Context<'_, E>, how: CloseCause);
 }

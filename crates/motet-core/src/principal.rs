@@ -113,6 +113,12 @@ pub enum Denied {
     /// Too many checks are in progress, or this peer failed too often: later.
     #[error("too many credential checks in progress")]
     Busy,
+    /// A bound of the server is reached: later.
+    #[error("a bound of the server is reached")]
+    Quota,
+    /// More log in per time than the server takes: later.
+    #[error("too many logins per second")]
+    RateExceeded,
     /// The method of authentication is not offered here.
     #[error("the authentication method is not offered here")]
     UnknownMethod,

@@ -42,6 +42,7 @@ impl ToSelf {
 /// A subscriber without acknowledgements.
 #[derive(Debug)]
 pub(crate) struct DirectTarget {
+    pub(crate) to: Arc<Session>,
     pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) session: u64,
     pub(crate) grant: Arc<Grant>,
@@ -151,7 +152,7 @@ impl Route {
         let id = session.id().0;
         if grant.reliability == Reliability::AtMostOnce {
             if let Some(mailbox) = session.mailbox() {
-                self.direct.push(DirectTarget { mailbox, session: id, grant, to_self });
+                self.direct.push(DirectTarget { to: session.clone(), mailbox, session: id, grant, to_self });
             }
         } else {
             let Some(queue) = session.queue().cloned() else {

@@ -12,12 +12,14 @@
 //! | [`mapping`] | MQTT messages and Motet messages: kept, translated, lost |
 //! | `frames`, `aliases` | PUBLISH bytes, shared where they are the same; topics by number where they are not |
 //! | [`sys`] | the server's figures as topics |
+//! | [`bridge`] | a client on two sides: messages from and to another server |
 //! | [`config`], [`error`] | what an operator decides; what a peer is told |
 //!
 //! Spoken: MQTT 3.1 (MQIsdp), 3.1.1 (OASIS 2014) and 5.0 (OASIS 2019). What is left out is in
 //! `docs/protocols/mqtt.md`.
 
 mod aliases;
+pub mod bridge;
 pub mod config;
 pub mod error;
 mod frames;

@@ -1,4 +1,5 @@
-//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `GET` and `POST /api/motet/users`, and
+//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `POST /api/reload`, `POST /api/trace`, `GET`
+//! and `POST /api/motet/users`, and
 //! what is in [`inspect`].
 //!
 //! Who may: whoever can read the data directory. The server writes a new random token there at each start, for its
@@ -11,10 +12,13 @@ pub(crate) mod users;
 pub use acl::ACL_PATH;
 pub use inspect::{CONNECTIONS_PATH, SESSIONS_PATH};
 
+use crate::audit;
 use crate::backup::{self, BackedUp, BackupError, JOURNAL_DIR};
 use crate::endpoint::Endpoint;
 use crate::error::ServerError;
+use crate::follow;
 use crate::http::{Answer, text, with_type};
+use crate::reload::Reloaded;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
@@ -22,6 +26,7 @@ use hyper::{Method, Request, StatusCode};
 use motet_core::engine::Engine;
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,11 +38,17 @@ use tokio::time::timeout;
 pub const TOKEN_FILE: &str = "admin-token";
 /// Where a backup is asked for.
 pub const BACKUP_PATH: &str = "/api/backup";
+/// Where a running server is told to read its configuration again.
+pub const RELOAD_PATH: &str = "/api/reload";
+/// Where messages are followed.
+pub const TRACE_PATH: &str = "/api/trace";
 /// Where accounts are listed and changed.
 pub const USERS_PATH: &str = "/api/motet/users";
 /// Bytes of a request's body: a path (4096 at most on Linux) and what is around it, each byte escaped.
 const BODY_BYTES_MAX: usize = 32 << 10;
 const TOKEN_BYTES: usize = 32;
+/// Operators who follow messages at the same time: each message is offered to each of them.
+const FOLLOWERS_MAX: usize = 8;
 
 /// What the requests of operators share.
 pub(crate) struct Admin {
@@ -46,6 +57,8 @@ pub(crate) struct Admin {
     journal: PathBuf,
     /// A second backup at the same time would only make both slower.
     turn: Arc<Semaphore>,
+    /// Operators who follow messages.
+    followers: Arc<Semaphore>,
 }
 
 impl Admin {
@@ -63,7 +76,12 @@ impl Admin {
             file,
             what: format!("cannot be written: {error}"),
         })?;
-        Ok(Admin { token, journal: data_dir.join(JOURNAL_DIR), turn: Arc::new(Semaphore::new(1)) })
+        Ok(Admin {
+            token,
+            journal: data_dir.join(JOURNAL_DIR),
+            turn: Arc::new(Semaphore::new(1)),
+            followers: Arc::new(Semaphore::new(FOLLOWERS_MAX)),
+        })
     }
 
     fn admits(&self, headers: &HeaderMap) -> bool {
@@ -90,6 +108,8 @@ fn write_token(data_dir: &Path, file: &Path, token: &str) -> std::io::Result<()>
 #[derive(Clone, Copy)]
 pub(crate) enum Wish {
     Backup,
+    Reload,
+    Trace,
     Users,
     Inspect,
     Explain,
@@ -100,6 +120,8 @@ impl Wish {
     pub(crate) fn of(path: &str) -> Option<Self> {
         match path {
             BACKUP_PATH => Some(Wish::Backup),
+            RELOAD_PATH => Some(Wish::Reload),
+            TRACE_PATH => Some(Wish::Trace),
             USERS_PATH => Some(Wish::Users),
             ACL_PATH => Some(Wish::Explain),
             _ => inspect::is_ours(path).then_some(Wish::Inspect),
@@ -109,16 +131,33 @@ impl Wish {
     /// None where it is the part's own business.
     fn methods(self) -> Option<(&'static [Method], &'static str)> {
         match self {
-            Wish::Backup => Some((&[Method::POST], "POST")),
+            Wish::Backup | Wish::Reload | Wish::Trace => Some((&[Method::POST], "POST")),
             Wish::Users => Some((&[Method::GET, Method::POST], "GET, POST")),
             Wish::Explain => Some((&[Method::GET], "GET")),
             Wish::Inspect => None,
         }
     }
+
+    /// As the audit log has it; None for a look, which is nothing to write down.
+    fn action(self, method: &Method) -> Option<&'static str> {
+        match self {
+            Wish::Backup => Some("backup"),
+            Wish::Reload => Some("reload"),
+            Wish::Trace => Some("trace"),
+            Wish::Users => (method != Method::GET).then_some("users"),
+            Wish::Inspect => (method == Method::DELETE).then_some("remove"),
+            Wish::Explain => None,
+        }
+    }
 }
 
 /// Answers an operator, after a look at who it is.
-pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, request: Request<Incoming>) -> Answer {
+pub(crate) async fn answer<E: Engine>(
+    wish: Wish,
+    endpoint: &Endpoint<E>,
+    request: Request<Incoming>,
+    peer: Option<SocketAddr>,
+) -> Answer {
     let Some(admin) = &endpoint.admin else {
         return text(StatusCode::NOT_FOUND, "there is no such page; see /\n");
     };
@@ -129,7 +168,14 @@ pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, reques
         answer.headers_mut().insert(ALLOW, HeaderValue::from_static(named));
         return answer;
     }
+    let action = wish.action(request.method());
+    let record = |outcome, about: &str| {
+        if let Some(action) = action {
+            endpoint.house.audit.record(&audit::Operator { action, outcome, peer, about });
+        }
+    };
     if !admin.admits(request.headers()) {
+        record("refused", "no token, or a wrong one");
         let sentence = "the token in the file admin-token of the data directory is needed, as Authorization: Bearer\n";
         let mut answer = text(StatusCode::UNAUTHORIZED, sentence);
         answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
@@ -142,30 +188,69 @@ pub(crate) async fn answer<E: Engine>(wish: Wish, endpoint: &Endpoint<E>, reques
     }
     let (parts, body) = request.into_parts();
     let body = Limited::new(body, BODY_BYTES_MAX).collect();
-    let Ok(read) = timeout(house.limits.first_byte_timeout, body).await else {
+    let Ok(read) = timeout(house.limits().first_byte_timeout, body).await else {
         return text(StatusCode::REQUEST_TIMEOUT, "the request did not arrive in time\n");
     };
     let body = match read {
         Ok(body) => body.to_bytes(),
         Err(error) => return text(StatusCode::BAD_REQUEST, &format!("{error}\n")),
     };
-    match wish {
+    let asked = || parts.uri.path_and_query().map_or(String::new(), ToString::to_string);
+    let (answer, about) = match wish {
         Wish::Backup => backup(endpoint, admin, &body).await,
-        Wish::Explain => acl::answer(house, &parts.uri),
-        Wish::Inspect => inspect::answer(house, &parts.method, &parts.uri),
-        Wish::Users if parts.method == Method::GET => users::list(&*house.accounts),
-        Wish::Users => users::change(house.accounts.clone(), &body).await,
+        Wish::Reload => reload(endpoint).await,
+        Wish::Trace => trace(endpoint, admin, &body),
+        Wish::Explain => (acl::answer(house, &parts.uri), String::new()),
+        Wish::Inspect => (inspect::answer(house, &parts.method, &parts.uri), asked()),
+        Wish::Users if parts.method == Method::GET => (users::list(&*house.accounts), String::new()),
+        Wish::Users => (users::change(house.accounts.clone(), &body).await, String::new()),
+    };
+    record(if answer.status().is_success() { "done" } else { "failed" }, audit::cut(&about));
+    answer
+}
+
+/// Reads the configuration again.
+async fn reload<E: Engine>(endpoint: &Endpoint<E>) -> (Answer, String) {
+    let reloader = endpoint.reloader.clone();
+    let again = tokio::task::spawn_blocking(move || reloader.again());
+    match again.await {
+        Ok(Some(Ok(Reloaded { taken, kept, restart }))) => {
+            let about = taken.join(" ");
+            let json = serde_json::json!({ "taken": taken, "kept": kept, "restart": restart });
+            (with_type(StatusCode::OK, "application/json", format!("{json}\n")), about)
+        }
+        Ok(Some(Err(error))) => (text(StatusCode::CONFLICT, &format!("{error}\n")), "the file is broken".into()),
+        Ok(None) => (text(StatusCode::CONFLICT, "this server was started without a file\n"), String::new()),
+        Err(_) => (text(StatusCode::INTERNAL_SERVER_ERROR, "reading panicked; please report this\n"), String::new()),
     }
 }
 
-async fn backup<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, body: &[u8]) -> Answer {
+/// Follows messages.
+fn trace<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, body: &[u8]) -> (Answer, String) {
+    let wish: follow::Wish = match serde_json::from_slice(body) {
+        Ok(wish) => wish,
+        Err(what) => return (text(StatusCode::BAD_REQUEST, &format!("{what}\n")), String::new()),
+    };
+    let Ok(turn) = admin.followers.clone().try_acquire_owned() else {
+        let busy = format!("{FOLLOWERS_MAX} operators follow messages already: wait for one of them\n");
+        return (text(StatusCode::CONFLICT, &busy), wish.pattern);
+    };
+    match follow::follow(&endpoint.house, &wish, turn) {
+        Ok(answer) => (answer, wish.pattern),
+        Err(what) => (text(StatusCode::BAD_REQUEST, &format!("{what}\n")), wish.pattern),
+    }
+}
+
+/// Makes a backup.
+async fn backup<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, body: &[u8]) -> (Answer, String) {
     let house = endpoint.house.clone();
     let target = match target(body) {
         Ok(target) => target,
-        Err(what) => return text(StatusCode::BAD_REQUEST, &format!("{what}\n")),
+        Err(what) => return (text(StatusCode::BAD_REQUEST, &format!("{what}\n")), String::new()),
     };
+    let about = target.display().to_string();
     let Ok(turn) = admin.turn.clone().try_acquire_owned() else {
-        return text(StatusCode::CONFLICT, "another backup is being made: wait for it\n");
+        return (text(StatusCode::CONFLICT, "another backup is being made: wait for it\n"), about);
     };
     let journal = admin.journal.clone();
     // It goes on when the asker leaves: half a copy is of no use to anybody.
@@ -179,10 +264,11 @@ async fn backup<E: Engine>(endpoint: &Endpoint<E>, admin: &Admin, body: &[u8]) -
         }
         made
     });
-    match made.await {
+    let answer = match made.await {
         Ok(made) => told(made),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the backup panicked; please report this\n"),
-    }
+    };
+    (answer, about)
 }
 
 /// The folder that `{"target": "/whole/path"}` names.

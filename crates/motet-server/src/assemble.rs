@@ -7,6 +7,7 @@ use crate::config::{Config, Limits};
 use crate::doors::Doors;
 use crate::error::ServerError;
 use crate::house::Parts;
+use crate::reload::ReloadHook;
 use crate::users::{self, Users};
 use motet_auth::{Clocks, Front};
 use motet_core::core::{Core, CoreLimits, Recovered};
@@ -60,10 +61,10 @@ pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), Ser
         mqtt: Arc::new(move || Box::new(motet_mqtt::Connection::new(mqtt.clone()))),
         amqp: Arc::new(move || Box::new(motet_amqp::Connection::new(amqp.clone()))),
         store: Box::new(StoreOf(core.clone())),
-        reload: Box::new(move |config| {
-            users.reload(config)?;
-            doors.apply(config)
-        }),
+        reload: vec![
+            ReloadHook::new("users", &["user", "login"], move |config| users.reload(config)),
+            ReloadHook::new("access", &["access", "jwt", "hook"], move |config| doors.apply(config)),
+        ],
         core,
     };
     Ok((parts, recovered))

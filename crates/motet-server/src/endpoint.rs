@@ -11,14 +11,16 @@
 //! | `ws` | WebSocket on any path | MQTT |
 
 use crate::admin::Admin;
-use crate::admission::Admission;
-use crate::config::Protocol;
+use crate::admission::{Admission, Door};
+use crate::config::{Network, Protocol};
 use crate::driver::framing::Framing;
-use crate::driver::{Arrival, Carrier, Connection};
+use crate::driver::{Admitted, Arrival, Carrier, Connection};
 use crate::house::{House, MachineMaker};
 use crate::http::{self, Web};
+use crate::proxy::take_header;
+use crate::reload::Reloader;
 use crate::sniff::{Prefixed, Spoken, listen_to};
-use crate::telemetry::{ClientRefused, Event, HandshakeFailed, Present, UnknownProtocol};
+use crate::telemetry::{Bound, ClientRefused, Event, HandshakeFailed, Present, ProxyRefused, Refused, UnknownProtocol};
 use crate::tls::Certificates;
 use bytes::Bytes;
 use motet_core::engine::Engine;
@@ -27,6 +29,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
@@ -51,23 +54,68 @@ pub(crate) struct Endpoint<E: Engine> {
     pub(crate) mqtt: MachineMaker<E>,
     pub(crate) amqp: MachineMaker<E>,
     /// None where no TLS is spoken.
-    pub(crate) certificates: Option<Certificates>,
+    pub(crate) certificates: Option<Arc<Certificates>>,
     pub(crate) web: Web,
+    /// From where a PROXY header is believed; None where peers connect themselves.
+    pub(crate) proxies: Option<Vec<Network>>,
+    /// Shared by all listeners.
+    pub(crate) door: Arc<Door>,
     /// None where nobody speaks HTTP.
     pub(crate) admin: Option<Arc<Admin>>,
+    pub(crate) reloader: Arc<Reloader>,
 }
 
 impl<E: Engine> Endpoint<E> {
     /// Takes a fresh connection.
-    pub(crate) fn serve(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, admission: Admission) {
-        let arrival = Arrival {
-            protocol: MQTT,
-            encrypted: false,
-            secure: None,
-            peer: Some(peer),
-            loopback: self.loopback,
-            admission,
+    pub(crate) fn serve(self: &Arc<Self>, mut stream: TcpStream, peer: SocketAddr, turn: OwnedSemaphorePermit) {
+        let Some(proxies) = &self.proxies else {
+            return self.admit(stream, peer, self.door.admit(), turn);
         };
+        if !proxies.iter().any(|network| network.contains(peer.ip())) {
+            let why = "it comes from outside listener.proxy_networks";
+            return ProxyRefused { peer, why: &why }.emit(&self.house.counters);
+        }
+        // Counted before anything is read; whose it is, is not known yet.
+        let admission = match self.door.admit() {
+            Ok(admission) => admission,
+            Err(bound) => return self.admit(stream, peer, Err(bound), turn),
+        };
+        let this = self.clone();
+        tokio::spawn(async move {
+            let within = this.house.limits().proxy_header_timeout;
+            let told = timeout(within, take_header(&mut stream)).await.unwrap_or_else(|late| Err(late.into()));
+            match told {
+                // Who speaks for itself is itself the peer.
+                Ok(source) => this.admit(stream, source.unwrap_or(peer), Ok(admission), turn),
+                Err(error) => ProxyRefused { peer, why: &error }.emit(&this.house.counters),
+            }
+        });
+    }
+
+    /// The peer is known: counts it, or serves it only to say that it is one too many.
+    fn admit(
+        self: &Arc<Self>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        admission: Result<Admission, Bound>,
+        turn: OwnedSemaphorePermit,
+    ) {
+        let admitted = match admission.and_then(|admission| admission.at(peer.ip())) {
+            Ok(admission) => Admitted::In(admission),
+            Err(bound) => {
+                Refused { peer, bound }.emit(&self.house.counters);
+                match self.house.refusals.clone().try_acquire_owned() {
+                    Ok(one) => Admitted::ToBeRefused(one),
+                    Err(_) => return,
+                }
+            }
+        };
+        let (peer, loopback) = (Some(peer), self.loopback);
+        let (encrypted, secure, turn) = (false, None, Some(turn));
+        self.talk_to(stream, Arrival { protocol: MQTT, encrypted, secure, peer, loopback, admitted, turn });
+    }
+
+    fn talk_to(self: &Arc<Self>, stream: TcpStream, arrival: Arrival) {
         let this = self.clone();
         match self.protocol {
             // No wrapping future: this one is all that an idle connection holds.
@@ -134,7 +182,7 @@ impl<E: Engine> Endpoint<E> {
     /// TLS, one of a bounded number at a time, within the time to log in.
     async fn shake_hands(&self, stream: Prefixed<TcpStream>, arrival: &Arrival) -> Option<(Encrypted, Arc<Secure>)> {
         let handshake = self.certificates.as_ref()?.handshake();
-        let shaken = timeout(self.house.limits.connect_timeout, async {
+        let shaken = timeout(self.house.limits().connect_timeout, async {
             let _turn = self.house.handshakes.acquire().await.map_err(io::Error::other)?;
             handshake.acceptor().accept(stream).await
         });
@@ -152,7 +200,7 @@ impl<E: Engine> Endpoint<E> {
 
     /// What is spoken, within the time to the first byte.
     async fn listen<S: Carrier>(&self, carrier: &mut S, arrival: &Arrival) -> Option<(Spoken, Bytes)> {
-        match timeout(self.house.limits.first_byte_timeout, listen_to(carrier)).await {
+        match timeout(self.house.limits().first_byte_timeout, listen_to(carrier)).await {
             Ok(Ok((Some(spoken), heard))) => return Some((spoken, heard)),
             Ok(Ok((None, heard))) if heard.is_empty() => {}
             Ok(Ok((None, _))) => self.unknown(arrival),

@@ -50,6 +50,14 @@ pub enum ServerError {
         /// What is wrong; never the password.
         what: String,
     },
+    /// A bridge that cannot be.
+    #[error("{key}: {what}")]
+    Bridge {
+        /// The configuration's key.
+        key: String,
+        /// What is wrong and what to do.
+        what: String,
+    },
     /// The store cannot be opened.
     #[error("the store does not open: {0}")]
     Store(String),

@@ -3,15 +3,16 @@
 use crate::admin;
 use crate::config::{Config, Protocol};
 use crate::driver::framing::{Frames, Framing};
-use crate::driver::{Arrival, Carrier, Connection};
+use crate::driver::{Admitted, Arrival, Carrier, Connection};
 use crate::endpoint::{Endpoint, WS, WSS};
 use crate::metrics;
 use crate::sniff::Prefixed;
 use crate::telemetry::{Event, HandshakeFailed, UpgradeRefused, count};
 use bytes::{Bytes, BytesMut};
-use http_body_util::Full;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue, UPGRADE};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
@@ -31,7 +32,9 @@ const HEADERS_MAX: usize = 64;
 /// Where MQTT over WebSocket is on a web listener.
 const MQTT_PATH: &str = "/mqtt";
 
-pub(crate) type Answer = Response<Full<Bytes>>;
+/// What an answer carries: usually a page, sometimes a stream that goes on.
+pub(crate) type Body = BoxBody<Bytes, Infallible>;
+pub(crate) type Answer = Response<Body>;
 
 /// What a web listener was told.
 #[derive(Debug)]
@@ -74,16 +77,21 @@ impl Web {
 pub(crate) async fn serve<S: Carrier, E: Engine>(endpoint: Arc<Endpoint<E>>, io: Prefixed<S>, arrival: Arrival) {
     let house = endpoint.house.clone();
     let peer = arrival.peer;
+    let refused = matches!(arrival.admitted, Admitted::ToBeRefused(_));
     // Whoever upgrades takes it along.
     let arrival = Arc::new(Mutex::new(Some(arrival)));
     let service = service_fn(|request| {
         count(&house.counters.http_requests);
         let (endpoint, arrival) = (endpoint.clone(), arrival.clone());
         async move {
-            let answer = match admin_asked(&endpoint, &request) {
+            let answer = if refused {
+                come_back_later()
+            } else if let Some(wish) = admin_asked(&endpoint, &request) {
+                end_turn(&arrival);
                 // Boxed: it is rare, and the others need not hold its room.
-                Some(wish) => Box::pin(admin::answer(wish, &endpoint, request)).await,
-                None => respond::<S, E>(&endpoint, request, &arrival),
+                Box::pin(admin::answer(wish, &endpoint, request, peer)).await
+            } else {
+                respond::<S, E>(&endpoint, request, &arrival)
             };
             Ok::<_, Infallible>(answer)
         }
@@ -91,7 +99,7 @@ pub(crate) async fn serve<S: Carrier, E: Engine>(endpoint: Arc<Endpoint<E>>, io:
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(house.limits.first_byte_timeout)
+        .header_read_timeout(house.limits().first_byte_timeout)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(io), service).with_upgrades());
@@ -107,6 +115,21 @@ pub(crate) async fn serve<S: Carrier, E: Engine>(endpoint: Arc<Endpoint<E>>, io:
     }
 }
 
+/// Whoever asks for a page has no login to come.
+fn end_turn(arrival: &Mutex<Option<Arrival>>) {
+    if let Some(arrival) = &mut *arrival.lock() {
+        arrival.turn = None;
+    }
+}
+
+/// [RFC9110-15.6.4]
+fn come_back_later() -> Answer {
+    let mut answer = text(StatusCode::SERVICE_UNAVAILABLE, "as many connections as may be are here; come back later\n");
+    answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
 fn respond<S: Carrier, E: Engine>(
     endpoint: &Arc<Endpoint<E>>,
     request: Request<Incoming>,
@@ -117,6 +140,7 @@ fn respond<S: Carrier, E: Engine>(
     if web_socket_only || path == MQTT_PATH || request.headers().contains_key(UPGRADE) && path == "/" {
         return upgrade::<S, E>(endpoint, request, arrival);
     }
+    end_turn(arrival);
     if !named_rightly(endpoint, &request) {
         return text(StatusCode::FORBIDDEN, "this name is not served here; to allow it, add it to web.allowed_hosts\n");
     }
@@ -147,6 +171,7 @@ fn page<E: Engine>(endpoint: &Endpoint<E>, path: &str) -> Answer {
         "/healthz" => text(StatusCode::OK, "alive\n"),
         "/readyz" if house.is_draining() => text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n"),
         "/readyz" if house.store.is_failing() => text(StatusCode::SERVICE_UNAVAILABLE, "the disk takes nothing\n"),
+        "/readyz" if house.alarms.any() => text(StatusCode::SERVICE_UNAVAILABLE, "an alarm holds publishers back\n"),
         "/readyz" => text(StatusCode::OK, "ready\n"),
         _ if endpoint.web.metrics_path.as_deref() == Some(path) => {
             with_type(StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(house))
@@ -190,7 +215,7 @@ fn upgrade<S: Carrier, E: Engine>(
         // Its own task, so that nothing of HTTP is left in memory.
         tokio::spawn(Connection::new(endpoint.house.clone(), carrier, framing, machine, arrival, &[]));
     });
-    let mut answer = Response::new(Full::default());
+    let mut answer = Response::new(Full::default().boxed());
     *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     for (name, value) in accepted.headers {
         if let Ok(value) = HeaderValue::try_from(value) {
@@ -205,7 +230,7 @@ pub(crate) fn text(status: StatusCode, body: &str) -> Answer {
 }
 
 pub(crate) fn with_type(status: StatusCode, content_type: &'static str, body: String) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    let mut answer = Response::new(Full::new(Bytes::from(body)).boxed());
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer.headers_mut().insert("x-content-type-options", HeaderValue::from_static("nosniff"));

@@ -1,20 +1,24 @@
 //! Sockets that listen, and the loop that accepts.
 
-use crate::admission::Door;
 use crate::config::Listener;
 use crate::error::ServerError;
-use crate::telemetry::{AcceptFailed, Counters, Event, Refused};
+use crate::house::House;
+use crate::rates::Pace;
+use crate::telemetry::{AcceptFailed, Event};
+use motet_core::engine::Engine;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Connections that wait in the system for being accepted: a reconnect storm fits.
 const BACKLOG: i32 = 4096;
 /// How long to wait when the system has no file or no memory for another connection.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait when more come than may be accepted.
+const PACE_PAUSE: Duration = Duration::from_millis(10);
 
 /// Binds every socket of `listener`; `key` is its name in the configuration. Of two address families one may be
 /// missing on this machine.
@@ -61,14 +65,18 @@ fn is_family_missing(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(97)
 }
 
-/// Accepts for ever and hands over whoever the door admits.
-pub(crate) async fn accept(
+/// Accepts for ever, as fast as connections log in and `accepts_per_second` allows: who is not accepted yet waits in the
+/// system's queue.
+pub(crate) async fn accept<E: Engine>(
     listener: TcpListener,
-    door: Arc<Door>,
-    counters: &Counters,
-    mut serve: impl FnMut(TcpStream, SocketAddr, crate::admission::Admission),
+    house: &House<E>,
+    mut serve: impl FnMut(TcpStream, SocketAddr, OwnedSemaphorePermit),
 ) {
+    let (pace, counters) = (Pace::default(), &house.counters);
     loop {
+        while !pace.take(house.limits().accepts_per_second, house.clock.now().instant) {
+            tokio::time::sleep(PACE_PAUSE).await;
+        }
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
             Err(error) if is_the_peers_fault(&error) => continue,
@@ -78,14 +86,10 @@ pub(crate) async fn accept(
                 continue;
             }
         };
-        match door.admit(peer.ip().to_canonical()) {
-            Ok(admission) => {
-                // We write once per batch: waiting for more would only add latency.
-                let _ = stream.set_nodelay(true);
-                serve(stream, peer, admission);
-            }
-            Err(bound) => Refused { peer, bound }.emit(counters),
-        }
+        let Ok(turn) = house.turns.clone().acquire_owned().await else { return };
+        // We write once per batch: waiting for more would only add latency.
+        let _ = stream.set_nodelay(true);
+        serve(stream, SocketAddr::new(peer.ip().to_canonical(), peer.port()), turn);
     }
 }
 
@@ -110,7 +114,7 @@ mod tests {
 
     fn listener(port: u16) -> Listener {
         let address = Some(ListenAddress { host: Host::Localhost, port });
-        Listener { address, protocol: Protocol::Mqtt, tls: None }
+        Listener { address, protocol: Protocol::Mqtt, ..Listener::default() }
     }
 
     #[tokio::test]

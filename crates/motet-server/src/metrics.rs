@@ -1,7 +1,9 @@
 //! `/metrics`: the Prometheus text format, written by hand because it is forty lines. Aggregated: no topic, client or
 //! address is ever a label.
 
+use crate::alarm::resident_bytes;
 use crate::house::House;
+use crate::rates::SCOPES;
 use crate::telemetry::{PROTOCOLS, PerProtocol};
 use motet_core::engine::Engine;
 use std::fmt::{Display, Write as _};
@@ -47,13 +49,34 @@ impl Page {
 pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     let mut page = Page::default();
     server(&mut page, house);
+    watch(&mut page, house);
     certificates(&mut page, house);
     logins(&mut page, house);
     core(&mut page, house);
     access(&mut page, house);
+    bridges(&mut page, house);
     page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());
     page.one("motet_store_failing", "gauge", "1 while the disk takes nothing.", u8::from(house.store.is_failing()));
     page.0
+}
+
+/// One series for each bridge: they are few, and each has a name that an operator gave.
+fn bridges<E: Engine>(page: &mut Page, house: &House<E>) {
+    let all = house.bridges.all();
+    if all.is_empty() {
+        return;
+    }
+    let mut each = |name: &str, kind: &str, help: &str, of: fn(&crate::bridge::Figures) -> &AtomicU64| {
+        page.each(name, kind, help, "bridge", all.iter().map(|figures| (figures.name.as_str(), of(figures))));
+    };
+    each("motet_bridge_connected", "gauge", "1 while the bridge is connected.", |f| &f.connected);
+    each("motet_bridge_connects_total", "counter", "Times that the bridge was connected.", |f| &f.connects);
+    each("motet_bridge_failures_total", "counter", "Connections that broke or did not come about.", |f| &f.failures);
+    each("motet_bridge_sent_total", "counter", "Messages that went to the other server.", |f| &f.sent);
+    each("motet_bridge_received_total", "counter", "Messages that came from the other server.", |f| &f.received);
+    each("motet_bridge_looped_total", "counter", "Messages that had passed here before.", |f| &f.looped);
+    each("motet_bridge_refused_total", "counter", "Messages that the side they went to refused.", |f| &f.refused);
+    each("motet_bridge_dropped_total", "counter", "Messages that fit no rule or are too large there.", |f| &f.dropped);
 }
 
 fn server<E: Engine>(page: &mut Page, house: &House<E>) {
@@ -82,7 +105,11 @@ fn server<E: Engine>(page: &mut Page, house: &House<E>) {
     let refused =
         [("connections", &counters.refused_limit), ("connections_per_address", &counters.refused_per_address)];
     page.each("motet_server_refused_total", "counter", "Connections refused at a bound.", "bound", refused);
+    let held = SCOPES.into_iter().zip(&counters.held_back);
+    page.each("motet_server_rate_pauses_total", "counter", "Pauses of publishers over their rate.", "scope", held);
     for (name, help, counter) in [
+        ("motet_server_proxy_refused_total", "Connections without a PROXY header to believe.", &counters.proxy_refused),
+        ("motet_server_logins_refused_total", "Logins told to come back later.", &counters.logins_refused),
         ("motet_server_accept_errors_total", "The system gave no connection.", &counters.accept_errors),
         ("motet_server_handshake_failures_total", "Handshakes that came to nothing.", &counters.handshake_failures),
         (
@@ -105,6 +132,29 @@ fn server<E: Engine>(page: &mut Page, house: &House<E>) {
     ] {
         page.count(name, help, counter);
     }
+}
+
+/// Alarms, logins in progress, the audit log.
+fn watch<E: Engine>(page: &mut Page, house: &House<E>) {
+    page.head("motet_server_alarm", "gauge", "1 while publishers are held back for want of it.");
+    for (resource, raised) in house.alarms.each() {
+        let _ = writeln!(page.0, "motet_server_alarm{{resource=\"{resource}\"}} {}", u8::from(raised));
+    }
+    let (free, help) = (house.alarms.disk_free(), "Room on the disk of the data directory.");
+    page.one("motet_server_disk_free_bytes", "gauge", help, free);
+    let most = house.limits().logins_in_progress as usize;
+    let waiting = most.saturating_sub(house.turns.available_permits());
+    page.one("motet_server_logins_in_progress", "gauge", "Connections that have not logged in.", waiting);
+    let spans = house.spans.get();
+    for (name, help, counter) in [
+        ("motet_otlp_spans_total", "Spans that a collector took.", spans.map(|spans| &spans.sent)),
+        ("motet_otlp_spans_lost_total", "Spans beyond the rate, or not taken.", spans.map(|spans| &spans.lost)),
+    ] {
+        page.one(name, "counter", help, counter.map_or(0, |counter| counter.load(Ordering::Relaxed)));
+    }
+    let (written, lost) = house.audit.figures();
+    page.one("motet_server_audit_entries_total", "counter", "Entries of the audit log.", written);
+    page.one("motet_server_audit_lost_total", "counter", "Entries that did not reach the audit log.", lost);
 }
 
 fn logins<E: Engine>(page: &mut Page, house: &House<E>) {
@@ -201,13 +251,6 @@ fn access<E: Engine>(page: &mut Page, house: &House<E>) {
     }
 }
 
-/// Where the system tells it; Linux does.
-pub(crate) fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(line.split_whitespace().next()?.parse::<u64>().ok()? << 10)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -250,5 +293,34 @@ mod tests {
             value.parse::<f64>().unwrap();
         }
         assert!(text.contains("motet_server_connections{protocol=\"mqtt\"} 0\n"), "{text}");
+    }
+
+    /// The words of `text` that name metrics of ours.
+    fn named(text: &str) -> std::collections::BTreeSet<&str> {
+        let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words
+            .filter(|word| {
+                ["motet_server_", "motet_core_", "motet_store_", "motet_otlp_"]
+                    .iter()
+                    .any(|part| word.starts_with(part))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_board_and_the_alerts_name_metrics_that_exist() {
+        let page = render(&crate::testing::house(Limits::default()));
+        let exist = named(&page);
+        for (file, text) in [
+            ("motet.json", include_str!("../../../packaging/grafana/motet.json")),
+            ("alerts.yml", include_str!("../../../packaging/prometheus/alerts.yml")),
+            ("monitoring.md", include_str!("../../../docs/monitoring.md")),
+        ] {
+            let missing: Vec<_> = named(text).into_iter().filter(|name| !exist.contains(name)).collect();
+            assert!(missing.is_empty(), "{file} names metrics that do not exist: {missing:?}");
+        }
+        let board: serde_json::Value =
+            serde_json::from_str(include_str!("../../../packaging/grafana/motet.json")).unwrap();
+        assert!(board["panels"].as_array().unwrap().len() > 10);
     }
 }

@@ -128,6 +128,14 @@ impl Registry {
         }
     }
 
+    /// Wakes everybody, to look again at what may be done.
+    pub(crate) fn look_all(&self) {
+        for shard in &self.shards {
+            let handles: Vec<_> = shard.lock().values().filter_map(Weak::upgrade).collect();
+            handles.iter().for_each(|handle| handle.look());
+        }
+    }
+
     /// Asks every connection to look at what may have changed.
     pub(crate) fn nudge_all(&self) {
         for shard in &self.shards {

@@ -3,7 +3,9 @@
 use crate::assemble::assemble;
 use crate::config::{Config, LogFormat};
 use crate::error::ServerError;
+use crate::notify::Notify;
 use crate::page::start_page;
+use crate::reload::ReloadHook;
 use crate::server::{Bound, Server};
 use std::io::Write as _;
 use std::path::Path;
@@ -19,25 +21,30 @@ pub const PORTS_FILE: &str = "ports.json";
 /// The server does not start: see [`ServerError`].
 pub async fn run(
     config: Config,
-    reread: impl Fn() -> Result<Config, crate::config::ConfigError> + Send + 'static,
+    reread: impl Fn() -> Result<Config, crate::config::ConfigError> + Send + Sync + 'static,
 ) -> Result<(), ServerError> {
     let level = start_log(&config);
     // Before anything is open: a signal during a long recovery is not lost.
     let mut signals = Signals::new()?;
     let (parts, recovered) = assemble(&config)?;
     let server = Server::start_with(&config, parts)?;
+    server.on_reload(ReloadHook::new("log", &["log.level"], move |config| {
+        level(config);
+        Ok(())
+    }));
+    server.reread_with(Box::new(reread));
     write_ports(&config.data_dir, server.addresses())?;
     print(&start_page(&config, server.addresses(), recovered));
+    let notify = Notify::from_environment();
+    notify.ready();
+    let _watchdog = notify.start_watchdog();
     tracing::info!(listeners = server.addresses().len(), "ready");
     while signals.next().await == Asked::Reload {
-        match reread() {
-            Ok(config) => {
-                level(&config);
-                server.reload(&config);
-            }
-            Err(error) => tracing::error!(%error, "the configuration was not read again; the old one holds"),
-        }
+        notify.reloading();
+        tokio::task::block_in_place(|| server.reload_again());
+        notify.ready();
     }
+    notify.stopping();
     tracing::info!(connections = server.connections(), "draining");
     let drained = tokio::select! {
         drained = server.shutdown() => drained,

@@ -2,19 +2,25 @@
 
 use crate::admin::Admin;
 use crate::admission::Door;
+use crate::alarm;
 use crate::assemble::{Store, assemble};
-use crate::config::{Config, Protocol, Tls};
+use crate::audit::{self, Audit};
+use crate::bridge::Bridges;
+use crate::config::{Config, Protocol, ProxyProtocol, Tls};
 use crate::endpoint::Endpoint;
 use crate::error::ServerError;
-use crate::house::{House, Parts, Reload};
+use crate::house::{House, Parts};
 use crate::http::Web;
 use crate::listen;
+use crate::otlp;
+use crate::reload::{LIVE_LIMITS, ReloadHook, Reloaded, Reloader, Reread, live_limits};
 use crate::sys::SysTree;
 use crate::telemetry::{AccessRefused, CertificatesRead, Event, NotRetained};
 use crate::tls::Certificates;
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -36,15 +42,18 @@ pub struct Bound {
     pub address: SocketAddr,
 }
 
+/// The certificates of listeners, with the listener's place in the configuration.
+type AllCertificates = Vec<(usize, Arc<Certificates>)>;
+
 /// A running server. Dropping it without [`Server::shutdown`] stops the listeners and leaves the store as after a
 /// power cut.
 pub struct Server<E: Engine = Store> {
-    house: Arc<House<E>>,
+    pub(crate) house: Arc<House<E>>,
     addresses: Vec<Bound>,
     tasks: Vec<JoinHandle<()>>,
-    /// One per listener of the configuration.
-    endpoints: Vec<Arc<Endpoint<E>>>,
-    reload: Reload,
+    reloader: Arc<Reloader>,
+    data_dir: PathBuf,
+    bridges: Arc<Bridges<E>>,
 }
 
 impl<E: Engine> std::fmt::Debug for Server<E> {
@@ -71,69 +80,92 @@ impl<E: Engine> Server<E> {
     /// # Errors
     /// A port is taken, a certificate is not readable: see [`ServerError`]. Then nothing is left running.
     pub fn start_with(config: &Config, parts: Parts<E>) -> Result<Self, ServerError> {
-        let mut house = House::new(parts.core, parts.auth, parts.accounts, parts.store, config.limits.clone());
+        let audit = Audit::open(&config.audit, &config.data_dir)?;
+        let (core, auth, accounts, store) = (parts.core, parts.auth, parts.accounts, parts.store);
+        let mut house = House::new(core, auth, accounts, store, config.limits.clone(), audit);
         house.front = parts.front;
         let house = Arc::new(house);
         let door = Door::new(config.limits.connections, config.limits.connections_per_address);
         let has_pages = config.listener.iter().any(|listener| serves_pages(listener.protocol));
         let admin = has_pages.then(|| Admin::open(&config.data_dir)).transpose()?.map(Arc::new);
-        let (mut sockets, mut endpoints) = (Vec::new(), Vec::new());
+        let reloader = Arc::new(Reloader::new(config, parts.reload));
+        reloader.add(limits_hook(&house, &door));
+        let (mut sockets, mut all_certificates) = (Vec::new(), AllCertificates::new());
         for (at, listener) in config.listener.iter().enumerate() {
+            let certificates = certificates(config, at)?.map(Arc::new);
+            all_certificates.extend(certificates.clone().map(|certificates| (at, certificates)));
+            let proxied = listener.proxy_protocol == ProxyProtocol::Required;
             let endpoint = Arc::new(Endpoint {
                 house: house.clone(),
                 protocol: listener.protocol,
                 loopback: listener.is_loopback(),
                 mqtt: parts.mqtt.clone(),
                 amqp: parts.amqp.clone(),
-                certificates: certificates(config, at)?,
+                certificates,
                 web: Web::new(config, listener.is_loopback()),
                 admin: admin.clone(),
+                reloader: reloader.clone(),
+                proxies: proxied.then(|| listener.proxy_networks.clone()),
+                door: door.clone(),
             });
-            endpoints.push(endpoint.clone());
             for socket in listen::bind(listener, &format!("listener.{at}.address"))? {
                 sockets.push((socket, endpoint.clone()));
             }
         }
-        let mut server =
-            Server { house: house.clone(), addresses: Vec::new(), tasks: Vec::new(), endpoints, reload: parts.reload };
+        let everybody = house.clone();
+        reloader.add(ReloadHook::new("rights", &[], move |_| {
+            // Who is connected may have lost one.
+            everybody.registry.nudge_all();
+            Ok(())
+        }));
+        reloader.add(certificates_hook(&house, &all_certificates));
+        let bridges = Arc::new(Bridges::new(house.clone(), parts.mqtt.clone(), &config.data_dir));
+        let bridged = bridges.clone();
+        reloader.add(ReloadHook::new("bridges", &["bridge"], move |config| bridged.apply(&config.bridge)));
+        let (addresses, tasks, data_dir) = (Vec::new(), Vec::new(), config.data_dir.clone());
+        let mut server = Server { house: house.clone(), addresses, tasks, reloader, data_dir, bridges };
         for (socket, endpoint) in sockets {
             server.addresses.push(Bound { protocol: endpoint.protocol, address: socket.local_addr()? });
-            let (house, door) = (house.clone(), door.clone());
+            let house = house.clone();
             server.tasks.push(tokio::spawn(async move {
-                listen::accept(socket, door, &house.counters, |stream, peer, admission| {
-                    endpoint.serve(stream, peer, admission);
-                })
-                .await;
+                listen::accept(socket, &house, |stream, peer, turn| endpoint.serve(stream, peer, turn)).await;
             }));
         }
         server.keep_time(SysTree::new(config.mqtt.sys_interval));
-        server.watch_certificates();
+        server.watch_certificates(&all_certificates);
+        if let Some((spans, task)) = otlp::start(&house, &config.otlp) {
+            let _ = house.spans.set(spans);
+            server.tasks.push(task);
+        }
+        server.bridges.apply(&config.bridge)?;
+        house.audit.record(&audit::Server { action: "started" });
         Ok(server)
     }
 
     /// Looks for changed files, at the pace of each listener.
-    fn watch_certificates(&mut self) {
-        note_expiry(&self.endpoints);
-        for endpoint in self.endpoints.iter().filter(|endpoint| endpoint.certificates.is_some()) {
-            let (endpoint, all) = (endpoint.clone(), self.endpoints.clone());
+    fn watch_certificates(&mut self, all: &AllCertificates) {
+        note_expiry(&self.house, all);
+        for (_, certificates) in all {
+            let (house, certificates, all) = (self.house.clone(), certificates.clone(), all.clone());
             self.tasks.push(tokio::spawn(async move {
-                let Some(certificates) = &endpoint.certificates else { return };
                 while let Some(every) = certificates.look_every() {
                     tokio::time::sleep(every).await;
                     // A few calls and a few kilobytes now and then: too little for a thread of its own.
                     let Some(read) = certificates.look() else { continue };
                     let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
-                    CertificatesRead { error }.emit(&endpoint.house.counters);
-                    note_expiry(&all);
+                    CertificatesRead { error }.emit(&house.counters);
+                    note_expiry(&house, &all);
                 }
             }));
         }
     }
 
-    /// The two tasks that let time pass: the wheel for connections, a coarse tick for the core.
+    /// The tasks that let time pass: the wheel for connections, a coarse tick for the core, the look for alarms.
     fn keep_time(&mut self, mut sys: SysTree) {
         let house = self.house.clone();
         self.tasks.push(tokio::spawn(async move { house.wheel.run(&house.clock).await }));
+        let (house, data_dir) = (self.house.clone(), self.data_dir.clone());
+        self.tasks.push(tokio::spawn(async move { alarm::watch(&house, &data_dir).await }));
         let house = self.house.clone();
         self.tasks.push(tokio::spawn(async move {
             let (mut ticks, mut not_retained, mut access_refused) = (0_u32, 0, 0);
@@ -171,34 +203,48 @@ impl<E: Engine> Server<E> {
         self.house.registry.live()
     }
 
-    /// Takes what may change without dropping connections: users and certificates. What is wrong is logged, and the
-    /// old holds. Listeners stay as they were; their certificates are found by their place in the list.
-    pub fn reload(&self, config: &Config) {
-        if let Err(error) = (self.reload)(config) {
-            tracing::error!(%error, "users were not taken; the old ones hold");
-        }
-        for (at, endpoint) in self.endpoints.iter().enumerate() {
-            let Some(certificates) = &endpoint.certificates else { continue };
-            let (tls, key) = tls_of(config, at);
-            let read = certificates.reload(tls, &key);
-            let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
-            CertificatesRead { error }.emit(&self.house.counters);
-        }
-        // Who is connected may have lost a right.
-        self.house.registry.nudge_all();
-        note_expiry(&self.endpoints);
-        tracing::info!("the configuration was read again");
+    #[cfg(test)]
+    pub(crate) fn counters(&self) -> &crate::telemetry::Counters {
+        &self.house.counters
+    }
+
+    /// Takes what may change of `config` without dropping connections; what is wrong is logged, and the old holds.
+    /// Listeners stay as they were; their certificates are found by their place in the list.
+    pub fn reload(&self, config: &Config) -> Reloaded {
+        self.reloader.take(config)
+    }
+
+    /// Lets a part of the server outside of it take changed keys.
+    pub fn on_reload(&self, hook: ReloadHook) {
+        self.reloader.add(hook);
+    }
+
+    /// From where [`Server::reload_again`] and an operator's request read the configuration.
+    pub fn reread_with(&self, reread: Reread) {
+        self.reloader.reread_with(reread);
+    }
+
+    /// Reads the configuration again and takes it. Blocks while files are read.
+    pub fn reload_again(&self) {
+        let outcome = match self.reloader.again() {
+            Some(Ok(_)) => "done",
+            Some(Err(_)) | None => "refused",
+        };
+        self.house.audit.record(&audit::Operator { action: "reload", outcome, peer: None, about: "SIGHUP" });
     }
 
     /// Stops accepting, tells every client, waits for them until `drain_timeout`, closes the store. True when
     /// everybody had gone by then.
     pub async fn shutdown(mut self) -> bool {
         self.house.start_draining();
+        self.bridges.stop().await;
         let clocks = self.tasks.split_off(self.addresses.len());
         end(std::mem::take(&mut self.tasks)).await;
         self.house.registry.notify_all(&Notice::Kicked(KickReason::ServerShuttingDown));
-        let drained = tokio::time::timeout(self.house.limits.drain_timeout, self.house.registry.empty()).await.is_ok();
+        let drained =
+            tokio::time::timeout(self.house.limits().drain_timeout, self.house.registry.empty()).await.is_ok();
         end(clocks).await;
+        self.house.audit.record(&audit::Server { action: "stopped" });
         let house = self.house.clone();
         let _ = tokio::task::spawn_blocking(move || house.store.close()).await;
         drained
@@ -223,6 +269,34 @@ async fn end(tasks: Vec<JoinHandle<()>>) {
     }
 }
 
+fn limits_hook<E: Engine>(house: &Arc<House<E>>, door: &Arc<Door>) -> ReloadHook {
+    let (house, door) = (house.clone(), door.clone());
+    ReloadHook::new("limits", LIVE_LIMITS, move |config| {
+        let limits = live_limits(&house.limits(), &config.limits);
+        door.set_bounds(limits.connections, limits.connections_per_address);
+        house.set_limits(limits);
+        Ok(())
+    })
+}
+
+/// For each listener by its place in the list.
+fn certificates_hook<E: Engine>(house: &Arc<House<E>>, all: &AllCertificates) -> ReloadHook {
+    let (house, all) = (house.clone(), all.clone());
+    ReloadHook::new("certificates", &["tls", "listener.*.tls"], move |config| {
+        let mut failed = None;
+        // All of them, though one may be wrong.
+        for (at, certificates) in &all {
+            let (tls, key) = tls_of(config, *at);
+            let read = certificates.reload(tls, &key);
+            let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
+            CertificatesRead { error }.emit(&house.counters);
+            failed = failed.or(read.err());
+        }
+        note_expiry(&house, &all);
+        failed.map_or(Ok(()), Err)
+    })
+}
+
 /// The certificates that hold for the listener at this place, and their table's name.
 fn tls_of(config: &Config, at: usize) -> (&Tls, String) {
     match config.listener.get(at).and_then(|listener| listener.tls.as_ref()) {
@@ -232,10 +306,9 @@ fn tls_of(config: &Config, at: usize) -> (&Tls, String) {
 }
 
 /// Tells the figures when the first certificate ends.
-fn note_expiry<E: Engine>(endpoints: &[Arc<Endpoint<E>>]) {
-    let ends = endpoints.iter().filter_map(|endpoint| endpoint.certificates.as_ref()).map(Certificates::expires).min();
-    if let (Some(first), Some(ends)) = (endpoints.first(), ends) {
-        first.house.counters.certificate_expires.store(ends, Ordering::Relaxed);
+fn note_expiry<E: Engine>(house: &House<E>, all: &AllCertificates) {
+    if let Some(ends) = all.iter().map(|(_, certificates)| certificates.expires()).min() {
+        house.counters.certificate_expires.store(ends, Ordering::Relaxed);
     }
 }
 

@@ -1,7 +1,7 @@
 //! `$SYS`: collects the figures, and publishes them while somebody subscribes to them.
 
+use crate::alarm::resident_bytes;
 use crate::house::House;
-use crate::metrics::resident_bytes;
 use crate::telemetry::PerProtocol;
 use motet_core::engine::Engine;
 use motet_core::name::Name;

@@ -3,6 +3,7 @@
 //! Payloads, passwords and tokens have no field here. What a stranger can cause at will is logged at most once a
 //! second, with the number of those that were passed over.
 
+use crate::rates::{SCOPES, Scope};
 use motet_core::core::Refusal;
 use std::fmt::Display;
 use std::net::SocketAddr;
@@ -67,6 +68,10 @@ pub(crate) struct Counters {
     pub(crate) carrier_failures: AtomicU64,
     pub(crate) timeouts: AtomicU64,
     pub(crate) panics: AtomicU64,
+    pub(crate) proxy_refused: AtomicU64,
+    pub(crate) logins_refused: AtomicU64,
+    /// Pauses by the scope of the rate, in the order of [`crate::rates::SCOPES`].
+    pub(crate) held_back: [AtomicU64; SCOPES.len()],
     quiet: Quiet,
 }
 
@@ -320,6 +325,52 @@ impl Event for TimedOut {
     fn emit(&self, counters: &Counters) {
         count(&counters.timeouts);
         tracing::debug!(peer = self.peer.map(tracing::field::display), which = self.which, "connection timed out");
+    }
+}
+
+/// What should have been a PROXY header was none, or came from where none is believed.
+pub(crate) struct ProxyRefused<'a> {
+    /// The one who connected, proxy or not.
+    pub(crate) peer: SocketAddr,
+    pub(crate) why: &'a dyn Display,
+}
+
+impl Event for ProxyRefused<'_> {
+    fn emit(&self, counters: &Counters) {
+        count(&counters.proxy_refused);
+        if let Some(passed_over) = counters.quiet.may_speak() {
+            tracing::warn!(peer = %self.peer, why = %self.why, passed_over, "connection closed: no PROXY header to believe");
+        }
+    }
+}
+
+/// A client was told to come back later, because more log in per second than may.
+#[derive(Debug)]
+pub(crate) struct LoginRefused;
+
+impl Event for LoginRefused {
+    fn emit(&self, counters: &Counters) {
+        count(&counters.logins_refused);
+        if let Some(passed_over) = counters.quiet.may_speak() {
+            tracing::warn!(bound = "limits.logins_per_second", passed_over, "a client was told to come back later");
+        }
+    }
+}
+
+/// A peer publishes faster than its rate and is not read from for a moment.
+#[derive(Debug)]
+pub(crate) struct HeldBack {
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) scope: Scope,
+}
+
+impl Event for HeldBack {
+    fn emit(&self, counters: &Counters) {
+        count(&counters.held_back[self.scope as usize]);
+        if let Some(passed_over) = counters.quiet.may_speak() {
+            let (peer, scope) = (self.peer.map(tracing::field::display), SCOPES[self.scope as usize]);
+            tracing::info!(peer, scope, passed_over, "a publisher is over its rate and is read from more slowly");
+        }
     }
 }
 

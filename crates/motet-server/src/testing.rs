@@ -1,6 +1,7 @@
 //! What the tests of this crate stand on: an engine that is durable at once, a machine that echoes, an open door.
 
 use crate::assemble::StoreControl;
+use crate::audit::Audit;
 use crate::config::Limits;
 use crate::house::{House, Parts};
 use crate::users::{AccountControl, Change, UserError};
@@ -119,18 +120,42 @@ pub(crate) struct Seen {
 
 /// Frames are a big-endian u32 and so many bytes; each is echoed, while the output has room. Some words do more:
 /// `close` asks to close, `panic` panics, `pause` wants no input until the next ready, `alarm` sets a deadline in
-/// 10 seconds, `flood` holds 1000 deliveries of 1000 bytes that leave as the output has room.
+/// 10 seconds, `flood` holds 1000 deliveries of 1000 bytes that leave as the output has room, `login` asks who may come
+/// in and answers in its place.
 pub(crate) struct Echo {
     pub(crate) seen: Arc<Mutex<Seen>>,
     paused: bool,
     alarm: Option<Instant>,
     flood: usize,
+    messages: u64,
+    who: Option<Principal>,
     pulled: Pulled,
 }
 
 impl Echo {
     pub(crate) fn new(seen: &Arc<Mutex<Seen>>) -> Self {
-        Echo { seen: seen.clone(), paused: false, alarm: None, flood: 0, pulled: Pulled::default() }
+        Echo {
+            seen: seen.clone(),
+            paused: false,
+            alarm: None,
+            flood: 0,
+            messages: 0,
+            who: None,
+            pulled: Pulled::default(),
+        }
+    }
+
+    fn login<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
+        let (user, password) = (Some("ann"), None);
+        let attempt = Attempt { user, password, client: None, peer: cx.peer, loopback: cx.loopback, secure: cx.secure };
+        match cx.auth.check(attempt, 1, cx.mailbox) {
+            Some(Ok(principal)) => {
+                self.who = Some(principal);
+                cx.out.put_slice(&frame(b"accepted"));
+            }
+            Some(Err(denied)) => cx.out.put_slice(&frame(denied.to_string().as_bytes())),
+            None => {}
+        }
     }
 }
 
@@ -147,12 +172,18 @@ impl<E: Engine> Machine<E> for Echo {
                 return;
             }
             let bytes = input.split_to(len).freeze();
+            self.messages += 1;
             match &bytes[4..] {
                 b"close" => cx.close(),
                 b"panic" => panic!("the test asked for it"),
                 b"pause" => self.paused = true,
                 b"alarm" => self.alarm = Some(cx.now.instant + Duration::from_secs(10)),
                 b"flood" => self.flood = 1000,
+                b"login" => {
+                    self.messages -= 1;
+                    self.login(cx);
+                    continue;
+                }
                 _ => {}
             }
             self.seen.lock().frames.push(bytes[4..].to_vec());
@@ -194,6 +225,15 @@ impl<E: Engine> Machine<E> for Echo {
     fn input_hint(&self) -> Option<usize> {
         None
     }
+    fn principal(&self) -> Option<&Principal> {
+        self.who.as_ref()
+    }
+    fn messages_in(&self) -> u64 {
+        self.messages
+    }
+    fn excuse_silence(&mut self, now: Instant) {
+        self.alarm = Some(now + Duration::from_secs(10));
+    }
 
     fn handle_closed(&mut self, _: &mut Context<'_, E>, how: CloseCause) {
         self.seen.lock().closed.push(how);
@@ -203,7 +243,8 @@ impl<E: Engine> Machine<E> for Echo {
 /// A house over nothing.
 pub(crate) fn house(limits: Limits) -> Arc<House<Instantly>> {
     let core = Arc::new(Core::new(Instantly::default(), CoreLimits::default()));
-    Arc::new(House::new(core, Arc::new(OpenDoor), Arc::new(NoAccounts::default()), Box::new(NoStore), limits))
+    let accounts = Arc::new(NoAccounts::default());
+    Arc::new(House::new(core, Arc::new(OpenDoor), accounts, Box::new(NoStore), limits, Audit::default()))
 }
 
 /// Parts of a server that echoes.
@@ -217,6 +258,6 @@ pub(crate) fn parts(seen: &Arc<Mutex<Seen>>) -> Parts<Instantly> {
         amqp: Arc::new(|| Box::new(Echo::new(&Arc::default()))),
         mqtt: Arc::new(move || Box::new(Echo::new(&seen))),
         store: Box::new(NoStore),
-        reload: Box::new(|_| Ok(())),
+        reload: Vec::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! The server over real sockets, on port 0 of loopback.
 
-use crate::config::{Config, ListenAddress, Listener, Protocol};
+use crate::config::{Config, ListenAddress, Listener, Protocol, ProxyProtocol};
 use crate::testing::{Seen, frame, parts};
 use crate::{Server, ServerError};
 use motet_core::machine::CloseCause;
@@ -11,8 +11,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 pub(crate) fn config(protocols: &[Protocol]) -> Config {
-    let listener =
-        |protocol: &Protocol| Listener { address: Some(ListenAddress::localhost(0)), protocol: *protocol, tls: None };
+    let listener = |protocol: &Protocol| Listener {
+        address: Some(ListenAddress::localhost(0)),
+        protocol: *protocol,
+        ..Listener::default()
+    };
     Config { listener: protocols.iter().map(listener).collect(), ..Config::default() }
 }
 
@@ -43,16 +46,102 @@ async fn a_server_on_port_0_serves_and_drains() {
 }
 
 #[tokio::test]
-async fn a_connection_beyond_the_bound_is_closed_at_once() {
+async fn a_connection_beyond_the_bound_is_told_so_in_its_own_protocol() {
     let mut config = config(&[Protocol::Mqtt]);
     config.limits.connections = 1;
     let server = Server::start_with(&config, parts(&Arc::default())).unwrap();
     let address = server.addresses()[0].address;
     let mut first = TcpStream::connect(address).await.unwrap();
-    echo(&mut first, b"in").await;
+    login(&mut first, b"accepted").await;
     let mut second = TcpStream::connect(address).await.unwrap();
-    assert_eq!(second.read(&mut [0; 8]).await.unwrap(), 0);
+    login(&mut second, b"a bound of the server is reached").await;
+    drop(second);
     echo(&mut first, b"still in").await;
+}
+
+/// Asks who may come in; the answer is what the house says.
+async fn login(stream: &mut TcpStream, answer: &[u8]) {
+    stream.write_all(&frame(b"login")).await.unwrap();
+    let mut back = vec![0; frame(answer).len()];
+    stream.read_exact(&mut back).await.unwrap();
+    assert_eq!(back.escape_ascii().to_string(), frame(answer).escape_ascii().to_string());
+}
+
+#[tokio::test]
+async fn too_many_logins_per_second_are_told_to_come_back() {
+    let mut config = config(&[Protocol::Mqtt]);
+    config.limits.logins_per_second = Some(1);
+    let server = Server::start_with(&config, parts(&Arc::default())).unwrap();
+    let address = server.addresses()[0].address;
+    let mut streams = Vec::new();
+    for answer in [&b"accepted"[..], b"too many logins per second"] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        login(&mut stream, answer).await;
+        streams.push(stream);
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_log_in_holds_up_others_only_for_a_while() {
+    let mut config = config(&[Protocol::Mqtt]);
+    config.limits.logins_in_progress = 1;
+    config.limits.connect_timeout = Duration::from_secs(3600);
+    let server = Server::start_with(&config, parts(&Arc::default())).unwrap();
+    let address = server.addresses()[0].address;
+    let mut first = TcpStream::connect(address).await.unwrap();
+    echo(&mut first, b"I have the only turn").await;
+    let mut second = TcpStream::connect(address).await.unwrap();
+    second.write_all(&frame(b"login")).await.unwrap();
+    login(&mut first, b"accepted").await;
+    let mut back = vec![0; frame(b"accepted").len()];
+    second.read_exact(&mut back).await.unwrap();
+    assert_eq!(back, frame(b"accepted"), "its turn came when the first was in");
+}
+
+#[tokio::test]
+async fn behind_a_proxy_the_peer_is_who_it_says() {
+    let mut config = config(&[Protocol::Mqtt]);
+    config.listener[0].proxy_protocol = ProxyProtocol::Required;
+    config.limits.connections_per_address = 1;
+    let server = Server::start_with(&config, parts(&Arc::default())).unwrap();
+    let address = server.addresses()[0].address;
+    let mut through = Vec::new();
+    for (source, answer) in [
+        ("192.0.2.1", &b"accepted"[..]),
+        ("192.0.2.2", b"accepted"),
+        ("192.0.2.1", b"a bound of the server is reached"),
+    ] {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("PROXY TCP4 {source} 192.0.2.9 4000 1883\r\n").as_bytes()).await.unwrap();
+        login(&mut stream, answer).await;
+        through.push(stream);
+    }
+    let mut direct = TcpStream::connect(address).await.unwrap();
+    direct.write_all(&frame(b"login")).await.unwrap();
+    assert!(matches!(direct.read(&mut [0; 8]).await, Ok(0) | Err(_)), "without a header nobody comes in");
+    let refused = || server.counters().proxy_refused.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(refused(), 1);
+}
+
+#[tokio::test]
+async fn a_proxy_from_elsewhere_is_not_believed() {
+    let mut config = config(&[Protocol::Mqtt]);
+    config.listener[0].proxy_protocol = ProxyProtocol::Required;
+    config.listener[0].proxy_networks = Vec::new();
+    let server = Server::start_with(&config, parts(&Arc::default())).unwrap();
+    let mut stream = TcpStream::connect(server.addresses()[0].address).await.unwrap();
+    stream.write_all(b"PROXY TCP4 192.0.2.1 192.0.2.9 4000 1883\r\n").await.unwrap();
+    assert!(matches!(stream.read(&mut [0; 8]).await, Ok(0) | Err(_)));
+}
+
+#[tokio::test]
+async fn a_header_that_does_not_come_is_not_waited_for() {
+    let mut config = config(&[Protocol::Mqtt]);
+    config.listener[0].proxy_protocol = ProxyProtocol::Required;
+    config.limits.proxy_header_timeout = Duration::from_millis(1);
+    let server = Server::start_with(&config, parts(&Arc::default())).unwrap();
+    let mut stream = TcpStream::connect(server.addresses()[0].address).await.unwrap();
+    assert!(matches!(stream.read(&mut [0; 8]).await, Ok(0) | Err(_)));
 }
 
 #[tokio::test]

@@ -79,6 +79,10 @@ pub(crate) enum Command {
     },
     /// Copy everything durable into a folder, while the server runs or not.
     Backup(Backup),
+    /// Let a running server read its configuration again, and say what it took and what wants a restart.
+    Reload(Ask),
+    /// Follow messages through a running server: published, routed, stored, delivered, acknowledged.
+    Trace(Trace),
     /// Ask what the access rules say.
     Acl {
         #[command(subcommand)]
@@ -233,6 +237,29 @@ pub(crate) struct Where {
     /// to ask. Our token goes there in clear text.
     #[arg(long)]
     pub(crate) url: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Ask {
+    #[command(flatten)]
+    pub(crate) at: Where,
+    /// Answer in JSON, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trace {
+    /// Which messages: a topic filter as MQTT has it, such as plant/+/temperature or '#'.
+    pub(crate) pattern: String,
+    /// For how many seconds, at most 3600.
+    #[arg(long, default_value_t = 60)]
+    pub(crate) seconds: u64,
+    /// Lines per second at most, up to 10000; how many were passed over is told.
+    #[arg(long, default_value_t = 1000, value_name = "LINES")]
+    pub(crate) rate: u32,
+    #[command(flatten)]
+    pub(crate) ask: Ask,
 }
 
 #[cfg(test)]

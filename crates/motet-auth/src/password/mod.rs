@@ -2,12 +2,14 @@
 
 mod argon2id;
 mod keyed;
+mod mosquitto;
 mod scram;
 
 pub use argon2id::Argon2idHash;
 #[cfg(test)]
 pub(crate) use argon2id::quick_phc;
 pub use keyed::KeyedHash;
+pub use mosquitto::MosquittoHash;
 pub use scram::ScramSet;
 
 use crate::sasl::PrepareError;
@@ -27,6 +29,8 @@ pub enum StoredPassword {
     Scram(ScramSet),
     /// Quick: what was configured in plain text anyway. Verified at once, and good for SCRAM.
     Keyed(KeyedHash),
+    /// As Mosquitto's password file has it. Verified by the pool. Useless to SCRAM.
+    Mosquitto(MosquittoHash),
 }
 
 /// What to make of a new password.
@@ -40,11 +44,14 @@ pub enum Make {
 
 impl StoredPassword {
     /// From the text that [`StoredPassword::to_text`] and `motet user hash` write: an Argon2id hash in PHC form, or SCRAM
-    /// keys with spaces between them.
+    /// keys with spaces between them; or a hash of Mosquitto's password file.
     ///
     /// # Errors
     /// Other algorithms and versions, and parameters that would let one login occupy the server.
     pub fn from_text(text: &str) -> Result<Self, PasswordError> {
+        if MosquittoHash::is_meant(text) {
+            return MosquittoHash::from_text(text).map(StoredPassword::Mosquitto);
+        }
         if text.starts_with("SCRAM-") { ScramSet::read(text).map(StoredPassword::Scram) } else { Self::from_phc(text) }
     }
 
@@ -84,6 +91,7 @@ impl StoredPassword {
         match self {
             StoredPassword::Argon2id(hash) => Some(hash.to_phc()),
             StoredPassword::Scram(keys) => Some(keys.to_string()),
+            StoredPassword::Mosquitto(hash) => Some(hash.to_text()),
             StoredPassword::Keyed(_) => None,
         }
     }
@@ -93,6 +101,7 @@ impl StoredPassword {
         match self {
             StoredPassword::Argon2id(_) => "argon2id".into(),
             StoredPassword::Scram(keys) => keys.mechanisms().to_ascii_lowercase(),
+            StoredPassword::Mosquitto(_) => "mosquitto".into(),
             StoredPassword::Keyed(_) => "plain".into(),
         }
     }
@@ -100,7 +109,7 @@ impl StoredPassword {
     /// The keys for `hash`, if there are any; salt and iterations are those of a plain password.
     pub(crate) fn scram(&self, hash: ScramHash, salt: &[u8], iterations: u32) -> Option<ScramKeys> {
         match self {
-            StoredPassword::Argon2id(_) => None,
+            StoredPassword::Argon2id(_) | StoredPassword::Mosquitto(_) => None,
             StoredPassword::Scram(keys) => keys.get(hash).cloned(),
             StoredPassword::Keyed(plain) => plain.scram(hash, salt, iterations),
         }
@@ -109,7 +118,7 @@ impl StoredPassword {
     /// Whether it can serve SCRAM with this hash.
     pub(crate) fn offers(&self, hash: ScramHash) -> bool {
         match self {
-            StoredPassword::Argon2id(_) => false,
+            StoredPassword::Argon2id(_) | StoredPassword::Mosquitto(_) => false,
             StoredPassword::Scram(keys) => keys.get(hash).is_some(),
             StoredPassword::Keyed(_) => true,
         }
@@ -123,6 +132,7 @@ impl fmt::Debug for StoredPassword {
             StoredPassword::Argon2id(hash) => hash.fmt(f),
             StoredPassword::Scram(keys) => keys.fmt(f),
             StoredPassword::Keyed(hash) => hash.fmt(f),
+            StoredPassword::Mosquitto(hash) => hash.fmt(f),
         }
     }
 }
@@ -132,6 +142,7 @@ impl fmt::Debug for StoredPassword {
 pub(crate) enum Decoy {
     Argon2id(Argon2idHash),
     Scram(ScramKeys),
+    Mosquitto(MosquittoHash),
 }
 
 impl Decoy {
@@ -140,6 +151,7 @@ impl Decoy {
         match stored {
             StoredPassword::Argon2id(hash) => Some(Decoy::Argon2id(hash.decoy())),
             StoredPassword::Scram(keys) => Some(Decoy::Scram(keys.quickest().clone())),
+            StoredPassword::Mosquitto(hash) => Some(Decoy::Mosquitto(hash.decoy())),
             StoredPassword::Keyed(_) => None,
         }
     }
@@ -149,6 +161,7 @@ impl Decoy {
         match self {
             Decoy::Argon2id(hash) => hash.work_kib(),
             Decoy::Scram(keys) => u64::from(keys.iterations()) / 3,
+            Decoy::Mosquitto(hash) => u64::from(hash.iterations()) / 3 + 1,
         }
     }
 
@@ -157,6 +170,7 @@ impl Decoy {
         match self {
             Decoy::Argon2id(hash) => hash.verify(password),
             Decoy::Scram(keys) => keys.verify(password) & false,
+            Decoy::Mosquitto(hash) => hash.verify(password) & false,
         }
     }
 }
@@ -209,6 +223,9 @@ pub enum PasswordError {
     /// The empty password is that of nobody.
     #[error("the password is empty")]
     Empty,
+    /// It begins like a hash of Mosquitto and is none.
+    #[error("the text is no hash of Mosquitto's; expected $7$iterations$salt$hash or $6$salt$hash in base64")]
+    MalformedMosquitto,
     /// The password is longer than [`PASSWORD_BYTES_MAX`].
     #[error("the password is longer than 4096 bytes")]
     TooLong,

@@ -65,7 +65,12 @@ impl<E: Engine> Core<E> {
         if !self.is_current(handle) {
             return Took { more: false, staged: None };
         }
-        self.take_staged(now, (queue, SESSION_CONSUMER), stage, max_messages, max_bytes, out)
+        let before = out.len();
+        let took = self.take_staged(now, (queue, SESSION_CONSUMER), stage, max_messages, max_bytes, out);
+        if self.trace.is_on() {
+            self.trace_taken(queue, handle.session().client(), &out[before..]);
+        }
+        took
     }
 
     /// Takes what a queue has allotted to a consumer: at most `max_messages` and about `max_bytes`.
@@ -111,7 +116,18 @@ impl<E: Engine> Core<E> {
         let before = out.len();
         out.extend(taken.into_iter().filter_map(Delivery::of));
         self.counters.delivered.fetch_add((out.len() - before) as u64, Ordering::Relaxed);
+        if self.trace.is_on()
+            && let Some(named) = queue.named()
+        {
+            self.trace_taken(queue, &String::from_utf8_lossy(named.name()), &out[before..]);
+        }
         Took { more: taking.more, staged }
+    }
+
+    fn trace_taken(&self, queue: &QueueCell, to: &str, taken: &[Delivery]) {
+        for one in taken {
+            self.trace.taken(queue.id(), one.seq, &one.queued.message, to, one.redelivered);
+        }
     }
 
     /// The client is done with these, in any order. `notes` change the session's own records in the same group.
@@ -127,6 +143,9 @@ impl<E: Engine> Core<E> {
         for &seq in seqs {
             // A sequence that is not in flight is the client's mistake or a late answer; the machine judges that.
             let _ = q.ack(SESSION_CONSUMER, seq, fx);
+        }
+        if self.trace.is_on() {
+            seqs.iter().for_each(|seq| self.trace.acknowledged(queue.id(), *seq, handle.session().client()));
         }
         let wakes = self.carry_out(queue, &mut inner, stage.as_mut());
         drop(inner);

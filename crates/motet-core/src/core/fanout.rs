@@ -97,7 +97,11 @@ impl<E: Engine> Core<E> {
         let mut dropped = 0;
         for target in &route.direct {
             let Some(grant) = target.to_self.grant(target.session == own_session, &target.grant) else { continue };
-            dropped += target.mailbox.push(direct(batch, grant, shared, false));
+            let lost = target.mailbox.push(direct(batch, grant, shared, false));
+            if self.trace.is_on() {
+                self.trace.pushed(batch, target.to.client(), lost > 0);
+            }
+            dropped += lost;
         }
         self.count_direct(route.direct.len() * batch.messages().len(), dropped);
     }

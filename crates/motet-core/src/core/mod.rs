@@ -53,6 +53,7 @@ use crate::mailbox::{Grant, Mailbox};
 use crate::message::{PublisherId, Reliability};
 use crate::queue::QueueConfig;
 use crate::session::SESSION_CONSUMER;
+use crate::trace::Trace;
 use guard::Guard;
 use objects::Objects;
 use parking_lot::{Mutex, RwLock};
@@ -173,6 +174,7 @@ pub struct Core<E> {
     /// Wall milliseconds of the latest turn.
     clock: AtomicU64,
     counters: CoreCounters,
+    trace: Trace,
 }
 
 /// Objects that are never written: high bit set, so that they cannot meet a durable one.
@@ -206,6 +208,7 @@ impl<E: Engine> Core<E> {
             clock: AtomicU64::new(0),
             next_consumer: AtomicU64::new(SESSION_CONSUMER.0 + 1),
             counters: CoreCounters::default(),
+            trace: Trace::default(),
         }
     }
 
@@ -217,6 +220,11 @@ impl<E: Engine> Core<E> {
     /// The bounds this core was made with.
     pub fn limits(&self) -> &CoreLimits {
         &self.limits
+    }
+
+    /// Who follows messages.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// Sums since the start.
@@ -297,6 +305,9 @@ impl<E: Engine> Core<E> {
     }
 
     fn on_durable(&self, position: Position) {
+        if self.trace.is_on() {
+            self.trace.durable(position);
+        }
         self.show_streams(position);
         let due: Vec<_> = {
             let mut waiting = self.waiting.lock();

@@ -153,6 +153,18 @@ pub enum RejectCause {
     TakenOver,
 }
 
+impl RejectCause {
+    /// For an operator.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            RejectCause::QueueFull => "a queue on the route is at its bound",
+            RejectCause::RetainedFull => "last values are at their bound",
+            RejectCause::StoreFull => "the store takes nothing for now",
+            RejectCause::TakenOver => "another connection has the publisher's session",
+        }
+    }
+}
+
 /// The answer to a publish.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Receipt {
@@ -208,6 +220,33 @@ impl<E: Engine> Core<E> {
     /// Publishes along a route that is known.
     #[expect(clippy::too_many_arguments, reason = "what one publication needs")]
     pub(crate) fn publish_along(
+        &self,
+        now: Now,
+        vhost: &Vhost,
+        own_session: u64,
+        route: &Route,
+        batch: Arc<Batch>,
+        session: Option<(&SessionHandle, &[Note<'_>])>,
+        refusals: Refusals,
+    ) -> Receipt {
+        let traced = self.trace.is_on().then(|| batch.clone());
+        if let Some(batch) = &traced {
+            let by = session.map(|(handle, _)| handle.session().client());
+            self.trace.published(batch, by, route.direct.len(), route.queues.len() + route.named.len());
+        }
+        let receipt = self.place(now, vhost, own_session, route, batch, session, refusals);
+        if let Some(batch) = &traced {
+            let refused = match receipt.outcome {
+                Outcome::Rejected(cause) => Some(cause.text()),
+                Outcome::Accepted | Outcome::Unroutable => None,
+            };
+            self.trace.placed(batch, refused, receipt.position, self.engine.durable());
+        }
+        receipt
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what one publication needs")]
+    fn place(
         &self,
         now: Now,
         vhost: &Vhost,

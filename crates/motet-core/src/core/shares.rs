@@ -274,14 +274,19 @@ impl<E: Engine> Core<E> {
         pattern: &Pattern,
     ) -> Result<Arc<NamedQueue>, JoinRefused> {
         let mut members = self.shares.members.lock();
-        let declared = self.declare_queue(now, vhost, name, self.group_declaration(), 0)?;
-        let queue = declared.queue;
+        // One that is there counts as it is: bounds may have been others when it was made.
+        let known = self.find_queue(vhost, name);
+        let is_new = known.is_none();
+        let queue = match known {
+            Some(queue) => queue,
+            None => self.declare_queue(now, vhost, name, self.group_declaration(), 0)?.queue,
+        };
         let mut binding = Vec::new();
         let bound = amqp::encode_pattern(pattern, &mut binding)
             .map_err(BindError::from)
             .and_then(|()| self.bind_queue(now, vhost, b"amq.topic", &queue, &binding, Arguments::default()));
         if let Err(error) = bound {
-            if declared.created {
+            if is_new {
                 let _ = self.delete_queue(now, &queue, false, false);
             }
             return Err(error.into());

@@ -186,6 +186,11 @@ impl MessageRef {
         MessageRef { batch, index: u32::try_from(index).expect("a batch holds fewer than 2^32 messages") }
     }
 
+    /// Its place in the batch.
+    pub(crate) fn index(&self) -> usize {
+        self.index as usize
+    }
+
     /// The batch it came with.
     pub fn batch(&self) -> &Arc<Batch> {
         &self.batch

@@ -4,8 +4,8 @@ use super::rules::Rules;
 use super::{HOP, HOPS_MAX};
 use crate::error::DecodeError;
 use crate::packet::{
-    Encode, Frame, Packet, PacketIdentifier, PacketKind, Place, PropertiesBuf, Property, Puback,
-    Pubcomp, Publish, PublishHead, Pubrec, Pubrel, QoS, ReasonCode, Version,
+    Encode, Frame, Packet, PacketIdentifier, PacketKind, Place, PropertiesBuf, Property, Puback, Pubcomp, Publish,
+    PublishHead, Pubrec, Pubrel, QoS, ReasonCode, Version,
 };
 use bytes::BytesMut;
 
@@ -57,7 +57,8 @@ pub struct Relay {
     /// Our name in `x-hop`.
     node: String,
     remote_version: Version,
-    remote_packet_bytes_max: u32,
+    /// The largest packets that each side takes: here, there.
+    packet_bytes_max: [u32; 2],
     remote_retains: bool,
     /// Identifiers of messages from the other server that our server has not finished; bounds what is read from there.
     inward: usize,
@@ -65,13 +66,14 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Our side speaks MQTT 5. `packet_bytes_max` and `retains` are what the other side has announced.
-    pub fn new(rules: Rules, node: String, remote_version: Version, packet_bytes_max: u32, retains: bool) -> Self {
+    /// Our side speaks MQTT 5. `packet_bytes_max` is the largest packet that each side takes, ours first; `retains` is
+    /// whether the other one keeps retained messages.
+    pub fn new(rules: Rules, node: String, remote_version: Version, packet_bytes_max: [u32; 2], retains: bool) -> Self {
         Relay {
             rules,
             node,
             remote_version,
-            remote_packet_bytes_max: packet_bytes_max,
+            packet_bytes_max,
             remote_retains: retains,
             inward: 0,
             tally: Tally::default(),
@@ -164,9 +166,10 @@ impl Relay {
     }
 
     fn publish(&mut self, from: Side, publish: &Publish<'_>, across: &mut BytesMut, back: &mut BytesMut) {
-        let (topic, to) = match from {
-            Side::Local => (self.rules.outward(publish.topic), self.remote_version),
-            Side::Remote => (self.rules.inward(publish.topic), Version::V5),
+        let [here, there] = self.packet_bytes_max;
+        let (topic, to, bytes_max) = match from {
+            Side::Local => (self.rules.outward(publish.topic), self.remote_version, there),
+            Side::Remote => (self.rules.inward(publish.topic), Version::V5, here),
         };
         let hops = publish.properties.user_properties().filter(|(name, _)| *name == HOP);
         let (hops, passed) =
@@ -192,9 +195,9 @@ impl Relay {
             properties: properties.as_properties(),
             payload_len: publish.payload.len(),
         };
-        if from == Side::Local && head.encoded_len(to) > self.remote_packet_bytes_max as usize {
+        if head.encoded_len(to) > bytes_max as usize {
             self.tally.dropped += 1;
-            return refuse_quietly(publish, Version::V5, back);
+            return refuse_quietly(publish, self.version(from), back);
         }
         head.encode(to, across);
         across.extend_from_slice(publish.payload);
@@ -210,8 +213,7 @@ impl Relay {
     /// Everything that came along, and where it has passed.
     fn properties(&self, publish: &Publish<'_>) -> PropertiesBuf {
         let mut kept = publish.properties.without(PublishHead::PER_SUBSCRIBER);
-        kept.push(Place::Publish, Property::UserProperty(HOP, &self.node))
-            .expect("a node is a short text without NUL");
+        kept.push(Place::Publish, Property::UserProperty(HOP, &self.node)).expect("a node is a short text without NUL");
         kept
     }
 }

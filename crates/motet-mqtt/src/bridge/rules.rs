@@ -98,16 +98,13 @@ impl Rules {
 
     /// What a topic of ours is called there; `None` when no rule lets it through.
     pub fn outward<'a>(&self, topic: &'a str) -> Option<Cow<'a, str>> {
-        self.going(Direction::Out).find_map(|rule| {
-            rewrite(topic, &rule.local_prefix, &rule.filter, &rule.remote_prefix)
-        })
+        self.going(Direction::Out)
+            .find_map(|rule| rewrite(topic, &rule.local_prefix, &rule.filter, &rule.remote_prefix))
     }
 
     /// What a topic of theirs is called here.
     pub fn inward<'a>(&self, topic: &'a str) -> Option<Cow<'a, str>> {
-        self.going(Direction::In).find_map(|rule| {
-            rewrite(topic, &rule.remote_prefix, &rule.filter, &rule.local_prefix)
-        })
+        self.going(Direction::In).find_map(|rule| rewrite(topic, &rule.remote_prefix, &rule.filter, &rule.local_prefix))
     }
 
     fn going(&self, direction: Direction) -> impl Iterator<Item = &Rule> {

@@ -97,6 +97,8 @@ pub(super) fn refusal_of(denied: Denied) -> (ReasonCode, &'static str) {
         Denied::AnonymousForbidden => (ReasonCode::NotAuthorized, "anonymous access is not allowed here"),
         Denied::Malformed => (ReasonCode::NotAuthorized, "the authentication broke the rules of its method"),
         Denied::Busy => (ReasonCode::ServerBusy, "too many credential checks or failures: later"),
+        Denied::Quota => (ReasonCode::QuotaExceeded, "the server holds as many connections as it may: later"),
+        Denied::RateExceeded => (ReasonCode::ConnectionRateExceeded, "too many logins per second: later"),
     }
 }
 

@@ -58,6 +58,8 @@ pub(super) struct Inbound {
     released: Vec<PacketIdentifier>,
     /// The store refused a message whose sender cannot be told: the connection must end without an answer.
     pub(super) refused: bool,
+    /// PUBLISH packets so far, whatever became of them.
+    pub(super) messages: u64,
 }
 
 /// An answer to the client.
@@ -132,6 +134,7 @@ impl Inbound {
             pending_bytes_high,
             released: Vec::new(),
             refused: false,
+            messages: 0,
         }
     }
 
@@ -219,6 +222,7 @@ impl Connected {
         cx: &mut Context<'_, E>,
         publish: Publish<'_>,
     ) -> Flow {
+        self.inbound.messages += 1;
         // [MQTT-3.3.4-6] subscription identifiers are the server's to send.
         if publish.properties.has(PropertyIdentifier::SubscriptionIdentifier) {
             return Flow::Close(Farewell::Rules("a client's PUBLISH carries no subscription identifier"));

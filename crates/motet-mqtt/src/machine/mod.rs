@@ -39,6 +39,7 @@ use motet_core::core::Publisher;
 use motet_core::engine::Engine;
 use motet_core::machine::{CloseCause, Context, Machine};
 use motet_core::mailbox::{Notice, Pulled};
+use motet_core::principal::Principal;
 use motet_core::session::SessionHandle;
 use motet_core::time::Instant;
 use outbound::Outbound;
@@ -352,6 +353,26 @@ impl<E: Engine> Machine<E> for Connection {
 
     fn input_hint(&self) -> Option<usize> {
         self.hint
+    }
+
+    fn principal(&self) -> Option<&Principal> {
+        match &self.state {
+            State::Connected(connected) => Some(connected.publisher.principal()),
+            _ => None,
+        }
+    }
+
+    fn messages_in(&self) -> u64 {
+        match &self.state {
+            State::Connected(connected) => connected.inbound.messages,
+            _ => 0,
+        }
+    }
+
+    fn excuse_silence(&mut self, now: Instant) {
+        if let State::Connected(connected) = &mut self.state {
+            connected.last_input = now;
+        }
     }
 
     fn handle_closed(&mut self, cx: &mut Context<'_, E>, how: CloseCause) {

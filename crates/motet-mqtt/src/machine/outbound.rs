@@ -314,6 +314,7 @@ impl Connected {
             let keys: Vec<_> = self.outbound.completed.drain(..).map(pubrec_key).collect();
             let notes: Vec<_> = keys.iter().map(|key| Note::Delete { key }).collect();
             cx.core.settle(&self.handle, &settled, &notes);
+            self.wake_for_window(cx);
             if self.outbound.blocked && !self.outbound.replays.is_empty() {
                 cx.mailbox.nudge();
             }

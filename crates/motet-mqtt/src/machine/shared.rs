@@ -249,8 +249,13 @@ impl Connected {
         }
         cx.core.settle_many(cx.now, &shares.settles);
         shares.settles.clear();
-        // What the window held back can go now.
-        if shares.is_ready() {
+        self.wake_for_window(cx);
+    }
+
+    /// The window has grown: what it held back can go now.
+    pub(super) fn wake_for_window<E: Engine>(&self, cx: &Context<'_, E>) {
+        let Some(shares) = &self.outbound.shares else { return };
+        if shares.is_ready() || self.outbound.has_taken() {
             cx.mailbox.nudge();
         }
     }

@@ -118,7 +118,7 @@ mod tests {
         let listener = |protocol: &Protocol| Listener {
             address: Some(super::super::ListenAddress { host: super::super::Host::Any, port: protocol.port() }),
             protocol: *protocol,
-            tls: None,
+            ..Listener::default()
         };
         Config { listener: protocols.iter().map(listener).collect(), ..Config::default() }
     }

@@ -27,6 +27,7 @@ mod error;
 mod exposure;
 mod load;
 mod nearest;
+mod network;
 pub mod reference;
 mod section;
 mod sections;
@@ -37,12 +38,14 @@ mod units;
 pub use error::{ConfigError, Origin, Problem};
 pub use exposure::Exposure;
 pub use load::{Loaded, Sources, load};
+pub use network::Network;
 pub use section::{Key, Shape};
 pub(crate) use sections::make;
 pub use sections::{
-    Access, AccessDefault, AccessRule, AlsoCertificate, Amqp, Anonymous, ClientCertificate, Config, Hook, HookFailure,
-    Host, Jwt, JwtRules, KeyKind, Limits, ListenAddress, Listener, Log, LogFormat, LogLevel, Login, Metrics, Mqtt,
-    Protocol, Signature, SlowSubscriber, Store, Tls, TlsVersion, User, Web, key_kinds,
+    Access, AccessDefault, AccessRule, AlsoCertificate, Amqp, Anonymous, Audit, Bridge, BridgeTls, BridgeTopic,
+    BridgeVersion, ClientCertificate, Config, Crossing, Hook, HookFailure, Host, Jwt, JwtRules, KeyKind, Limits,
+    ListenAddress, Listener, Log, LogFormat, LogLevel, Login, Metrics, Mqtt, Otlp, Protocol, ProxyProtocol, Signature,
+    SlowSubscriber, Store, Tls, TlsVersion, User, Web, key_kinds,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

@@ -255,7 +255,8 @@ mod tests {
     fn a_change_is_told_without_its_secret() {
         let config = loaded("[[user]]\nname = \"alice\"\npassword = \"swordfish\"\n[limits]\nconnections = 7");
         let changes = changes(&config);
-        let expected = [("user.0.name", "\"alice\""), ("user.0.password", "\"(secret)\""), ("limits.connections", "7")];
+        let user = [("user.0.name", "\"alice\""), ("user.0.password", "\"(secret)\""), ("user.0.tags", "[]")];
+        let expected = [user[0], user[1], user[2], ("limits.connections", "7")];
         assert_eq!(changes, expected.map(|(path, value)| (path.to_owned(), value.to_owned())));
     }
 }

@@ -2,8 +2,9 @@
 
 use super::framing::{Decoded, Framing};
 use super::{Carrier, Connection, End};
+use crate::rates::RATED_READ_BYTES;
 use crate::worker::{READ_BYTES, Worker};
-use bytes::BytesMut;
+use bytes::BufMut;
 use motet_core::engine::Engine;
 use motet_core::machine::CloseCause;
 use motet_core::time::Now;
@@ -21,7 +22,7 @@ const STRAIGHT_BYTES_MIN: usize = 4 << 10;
 pub(super) fn poll_read(
     carrier: &mut (impl AsyncRead + Unpin),
     cx: &mut Context<'_>,
-    into: &mut BytesMut,
+    into: &mut impl BufMut,
 ) -> Poll<std::io::Result<usize>> {
     pin!(carrier.read_buf(into)).poll(cx)
 }
@@ -44,20 +45,22 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             true => self.read_straight(cx, hint),
             false => self.read_into_worker(cx, worker, plain),
         };
-        match read {
+        let count = match read {
             Poll::Pending => return Ok(false),
             Poll::Ready(Err(error)) => return Err(self.carrier_failed(&error)),
             Poll::Ready(Ok(0)) => return Err(End(CloseCause::PeerClosed)),
             Poll::Ready(Ok(count)) => {
                 self.figures().received_bytes.fetch_add(count as u64, Ordering::Relaxed);
                 self.first_byte_by = None;
+                count
             }
-        }
+        };
         match plain {
             true if straight => self.feed_partial(worker, now),
             true => self.feed_worker(worker, now),
             false => self.feed_frames(worker, now),
         }
+        self.charge(count, now);
         Ok(true)
     }
 
@@ -83,7 +86,8 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         if plain {
             worker.read.extend_from_slice(&self.partial);
         }
-        let read = ready!(poll_read(&mut self.carrier, cx, &mut worker.read));
+        let most = if self.rated.is_some() { RATED_READ_BYTES } else { usize::MAX };
+        let read = ready!(poll_read(&mut self.carrier, cx, &mut (&mut worker.read).limit(most)));
         if plain {
             self.partial.clear();
         }

@@ -9,21 +9,25 @@
 
 mod close;
 pub(crate) mod framing;
+mod hold;
 mod intake;
 mod outlet;
 #[cfg(test)]
 mod tests;
 
 use crate::admission::Admission;
+use crate::config::Limits;
 use crate::house::House;
+use crate::login::Login;
+use crate::rates::Rated;
 use crate::registry::{About, Handle};
-use crate::telemetry::{CarrierFailed, Event, Panicked, PerProtocol, TimedOut};
+use crate::telemetry::{CarrierFailed, Event, PROTOCOLS, Panicked, PerProtocol, TimedOut};
 use crate::worker::Worker;
 use bytes::BytesMut;
 use framing::Framing;
 use motet_core::budget::Share;
 use motet_core::engine::Engine;
-use motet_core::machine::{CloseCause, Context, Machine, Random, Secure};
+use motet_core::machine::{Authenticator, CloseCause, Context, Machine, Random, Secure};
 use motet_core::mailbox::{KickReason, Mailbox, Notice};
 use motet_core::rope::Rope;
 use motet_core::time::{Instant, Now};
@@ -33,6 +37,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Turns of one poll; then the others of this worker thread get theirs.
 const TURNS_MAX: usize = 16;
@@ -55,8 +60,18 @@ pub(crate) struct Arrival {
     /// The listener is bound to loopback.
     pub(crate) loopback: bool,
     /// Counts against the bounds as long as it lives.
-    #[expect(dead_code, reason = "it counts by living")]
-    pub(crate) admission: Admission,
+    pub(crate) admitted: Admitted,
+    /// Its turn among those that have not logged in.
+    pub(crate) turn: Option<OwnedSemaphorePermit>,
+}
+
+/// On what terms somebody is here; counts by living.
+#[derive(Debug)]
+pub(crate) enum Admitted {
+    /// Within all bounds.
+    In(#[expect(dead_code, reason = "it counts by living")] Admission),
+    /// Beyond one, only to be told so; one of a bounded number.
+    ToBeRefused(#[expect(dead_code, reason = "it counts by living")] OwnedSemaphorePermit),
 }
 
 /// Where a connection stands.
@@ -88,6 +103,8 @@ struct End(CloseCause);
 /// One connection. See the module's documentation.
 pub(crate) struct Connection<C, E: Engine> {
     house: Arc<House<E>>,
+    /// Those of when it began.
+    limits: Arc<Limits>,
     carrier: C,
     framing: Framing,
     /// None once it was told that the carrier is gone.
@@ -112,6 +129,12 @@ pub(crate) struct Connection<C, E: Engine> {
     write_by: Option<Instant>,
     /// When the first byte must have come; None once it has.
     first_byte_by: Option<Instant>,
+    /// None once it is known who it is.
+    login: Option<Box<Login<E>>>,
+    /// None where no rate holds.
+    rated: Option<Box<Rated>>,
+    /// We have not read from the peer by our own will: its silence says nothing.
+    held: bool,
     /// The earliest look that is armed in the wheel.
     armed: Instant,
 }
@@ -124,11 +147,12 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         carrier: C,
         framing: Framing,
         machine: Box<dyn Machine<E>>,
-        arrival: Arrival,
+        mut arrival: Arrival,
         already: &[u8],
     ) -> Self {
-        let overflow = crate::slow::overflow(house.limits.slow_subscriber);
-        let mailbox = Mailbox::sharing(house.limits.mailbox_bytes.len(), overflow, house.waiting.clone());
+        let limits = house.limits();
+        let overflow = crate::slow::overflow(limits.slow_subscriber);
+        let mailbox = Mailbox::sharing(limits.mailbox_bytes.len(), overflow, house.waiting.clone());
         let about = About { protocol: arrival.protocol, peer: arrival.peer, since: house.clock.now().wall };
         let handle = house.registry.enter(mailbox, about);
         if house.is_draining() {
@@ -147,7 +171,6 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             framing,
             machine: Some(machine),
             handle,
-            arrival,
             random: Random::seeded(seed),
             partial: already.into(),
             unfed,
@@ -157,8 +180,13 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             closing: None,
             stage: Stage::Open,
             write_by: None,
-            first_byte_by: (!handshaken).then(|| now.instant + house.limits.first_byte_timeout),
+            first_byte_by: (!handshaken).then(|| now.instant + limits.first_byte_timeout),
+            login: Some(Login::new(&house, arrival.turn.take(), matches!(arrival.admitted, Admitted::ToBeRefused(_)))),
+            rated: Rated::new(&limits, &house.rates, arrival.peer.map(|peer| peer.ip()), now.instant),
+            held: false,
+            arrival,
             armed: NEVER,
+            limits,
             house,
         }
     }
@@ -211,16 +239,19 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             self.call(now, &mut worker.out, |machine, cx| machine.handle_ready(cx));
             again = !blocked;
         }
-        // 2. What the time has brought.
+        // 2. What the time has brought. Who was not listened to has not been silent.
+        let held = self.hold_back(now);
         if self.machine_deadline().is_some_and(|at| at <= now.instant) {
             self.call(now, &mut worker.out, |machine, cx| machine.handle_timeout(cx));
         }
         self.check_deadlines(now)?;
         // 3. What the peer says, one buffer of it.
         let paused = !self.may_read();
-        if !paused {
+        if !paused && !held {
             again |= self.take_input(waker, worker, now)?;
+            self.held = false;
         }
+        self.note_login(now);
         // 4. All that was answered, in one write.
         self.flush(waker, worker, now)?;
         // 5. What the machine asked of us.
@@ -250,7 +281,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
     }
 
     fn high_water(&self) -> usize {
-        self.house.limits.output_buffer_bytes.len()
+        self.limits.output_buffer_bytes.len()
     }
 
     /// Back-pressure: a peer that does not take our answers, or whose messages we cannot store, is not read from.
@@ -280,10 +311,14 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
     fn call(&mut self, now: Now, out: &mut Rope, call: impl FnOnce(&mut dyn Machine<E>, &mut Context<'_, E>)) {
         let high_water = self.high_water().saturating_sub(self.pending.len());
         let Some(machine) = self.machine.as_deref_mut() else { return };
+        let auth: &dyn Authenticator = match &self.login {
+            Some(login) => &**login,
+            None => &*self.house.auth,
+        };
         let mut context = Context {
             now,
             core: &self.house.core,
-            auth: &*self.house.auth,
+            auth,
             mailbox: &self.handle.mailbox,
             peer: self.arrival.peer,
             loopback: self.arrival.loopback,
@@ -308,7 +343,11 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             frames.release_idle();
         }
         let next = match self.stage {
-            Stage::Open => [self.machine_deadline(), self.write_by, self.first_byte_by].into_iter().flatten().min(),
+            Stage::Open => {
+                let resume = self.rated.as_ref().and_then(|rated| rated.held_until(now.instant));
+                let login = self.login.as_ref().and_then(|login| login.by);
+                [self.machine_deadline(), self.write_by, self.first_byte_by, resume, login].into_iter().flatten().min()
+            }
             Stage::Closing { by } | Stage::Lingering { by } => Some(by),
             Stage::Over => None,
         };
@@ -330,6 +369,9 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         self.call(now, &mut unheard, |machine, cx| machine.handle_closed(cx, cause));
         if self.machine.take().is_some() {
             self.handle.mailbox.close();
+        }
+        if let Some(login) = self.login.take() {
+            login.gave_up(self.arrival.peer, PROTOCOLS[self.arrival.protocol]);
         }
     }
 

@@ -103,7 +103,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         if self.pending.is_empty() && !self.unflushed {
             self.write_by = None;
         } else if written > 0 || self.write_by.is_none() {
-            self.write_by = Some(now.instant + self.house.limits.write_timeout);
+            self.write_by = Some(now.instant + self.limits.write_timeout);
         }
         Ok(())
     }

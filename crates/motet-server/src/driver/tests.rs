@@ -18,8 +18,9 @@ struct Bench {
 }
 
 fn arrival() -> Arrival {
-    let admission = Door::new(10, 10).admit(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
-    Arrival { protocol: 0, encrypted: false, secure: None, peer: None, loopback: true, admission }
+    let admission = Door::new(10, 10).admit().unwrap().at(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
+    let admitted = Admitted::In(admission);
+    Arrival { protocol: 0, encrypted: false, secure: None, peer: None, loopback: true, admitted, turn: None }
 }
 
 /// A connection over a pipe that holds `pipe` bytes; polled by hand.
@@ -352,4 +353,45 @@ fn a_websocket_closes_with_its_own_word() {
     bench.run();
     assert_eq!(bench.receive(), [0x88, 0]);
     assert_eq!(bench.closed(), [CloseCause::PeerClosed]);
+}
+
+#[test]
+fn who_publishes_too_fast_is_read_from_more_slowly_and_its_silence_is_excused() {
+    let limits = Limits { rate_connection_messages: Some(10), ..Limits::default() };
+    let mut bench = bench_with(limits, 64 << 10, Framing::Plain, &[]);
+    bench.send(&frame(b"alarm"));
+    bench.run();
+    bench.send(&frame(b"m").repeat(900));
+    bench.run();
+    let taken = bench.seen.lock().frames.len();
+    assert!((2..=900).contains(&taken), "one short read is taken whole: {taken}");
+    bench.house.clock.advance(Duration::from_secs(30));
+    bench.run();
+    assert_eq!(bench.seen.lock().timeouts, 0, "it was not listened to");
+    bench.house.clock.advance(Duration::from_secs(1000));
+    for _ in 0..10 {
+        bench.house.clock.advance(Duration::from_secs(1000));
+        bench.run();
+    }
+    assert_eq!(bench.seen.lock().frames.len(), 901, "everything arrived in the end");
+    assert!(bench.house.counters.held_back[0].load(Ordering::Relaxed) > 0);
+}
+
+#[test]
+fn an_alarm_holds_publishers_back_and_nobody_else() {
+    let mut publisher = bench(4096);
+    publisher.send(&frame(b"one"));
+    publisher.run();
+    publisher.house.alarms.raise(true);
+    publisher.send(&frame(b"two"));
+    publisher.run();
+    assert_eq!(publisher.seen.lock().frames.len(), 1);
+    publisher.house.alarms.raise(false);
+    publisher.run();
+    assert_eq!(publisher.seen.lock().frames.len(), 2);
+    let mut newcomer = bench(4096);
+    newcomer.house.alarms.raise(true);
+    newcomer.send(&frame(b"login"));
+    newcomer.run();
+    assert_eq!(newcomer.receive(), frame(b"accepted"));
 }

@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+/// One call into the machine.
+type Call<'a> = &'a mut dyn FnMut(&mut dyn Machine<FakeEngine>, &mut Context<'_, FakeEngine>);
+
 /// Turns without an end are a machine that spins.
 const TURNS_MAX: usize = 10_000;
 
@@ -86,7 +89,7 @@ fn converse(input: &[u8], step: usize) -> Vec<u8> {
     let (mut buffer, mut random, mut heard) = (BytesMut::new(), Random::seeded(1), Vec::new());
     let mut now = Now { instant: Instant::from_nanos(1), wall: WallMillis(1_000_000) };
     let mut closed = false;
-    let mut turn = |now: Now, call: &mut dyn FnMut(&mut dyn Machine<FakeEngine>, &mut Context<'_, FakeEngine>)| {
+    let mut turn = |now: Now, call: Call<'_>| {
         let mut out = Rope::new();
         let mut cx = Context {
             now,

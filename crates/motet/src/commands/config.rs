@@ -58,7 +58,7 @@ mod tests {
             listens on *:1883 for mqtt (other machines too, login needed)
             listens on localhost:8883 for mqtts (this machine only, no login needed)
             set: limits.connections = 9
-            note: Clients without a login are refused on mqtt *:1883, because other machines reach it. Nobody can log in there yet, because there is no [[user]]. To let clients log in: add a [[user]]. To let anybody in: access.anonymous = "always".
+            note: Clients without a login are refused on mqtt *:1883, because other machines reach it. Without a user nobody can log in there. To let clients log in: motet user add, or a [[user]]. To let anybody in: access.anonymous = "always".
             note: Passwords and messages can cross the network in clear text on mqtt *:1883. To encrypt them: protocol = "mqtts" or "https" with a certificate in [tls].
         "#]].assert_eq(&summary(&load(&sources).unwrap()));
     }
@@ -70,6 +70,8 @@ mod tests {
             data in ./motet-data
             listens on localhost:1883 for mqtt (this machine only, no login needed)
             listens on localhost:8883 for mqtts (this machine only, no login needed)
+            listens on localhost:5672 for amqp (this machine only, no login needed)
+            listens on localhost:5671 for amqps (this machine only, no login needed)
             listens on localhost:8080 for http (this machine only, no login needed)
             listens on localhost:8083 for ws (this machine only, no login needed)
         "#]]

@@ -1,6 +1,6 @@
 //! The little of HTTP that our commands need: one request over plain TCP, bounded in time and size.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::time::Duration;
 
@@ -9,6 +9,9 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const WORK_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 /// Aggregated metrics are some kilobytes; more than this is not our server.
 const RESPONSE_BYTES_MAX: u64 = 4 << 20;
+/// What goes on for an hour at the highest rate is less.
+const STREAM_BYTES_MAX: u64 = 64 << 30;
+const HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// An answer, its body as text.
 pub(crate) struct Response {
@@ -41,12 +44,46 @@ pub(crate) fn ask(authority: &str, method: &str, path: &str, token: &str) -> io:
 pub(crate) fn post(authority: &str, path: &str, token: &str, json: &str) -> io::Result<Response> {
     let stream = connect(authority)?;
     stream.set_read_timeout(Some(WORK_TIMEOUT))?;
+    exchange(stream, &post_request(authority, path, token, json))
+}
+
+/// Asks for what goes on, as the one whom `token` names: each line as it comes. Some: the answer is none, but a refusal.
+pub(crate) fn stream(
+    authority: &str,
+    path: &str,
+    token: &str,
+    json: &str,
+    mut each: impl FnMut(&str),
+) -> io::Result<Option<Response>> {
+    let mut stream = connect(authority)?;
+    stream.set_read_timeout(Some(WORK_TIMEOUT))?;
+    stream.write_all(post_request(authority, path, token, json).as_bytes())?;
+    let mut reader = BufReader::new(stream).take(STREAM_BYTES_MAX);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        if reader.read_line(&mut head)? == 0 || head.len() > HEAD_BYTES_MAX {
+            return Err(io::Error::other("the answer is not HTTP"));
+        }
+    }
+    let mut response = parse(&head).ok_or_else(|| io::Error::other("the answer is not HTTP"))?;
+    if response.status != 200 {
+        reader.take(RESPONSE_BYTES_MAX).read_to_string(&mut response.body)?;
+        return Ok(Some(response));
+    }
+    let mut line = String::new();
+    while reader.read_line(&mut line)? > 0 {
+        each(line.trim_end());
+        line.clear();
+    }
+    Ok(None)
+}
+
+fn post_request(authority: &str, path: &str, token: &str, json: &str) -> String {
     let length = json.len();
-    let request = format!(
+    format!(
         "POST {path} HTTP/1.0\r\nHost: {authority}\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{json}"
-    );
-    exchange(stream, &request)
+    )
 }
 
 /// HTTP/1.0 spares us the chunks: the body ends with the connection [RFC 9112 §6.3].

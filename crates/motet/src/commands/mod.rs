@@ -7,10 +7,12 @@ mod config;
 mod http;
 mod import;
 mod operator;
+mod reload;
 mod run;
 mod running;
 mod status;
 mod store;
+mod trace;
 mod user;
 
 use std::error::Error;
@@ -35,5 +37,7 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Bench { command }) => bench::bench(&command),
         Some(Command::User { command }) => user::user(&command, &arguments.configuration),
         Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),
+        Some(Command::Reload(options)) => reload::reload(&options, &arguments.configuration),
+        Some(Command::Trace(options)) => trace::trace(&options, &arguments.configuration),
     }
 }

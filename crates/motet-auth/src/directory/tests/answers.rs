@@ -189,6 +189,7 @@ fn nothing_that_can_be_printed_shows_a_secret() {
             StoredPassword::Argon2id(hash) => format!("{hash:?}"),
             StoredPassword::Keyed(hash) => format!("{hash:?}"),
             StoredPassword::Scram(keys) => format!("{keys:?}"),
+            StoredPassword::Mosquitto(hash) => format!("{hash:?}"),
         };
         shown += &format!("{stored:?}");
     }

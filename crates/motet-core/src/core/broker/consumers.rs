@@ -179,6 +179,9 @@ impl<E: Engine> Core<E> {
                     Settlement::Nack(nack) => q.nack(now.wall.0, settle.consumer, settle.seq, nack, fx),
                 };
                 unknown += usize::from(settled.is_err());
+                if self.trace.is_on() && settle.settlement == Settlement::Ack {
+                    self.trace.acknowledged(cell.id(), settle.seq, &String::from_utf8_lossy(settle.queue.name()));
+                }
             }
             self.carry_out_into(cell, &mut inner, stage.as_mut(), &mut after);
         }

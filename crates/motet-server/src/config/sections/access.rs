@@ -60,6 +60,9 @@ impl Access {
     }
 }
 
+/// How the texts begin that an account can have instead of its password.
+const HASHES: [&str; 4] = ["$argon2id$", "SCRAM-", "$7$", "$6$"];
+
 choice! {
     /// What is kept of a password.
     pub enum KeyKind {
@@ -210,7 +213,8 @@ section! {
         /// The password in plain text: for a first try and for tests, because whoever reads the file has it.
         password: Option<Secret> = None, example "\"correct horse battery staple\"";
         /// What `motet user hash` makes of the password: an argon2id hash as a PHC text, which begins `$argon2id$`, or
-        /// SCRAM keys, which begin `SCRAM-` and are separated by spaces.
+        /// SCRAM keys, which begin `SCRAM-` and are separated by spaces. Hashes of Mosquitto's password file (`$7$...`,
+        /// `$6$...`) are taken too; they are easier to guess from.
         password_hash: Option<Secret> = None, example "\"$argon2id$v=19$m=19456,t=2,p=1$...\"";
         /// What the user may do beyond its messages, for the management API: `administrator`, `monitoring`,
         /// `policymaker`, `management`. None of them is an ordinary user.
@@ -233,14 +237,12 @@ impl User {
             (Some(_), Some(_)) => {
                 conflict("password", "is set, and so is `password_hash`", "one of both", "remove one of them")
             }
-            (None, Some(hash)) if !["$argon2id$", "SCRAM-"].iter().any(|begin| hash.reveal().starts_with(begin)) => {
-                conflict(
-                    "password_hash",
-                    "is no argon2id hash, nor are it SCRAM keys",
-                    "a text that begins $argon2id$ or SCRAM-",
-                    "let `motet user hash` make it",
-                )
-            }
+            (None, Some(hash)) if !HASHES.iter().any(|begin| hash.reveal().starts_with(begin)) => conflict(
+                "password_hash",
+                "is no argon2id hash, nor are it SCRAM keys",
+                "a text that begins $argon2id$ or SCRAM-",
+                "let `motet user hash` make it",
+            ),
             _ if Tags::read(&self.tags.join(",")).is_err() => conflict(
                 "tags",
                 "has an unknown word",

@@ -37,6 +37,17 @@ section! {
         /// than one address has outgoing ports toward one port (28,232 on Linux), so that it hinders no honest test
         /// or proxy, and yet no single machine can take every connection.
         connections_per_address: u32 = 32_768, within 1..=10_000_000;
+        /// Connections accepted per second, of each listener; further ones wait in the system's queue. When it is not set,
+        /// as fast as they come. After a restart everybody comes back at once; who waits a moment need not try again.
+        accepts_per_second: Option<u32> = None, within Some(1)..=Some(10_000_000), example "5000";
+        /// Connections that have not logged in yet, handshakes included; at the bound no further ones are accepted until
+        /// some have logged in, failed, or had their time. They wait in the system's queue.
+        logins_in_progress: u32 = 10_000, within 1..=10_000_000;
+        /// Logins per second, on all listeners; beyond it a client is told to come back later, in its protocol's own
+        /// words (MQTT 5: "connection rate exceeded", MQTT 3.1.1: "server unavailable"). When it is not set, as many as come.
+        logins_per_second: Option<u32> = None, within Some(1)..=Some(10_000_000), example "1000";
+        /// From the connection to a complete PROXY header, where one is required; then it is closed. A proxy sends it at once.
+        proxy_header_timeout: Duration = 5 * SECOND, within Duration::from_millis(100)..=HOUR;
         /// From the connection to its first byte; then it is closed. A client that connects has something to say.
         first_byte_timeout: Duration = 10 * SECOND, within SECOND..=HOUR;
         /// From the connection to a complete login (MQTT CONNECT), handshakes included; then it is closed. Enough
@@ -111,6 +122,33 @@ section! {
         /// until the disk has caught up; at all of it durable messages are refused. About what a good disk writes in a
         /// tenth of a second.
         pending_durable_bytes: ByteSize = ByteSize::mib(64), within ByteSize::mib(1)..=ByteSize::gib(16);
+        /// Messages per second that one connection may publish. Who is faster is read from more slowly: nothing is
+        /// dropped, and nobody is sent away. This and the rates below are not set by default.
+        rate_connection_messages: Option<u64> = None, within Some(1)..=Some(1_000_000_000), example "1000";
+        /// Bytes per second that are read from one connection, of all it sends.
+        rate_connection_bytes: Option<ByteSize> = None,
+            within Some(ByteSize(1))..=Some(ByteSize(1 << 40)), example "\"1MiB\"";
+        /// Messages per second that all connections of one user may publish together; anonymous ones are nobody's.
+        rate_user_messages: Option<u64> = None, within Some(1)..=Some(1_000_000_000), example "10_000";
+        /// Bytes per second that are read from all connections of one user together.
+        rate_user_bytes: Option<ByteSize> = None,
+            within Some(ByteSize(1))..=Some(ByteSize(1 << 40)), example "\"10MiB\"";
+        /// Messages per second that all connections from one address may publish together; of IPv6, from one /64.
+        rate_address_messages: Option<u64> = None, within Some(1)..=Some(1_000_000_000), example "10_000";
+        /// Bytes per second that are read from all connections from one address together; of IPv6, from one /64.
+        rate_address_bytes: Option<ByteSize> = None,
+            within Some(ByteSize(1))..=Some(ByteSize(1 << 40)), example "\"10MiB\"";
+        /// How much may come at once, as the time in which the rate allows it: with 1s and 1000 messages per second,
+        /// 1000 messages.
+        rate_burst: Duration = SECOND, within Duration::ZERO..=HOUR;
+        /// Room that must be left on the disk of `data_dir`; below it publishers are not read from until there is more.
+        /// Subscribers go on, so that queues can drain. With 0 they are held back when the disk takes nothing any more:
+        /// nothing that was confirmed is lost then, either, but other programs on that disk suffer earlier.
+        disk_free_min: ByteSize = ByteSize(0), within ByteSize(0)..=ByteSize(16 << 40);
+        /// Memory that the process may hold; above it publishers are not read from until it is less. When it is not
+        /// set: no bound but those of the single parts.
+        memory_max: Option<ByteSize> = None,
+            within Some(ByteSize::mib(64))..=Some(ByteSize(16 << 40)), example "\"4GiB\"";
         /// How long a stop waits for clients and disk; then it exits all the same. Shorter than the patience of
         /// service managers, which is often 30 seconds or more.
         drain_timeout: Duration = 10 * SECOND, within Duration::ZERO..=HOUR;

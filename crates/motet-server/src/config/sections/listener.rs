@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::tls::Tls;
 use crate::config::error::Problem;
+use crate::config::network::Network;
 use crate::config::section::Conflict;
 use crate::config::setting::{Setting, complain, quoted, wrong_kind};
 use crate::config::tree::Node;
@@ -59,6 +60,16 @@ impl Protocol {
     }
 }
 
+choice! {
+    /// Whether a proxy in front tells who the peer is.
+    pub enum ProxyProtocol {
+        /// Peers connect themselves; a PROXY header is an error.
+        Off = "off",
+        /// Every connection begins with a PROXY header, version 1 or 2, from one of `proxy_networks`.
+        Required = "required",
+    }
+}
+
 section! {
     /// A port and what is spoken there.
     pub struct Listener {
@@ -68,6 +79,13 @@ section! {
         address: Option<ListenAddress> = None, example "\"localhost:1883\"";
         /// What is spoken there.
         protocol: Protocol = Protocol::Mqtt;
+        /// Whether a proxy in front (HAProxy, a load balancer) tells with the PROXY protocol who the peer is. Logs, limits
+        /// and back-off then see the peer. There is no "optional": whoever could leave the header out could forge it. Such a
+        /// listener counts as one that other machines reach, wherever it is bound: nobody is let in without a login.
+        proxy_protocol: ProxyProtocol = ProxyProtocol::Off;
+        /// From where a PROXY header is believed, with `proxy_protocol = "required"`; connections from elsewhere are
+        /// closed. Loopback is a proxy on this machine.
+        proxy_networks: Vec<Network> = Network::loopback();
         /// Certificates of this listener, in place of all of `[tls]`. Written as `[listener.tls]` below its entry.
         tls: Option<Tls> = None;
     }
@@ -78,7 +96,11 @@ impl Listener {
     /// What a server listens on when it is told nothing: every protocol, on loopback.
     pub fn defaults() -> Vec<Self> {
         [Protocol::Mqtt, Protocol::Mqtts, Protocol::Amqp, Protocol::Amqps, Protocol::Http, Protocol::Ws]
-            .map(|protocol| Self { address: Some(ListenAddress::localhost(protocol.port())), protocol, tls: None })
+            .map(|protocol| Self {
+                address: Some(ListenAddress::localhost(protocol.port())),
+                protocol,
+                ..Self::default()
+            })
             .into()
     }
 
@@ -87,9 +109,9 @@ impl Listener {
         self.address.unwrap_or(ListenAddress::localhost(self.protocol.port()))
     }
 
-    /// Whether only this machine can connect.
+    /// Whether only this machine can connect: a proxy lets in others.
     pub fn is_loopback(&self) -> bool {
-        self.address().host.is_loopback()
+        self.address().host.is_loopback() && self.proxy_protocol == ProxyProtocol::Off
     }
 
     fn conflicts(&self) -> Vec<Conflict> {

@@ -2,6 +2,8 @@
 
 mod access;
 mod amqp;
+mod audit;
+mod bridge;
 mod hook;
 mod jwt;
 mod limits;
@@ -9,6 +11,7 @@ mod listener;
 mod log;
 mod login;
 mod mqtt;
+mod otlp;
 mod store;
 mod tls;
 mod web;
@@ -18,13 +21,16 @@ use std::path::PathBuf;
 pub(crate) use access::make;
 pub use access::{Access, AccessDefault, AccessRule, Anonymous, KeyKind, Signature, User, key_kinds};
 pub use amqp::Amqp;
+pub use audit::Audit;
+pub use bridge::{Bridge, BridgeTls, BridgeTopic, BridgeVersion, Crossing};
 pub use hook::{Hook, HookFailure};
 pub use jwt::{Jwt, JwtRules};
 pub use limits::{Limits, SlowSubscriber};
-pub use listener::{Host, ListenAddress, Listener, Protocol};
+pub use listener::{Host, ListenAddress, Listener, Protocol, ProxyProtocol};
 pub use log::{Log, LogFormat, LogLevel};
 pub use login::Login;
 pub use mqtt::Mqtt;
+pub use otlp::Otlp;
 pub use store::Store;
 pub use tls::{AlsoCertificate, ClientCertificate, Tls, TlsVersion};
 pub use web::{Metrics, Web};
@@ -58,11 +64,17 @@ section! {
         mqtt: Mqtt = Mqtt::default();
         /// What AMQP clients are offered.
         amqp: Amqp = Amqp::default();
+        /// Other MQTT servers with which messages are exchanged.
+        bridge: Vec<Bridge> = Vec::new();
         /// The durable store.
         store: Store = Store::default();
         /// HTTP and WebSocket.
         web: Web = Web::default();
         /// Figures for Prometheus.
         metrics: Metrics = Metrics::default();
+        /// Who logged in, who was refused and what operators did.
+        audit: Audit = Audit::default();
+        /// Spans of messages for an OpenTelemetry collector.
+        otlp: Otlp = Otlp::default();
     }
 }

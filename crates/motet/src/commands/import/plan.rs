@@ -29,6 +29,9 @@ struct Listener {
     key: Option<String>,
     ca: Option<String>,
     require_certificate: bool,
+    revoked: Option<String>,
+    /// What of a certificate is the user's name.
+    identity: Option<&'static str>,
 }
 
 /// Settings that need nothing here, and why.
@@ -52,21 +55,18 @@ const NEEDLESS: [(&str, &str); 16] = [
 ];
 
 /// Settings with nothing like them here.
-const MISSING: [(&str, &str); 20] = [
+const MISSING: [(&str, &str); 17] = [
     ("persistence_location", "set data_dir; mosquitto.db is not read: sessions and retained messages begin empty"),
     ("per_listener_settings", "accounts and rules are those of the whole server"),
     ("plugin", "there are no plugins"),
     ("auth_plugin", "there are no plugins"),
     ("psk_file", "TLS with pre-shared keys is not spoken; use certificates"),
     ("psk_hint", "TLS with pre-shared keys is not spoken; use certificates"),
-    ("use_identity_as_username", "a client certificate gives no user name yet"),
-    ("use_subject_as_username", "a client certificate gives no user name yet"),
     ("use_username_as_clientid", "a client keeps its own name"),
     ("clientid_prefixes", "any client name is taken from who may log in"),
     ("auto_id_prefix", "names that the server gives begin with auto-"),
     ("mount_point", "a listener has no prefix of its own; rewrite topics at the clients"),
     ("http_dir", "no files are served"),
-    ("crlfile", "revocation lists are not read"),
     ("capath", "name one file with all roots as tls.client_ca"),
     ("bind_interface", "name the interface's address in the listener"),
     ("max_topic_alias", "limits.topic_alias_maximum is for the whole server"),
@@ -175,6 +175,12 @@ impl Plan {
             "require_certificate" => {
                 listener.require_certificate = flag(value)?;
                 return Some((Fate::Kept, "listener.tls.client_certificate".into()));
+            }
+            "crlfile" => (&mut listener.revoked, "client_crl"),
+            "use_identity_as_username" | "use_subject_as_username" => {
+                let identity = if key == "use_identity_as_username" { "%cn" } else { "%dn" };
+                listener.identity = flag(value)?.then_some(identity);
+                return Some((Fate::Kept, "listener.tls.client_identity".into()));
             }
             "tls_version" => return Some((Fate::Differs, "TLS 1.2 and 1.3 are spoken".into())),
             _ => return Some((Fate::Differs, "the safe ciphers of TLS 1.2 and 1.3 are offered".into())),
@@ -287,6 +293,12 @@ impl Listener {
             let _ = write!(text, "\n[listener.tls]\ncertificate = {certificate}\nkey = {key}\n");
             if let (Some(ca), true) = (&self.ca, self.require_certificate) {
                 let _ = write!(text, "client_ca = {}\nclient_certificate = \"required\"\n", quoted(ca));
+                if let Some(revoked) = &self.revoked {
+                    let _ = writeln!(text, "client_crl = [{}]", quoted(revoked));
+                }
+                if let Some(identity) = self.identity {
+                    let _ = writeln!(text, "client_identity = \"{identity}\"");
+                }
             }
         }
         text

@@ -24,6 +24,7 @@ certfile /etc/server.pem
 keyfile /etc/server.key
 require_certificate true
 tls_version tlsv1.2
+use_identity_as_username true
 listener 9001 ::1
 protocol websockets
 mount_point house/
@@ -32,7 +33,12 @@ shiny_new_thing 3
 connection uplink
 address example.org:8883
 topic # out 1
-remote_password secret
+topic a/# both 2 here/ \"\"
+bridge_cafile /etc/uplink.pem
+bridge_protocol_version mqttv50
+local_username x
+keepalive_interval 30
+remote_password hunter2
 ";
 
 const ACL: &str = "\
@@ -65,7 +71,12 @@ fn check(text: &str, expected: Expect) {
 
 #[test]
 fn every_line_is_answered_for() {
-    let (_dir, done) = import(CONF, "alice:$7$101$nobody$knows\nbob:plain\nbroken\n", ACL);
+    let (_dir, done) = import(
+        CONF,
+        "alice:$7$101$nobody$knows\nbob:plain\nbroken\n\
+         carol:$7$101$Tk6XKzZ2xFV35OtU$L8sRfKdMGHU8GzG+rmtzQ9s3h9yCpZaSseYBaXLHU/cDvyy/idzuzl8cCbz5ne/bg6uO4vLF6S5+eHGk2b0w6w==\n",
+        ACL,
+    );
     let (text, report) = done.unwrap();
     check(
         &text,
@@ -186,7 +197,7 @@ fn every_line_is_answered_for() {
         to check it: motet config check --config motet.toml
     "#]],
     );
-    assert!(!report.contains("secret\n") && !report.contains("$7$"), "no password in a report");
+    assert!(!report.contains("hunter2") && !report.contains("$7$"), "no password in a report");
 }
 
 #[test]
