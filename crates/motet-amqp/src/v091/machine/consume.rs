@@ -132,7 +132,9 @@ impl Running {
             true => self.reply_queue(cx, number, consume.no_ack)?,
             false => self.queue_for(cx, number, consume.queue)?,
         };
-        self.check_read(cx, &queue)?;
+        if !is_reply {
+            self.may_take(cx, &queue)?;
+        }
         let tag: Box<str> = match consume.consumer_tag {
             "" => format!("amq.ctag-{:016x}{:016x}", cx.random.next_u64(), cx.random.next_u64()).into(),
             tag => tag.into(),
@@ -226,7 +228,7 @@ impl Running {
         get: basic::Get<'_>,
     ) -> Result<(), Failure> {
         let queue = self.queue_for(cx, number, get.queue)?;
-        self.check_read(cx, &queue)?;
+        self.may_take(cx, &queue)?;
         if !get.no_ack && self.channel(number).unacked.len() >= config.unacked_per_channel {
             let text = format!("more than {} deliveries wait for their acknowledgement", config.unacked_per_channel);
             return Err(Failure::new(ReplyCode::ResourceError, text));

@@ -6,7 +6,7 @@ use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::mapping;
 use crate::v091::packet::{FieldTable, exchange, queue};
 use motet_core::access::Action;
-use motet_core::core::broker::{NamedQueue, QueueDeclaration, address_of};
+use motet_core::core::broker::{NamedQueue, QueueDeclaration};
 use motet_core::engine::{Engine, Position};
 use motet_core::exchange::{Arguments, ExchangeConfig};
 use motet_core::machine::Context;
@@ -27,20 +27,9 @@ fn clean(name: &str) -> String {
 }
 
 impl Running {
-    pub(super) fn denied(&self, what: &str) -> Failure {
-        let (vhost, user) = (self.vhost.name(), &self.publisher.principal().name);
-        let text = format!("{what} in vhost '{vhost}' refused for user '{user}'");
-        Failure::new(ReplyCode::AccessRefused, text)
-    }
-
-    /// Whether the client may hear what is in a queue.
-    pub(super) fn check_read<E: Engine>(&self, _cx: &Context<'_, E>, queue: &NamedQueue) -> Result<(), Failure> {
-        let Ok(address) = address_of(b"", queue.name()) else { return Ok(()) };
-        let allowed = self.vhost.access().check(self.publisher.principal(), Action::Subscribe, &address).allowed;
-        if allowed {
-            return Ok(());
-        }
-        Err(self.denied(&format!("read access to queue '{}'", String::from_utf8_lossy(queue.name()))))
+    /// Whether the client may take messages out of a queue.
+    pub(super) fn may_take<E: Engine>(&mut self, cx: &Context<'_, E>, queue: &NamedQueue) -> Result<(), Failure> {
+        self.may_with_queue(cx, Action::Consume, &String::from_utf8_lossy(queue.name()))
     }
 
     /// The queue of this name, or, for the empty one, the one that the channel declared last.
@@ -71,6 +60,8 @@ impl Running {
                 let arguments = Arguments::new(arguments(bind.arguments));
                 self.check_exchanges(bind.source, bind.destination)?;
                 let (source, destination) = (clean(bind.source), clean(bind.destination));
+                self.may_with_exchange(cx, Action::Publish, &destination)?;
+                self.may_bind_to(cx, &source, bind.routing_key)?;
                 let position = cx
                     .core
                     .bind_exchange(&self.vhost, source.as_bytes(), destination.as_bytes(), bind.routing_key, arguments)
@@ -82,6 +73,8 @@ impl Running {
                 let arguments = Arguments::new(arguments(unbind.arguments));
                 self.check_exchanges(unbind.source, unbind.destination)?;
                 let (source, destination) = (clean(unbind.source), clean(unbind.destination));
+                self.may_with_exchange(cx, Action::Publish, &destination)?;
+                self.may_bind_to(cx, &source, unbind.routing_key)?;
                 let (source, destination) = (source.as_bytes(), destination.as_bytes());
                 let position = cx
                     .core
@@ -122,18 +115,21 @@ impl Running {
         if name.is_empty() {
             return Err(refusal::default_exchange());
         }
-        let refused = |error| refusal::exchange(&self.vhost, &name, error);
+        let vhost = self.vhost.clone();
+        let refused = |error| refusal::exchange(&vhost, &name, error);
         if declare.passive {
-            self.vhost.topology().check_exchange(name.as_bytes()).map_err(refused)?;
+            vhost.topology().check_exchange(name.as_bytes()).map_err(refused)?;
             self.answer(cx, number, declare.no_wait, None, &exchange::DeclareOk {});
             return Ok(());
         }
-        let mut config =
-            ExchangeConfig::from_arguments(declare.kind, &arguments(declare.arguments)).map_err(refused)?;
+        let arguments = arguments(declare.arguments);
+        self.may_with_exchange(cx, Action::Configure, &name)?;
+        self.may_send_on(cx, &arguments, "alternate-exchange")?;
+        let mut config = ExchangeConfig::from_arguments(declare.kind, &arguments).map_err(refused)?;
         config.durable = declare.durable;
         config.auto_delete = declare.auto_delete;
         config.internal = declare.internal;
-        let (_, position) = cx.core.declare_exchange(&self.vhost, name.as_bytes(), config).map_err(refused)?;
+        let (_, position) = cx.core.declare_exchange(&vhost, name.as_bytes(), config).map_err(refused)?;
         self.answer(cx, number, declare.no_wait, position, &exchange::DeclareOk {});
         Ok(())
     }
@@ -148,6 +144,7 @@ impl Running {
         if name.is_empty() {
             return Err(refusal::default_exchange());
         }
+        self.may_with_exchange(cx, Action::Configure, &name)?;
         let (_, position) = cx
             .core
             .delete_exchange(&self.vhost, name.as_bytes(), delete.if_unused)
@@ -168,7 +165,7 @@ impl Running {
             queue::Method::Unbind(unbind) => self.unbind_queue(cx, number, unbind),
             queue::Method::Purge(purge) => {
                 let queue = self.queue_for(cx, number, purge.queue)?;
-                self.check_read(cx, &queue)?;
+                self.may_take(cx, &queue)?;
                 let (purged, position) = cx.core.purge_queue(cx.now, &queue);
                 let message_count = count(purged);
                 self.answer(cx, number, purge.no_wait, position, &queue::PurgeOk { message_count });
@@ -197,6 +194,12 @@ impl Running {
             auto_delete: declare.auto_delete,
             arguments: arguments(declare.arguments),
         };
+        if !declare.passive {
+            // A name of ours begins like this.
+            let configured = if name.is_empty() { "amq.gen-" } else { &name };
+            self.may_with_queue(cx, Action::Configure, configured)?;
+            self.may_send_on(cx, &declaration.arguments, "x-dead-letter-exchange")?;
+        }
         let declared = match declare.passive {
             true => cx.core.check_queue(cx.now, &self.vhost, name.as_bytes(), self.id),
             false => cx.core.declare_queue(cx.now, &self.vhost, name.as_bytes(), declaration.clone(), self.id),
@@ -234,11 +237,13 @@ impl Running {
         if source.is_empty() {
             return Err(refusal::default_exchange());
         }
-        let key = self.key_for(bind.queue, bind.routing_key, &queue);
+        let key = self.key_for(bind.queue, bind.routing_key, &queue).to_vec();
+        self.may_with_queue(cx, Action::Publish, &String::from_utf8_lossy(queue.name()))?;
+        self.may_bind_to(cx, &source, &key)?;
         let arguments = Arguments::new(arguments(bind.arguments));
         let position = cx
             .core
-            .bind_queue(cx.now, &self.vhost, source.as_bytes(), &queue, key, arguments)
+            .bind_queue(cx.now, &self.vhost, source.as_bytes(), &queue, &key, arguments)
             .map_err(|error| refusal::bind(&self.vhost, error))?;
         self.answer(cx, number, bind.no_wait, position, &queue::BindOk {});
         Ok(())
@@ -255,11 +260,13 @@ impl Running {
         if source.is_empty() {
             return Err(refusal::default_exchange());
         }
-        let key = self.key_for(unbind.queue, unbind.routing_key, &queue);
+        let key = self.key_for(unbind.queue, unbind.routing_key, &queue).to_vec();
+        self.may_with_queue(cx, Action::Publish, &String::from_utf8_lossy(queue.name()))?;
+        self.may_bind_to(cx, &source, &key)?;
         let arguments = Arguments::new(arguments(unbind.arguments));
         let position = cx
             .core
-            .unbind_queue(&self.vhost, source.as_bytes(), queue.name(), key, &arguments)
+            .unbind_queue(&self.vhost, source.as_bytes(), queue.name(), &key, &arguments)
             .map_err(|error| refusal::bind(&self.vhost, error))?;
         self.answer(cx, number, false, position, &queue::UnbindOk {});
         Ok(())
@@ -281,6 +288,7 @@ impl Running {
             Err(failure) => return Err(failure),
         };
         let name = String::from_utf8_lossy(queue.name()).into_owned();
+        self.may_with_queue(cx, Action::Configure, &name)?;
         let (messages, position) = cx
             .core
             .delete_queue(cx.now, &queue, delete.if_unused, delete.if_empty)

@@ -343,8 +343,8 @@ impl Handshake {
         let principal = self.principal.expect("a vhost is opened by whom was accepted");
         let vhost = self.vhost.expect("the handshake ends when its vhost is open");
         let core: &Core<E> = cx.core;
-        let publisher = Publisher::new(core, principal, None).in_vhost(&vhost);
-        Running::new(config.pending_bytes_high, self.terms, self.capabilities, vhost, publisher, cx.now.instant)
+        let publisher = Publisher::new(core, principal, None).in_vhost(&vhost).asking(cx.mailbox);
+        Running::new(config.pending_bytes_high, self.terms, self.capabilities, vhost, publisher, cx.now)
     }
 }
 

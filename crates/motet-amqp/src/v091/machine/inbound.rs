@@ -79,6 +79,13 @@ impl Running {
             return Err(Failure::new(ReplyCode::NotImplemented, "immediate=true"));
         }
         let incoming = Incoming { exchange: publish.exchange, key: publish.routing_key, mandatory: publish.mandatory };
+        if self.vhost.has_authority() && !self.is_running(number, &incoming) {
+            let known = self.publisher.exchange(incoming.exchange.as_bytes(), incoming.key);
+            if known.is_ok_and(KnownName::waits) {
+                self.flush_run(cx);
+                return Err(self.later());
+            }
+        }
         let Some(content) = whole(rest, number, self.terms.frame_max) else {
             self.channel(number).content = Content::AwaitHeader(Publishing {
                 exchange: incoming.exchange.into(),
@@ -189,6 +196,8 @@ impl Running {
             self.flush_run(cx);
             self.run = Some(self.begin_run(number, place)?);
         }
+        let run = self.run.as_ref().expect("the run was just begun or fits");
+        self.check_rights(place.exchange, &run.known, &parts)?;
         let run = self.run.as_mut().expect("the run was just begun or fits");
         let channel = self.channels.get_mut(&number).expect("the channel of a message is open");
         if let Mode::Confirm(confirms) = &mut channel.mode {
@@ -206,15 +215,18 @@ impl Running {
         Ok(())
     }
 
+    /// A run to this place is under way, so that the client may.
+    fn is_running(&self, number: u16, place: &Incoming<'_>) -> bool {
+        self.run
+            .as_ref()
+            .is_some_and(|run| run.channel == number && *run.exchange == *place.exchange && *run.key == *place.key)
+    }
+
     fn begin_run(&mut self, channel: u16, place: &Incoming<'_>) -> Result<Box<Run>, Failure> {
         let known = match self.publisher.exchange(place.exchange.as_bytes(), place.key) {
             Ok(known) => known.clone(),
             Err(error) => return Err(refusal::publish(&self.vhost, error)),
         };
-        if !known.allowed() {
-            let what = format!("write access to exchange '{}'", refusal::spoken_exchange(place.exchange));
-            return Err(self.denied(&what));
-        }
         let (exchange, key, mandatory) = (place.exchange.into(), place.key.into(), place.mandatory);
         Ok(Box::new(Run { channel, mandatory, exchange, key, known, builder: BatchBuilder::new(), first: None }))
     }

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `handshake.rs` | from the protocol header to connection.open-ok: who, on which terms, in which vhost |
 //! | `running.rs` | frames to channels; the turn; heartbeats |
+//! | `access.rs` | what a client may |
 //! | `channel.rs` | a channel's books, and answers that wait for the disk |
 //! | `inbound.rs`, `content.rs` | publishing; bodies over several frames |
 //! | `confirm.rs` | what publishers are told, and when |
@@ -17,6 +18,7 @@
 //! | `transaction.rs` | tx |
 //! | `close.rs` | every way to end |
 
+mod access;
 mod channel;
 mod close;
 mod confirm;
@@ -125,6 +127,9 @@ impl Connection {
                 State::Closing { .. } => Ok((close::is_over(cx, found), 0)),
                 State::AwaitHeader { .. } | State::Done => return input.len(),
             };
+            if self.waits() {
+                break; // The frame stays where it is until somebody has answered.
+            }
             at += len;
             match outcome {
                 Ok((Flow::Continue, more)) => at += more,
@@ -148,6 +153,11 @@ impl Connection {
             },
             Flow::Ended => self.done(cx),
         }
+    }
+
+    /// Somebody is being asked whether the client may do what the frame says.
+    fn waits(&self) -> bool {
+        matches!(&self.state, State::Running(running) if running.waits)
     }
 
     fn frame_max(&self) -> u32 {

@@ -16,8 +16,9 @@ use motet_core::core::{Delivery, Pressure, Publisher, Vhost};
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
 use motet_core::mailbox::{Notice, Pulled};
+use motet_core::principal::{Denied, Principal};
 use motet_core::queue::Leaving;
-use motet_core::time::Instant;
+use motet_core::time::{Instant, Now};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,10 @@ pub(super) struct Running {
     pub(super) partial_bytes: u64,
     /// Bytes not yet durable beyond which a publisher of durable messages pauses.
     pub(super) pending_bytes_high: u64,
+    /// A frame lies at the front of the input until somebody has answered whether the client may.
+    pub(super) waits: bool,
+    /// When to look whether what the client showed has ended.
+    expiry: Option<Instant>,
     /// A new secret is being checked.
     updating: bool,
     pub(super) last_input: Instant,
@@ -89,14 +94,13 @@ impl Running {
         capabilities: Capabilities,
         vhost: Arc<Vhost>,
         publisher: Publisher,
-        now: Instant,
+        now: Now,
     ) -> Self {
         Running {
             terms,
             capabilities,
             vhost,
             id: publisher.id().0,
-            publisher,
             channels: HashMap::default(),
             run: None,
             stalled: None,
@@ -114,15 +118,18 @@ impl Running {
             last_consumer: 0,
             partial_bytes: 0,
             pending_bytes_high,
+            waits: false,
+            expiry: publisher.principal().expiry_deadline(now),
             updating: false,
-            last_input: now,
-            last_output: now,
+            last_input: now.instant,
+            last_output: now.instant,
             next_ack_check: None,
+            publisher,
         }
     }
 
     pub(super) fn takes_more(&self) -> bool {
-        self.stalled.is_none() && self.paused.is_none() && !self.updating && self.backlog < BACKLOG_MAX
+        self.stalled.is_none() && self.paused.is_none() && !self.updating && !self.waits && self.backlog < BACKLOG_MAX
     }
 
     pub(super) fn has_more(&self) -> bool {
@@ -183,7 +190,7 @@ impl Running {
             secure: cx.secure,
         };
         match cx.auth.check(attempt, TICKET, cx.mailbox) {
-            Some(answer) => self.secret_judged(cx, answer.is_ok()),
+            Some(answer) => self.secret_judged(cx, answer),
             None => {
                 self.updating = true;
                 Ok(())
@@ -191,12 +198,18 @@ impl Running {
         }
     }
 
-    fn secret_judged<E: Engine>(&mut self, cx: &mut Context<'_, E>, good: bool) -> Result<(), Failure> {
+    fn secret_judged<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        answer: Result<Principal, Denied>,
+    ) -> Result<(), Failure> {
         self.updating = false;
-        if !good {
+        let Ok(principal) = answer else {
             let failure = Failure::new(ReplyCode::NotAllowed, "New secret was refused by one of the backends");
             return Err(failure.by(MethodId::of::<connection::UpdateSecret<'_>>()));
-        }
+        };
+        self.expiry = principal.expiry_deadline(cx.now);
+        self.publisher.renew(principal);
         put_method(cx.out.tail(), 0, &connection::UpdateSecretOk {});
         Ok(())
     }
@@ -332,12 +345,13 @@ impl Running {
     /// Everything that waits in the mailbox, as far as the output has room.
     pub(super) fn pump<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>) -> Result<(), Failure> {
         cx.mailbox.pull(&mut self.pulled);
+        self.waits = false;
         let mut pulled = std::mem::take(&mut self.pulled);
         pulled.direct.clear();
         for notice in pulled.notices.drain(..) {
             match notice {
                 Notice::Kicked(reason) => return Err(super::close::kicked(reason)),
-                Notice::Authenticated(TICKET, answer) if self.updating => self.secret_judged(cx, answer.is_ok())?,
+                Notice::Authenticated(TICKET, answer) if self.updating => self.secret_judged(cx, answer)?,
                 Notice::ConsumerCancelled(tag) => self.consumer_cancelled(cx, tag),
                 _ => {}
             }
@@ -410,7 +424,7 @@ impl Running {
         let silence = self.heartbeat().filter(|_| self.takes_more()).map(|every| self.last_input + every * 2);
         let retry = self.stalled.as_ref().map(|stalled| stalled.retry_at);
         let held = self.held.as_ref().filter(|_| self.backlog > 0).map(Pressure::until);
-        [beat, silence, retry, held, self.next_ack_check].into_iter().flatten().min()
+        [beat, silence, retry, held, self.expiry, self.next_ack_check].into_iter().flatten().min()
     }
 
     pub(super) fn on_time<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>) -> Result<(), Failure> {
@@ -422,6 +436,11 @@ impl Running {
         if self.stalled.as_ref().is_some_and(|stalled| now >= stalled.retry_at) {
             self.retry_stalled(cx);
         }
+        if self.publisher.principal().has_expired(cx.now) {
+            return Err(Failure::new(ReplyCode::ConnectionForced, "credential expired"));
+        }
+        // The wall clock may have been set.
+        self.expiry = self.publisher.principal().expiry_deadline(cx.now);
         if self.next_ack_check.is_some_and(|at| now >= at) {
             self.check_ack_timeouts(config, cx);
         }
