@@ -1,6 +1,6 @@
 //! Who may: the rules in force, who is asked beside them, and what was refused.
 
-use super::{Core, Vhost};
+use super::{Core, Source, Vhost};
 use crate::access::{AccessRules, Action, Authority, Question, Reason, Resource, SignatureCheck, Verdict};
 use crate::engine::Engine;
 use crate::mailbox::Mailbox;
@@ -224,11 +224,19 @@ impl<E: Engine> Core<E> {
             let was_asked = asks && verdict.reason == Reason::Default;
             !(verdict.allowed || was_asked)
         };
+        let may_consume = |queue: &[u8]| {
+            let verdict = rules.decide(who, Action::Consume, Resource::Queue(queue));
+            verdict.allowed || (asks && verdict.reason == Reason::Default)
+        };
+        let parted = self.part_if(handle, |source| match source {
+            Source::Group { pattern, .. } => is_over(pattern),
+            Source::Queue(name) => !may_consume(name),
+        });
         let over: Vec<_> = handle.session().patterns().into_iter().filter(is_over).collect();
         if over.is_empty() {
-            return 0;
+            return parted;
         }
-        self.unsubscribe(handle, &over).0.into_iter().filter(|&was_there| was_there).count()
+        parted + self.unsubscribe(handle, &over).0.into_iter().filter(|&was_there| was_there).count()
     }
 }
 

@@ -370,6 +370,13 @@ impl<E: Engine> Core<E> {
         (true, position)
     }
 
+    /// Ends the memberships that `is_over`; how many.
+    pub(super) fn part_if(&self, handle: &SessionHandle, is_over: impl Fn(&Source) -> bool) -> usize {
+        let sources: Vec<_> = handle.session.state.lock().shares.iter().map(|m| m.source.clone()).collect();
+        let over = sources.iter().filter(|source| is_over(source));
+        over.filter(|source| self.part_from(self.latest(), handle, source).0).count()
+    }
+
     /// A connection has its session: it takes the session's places again.
     pub(super) fn resume_places(&self, now: Now, session: &Arc<Session>, mailbox: &Arc<Mailbox>) -> Vec<Joined> {
         let (credit, generation, wanted) = {

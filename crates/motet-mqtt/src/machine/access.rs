@@ -2,8 +2,10 @@
 
 use super::close::Farewell;
 use super::connect::PendingConnect;
+use super::inbound::undelayed;
+use super::subscribe::queue_behind;
 use super::{Connected, Flow};
-use crate::packet::{Publish, ReasonCode, Subscribe, Version, Will};
+use crate::packet::{Publish, ReasonCode, SharedSubscription, Subscribe, Version, Will};
 use motet_core::access::{Action, Resource, SIGNATURE_HEADER};
 use motet_core::core::Decision;
 use motet_core::engine::Engine;
@@ -47,6 +49,7 @@ impl Connected {
         if !cx.core.vhost().has_authority() || self.inbound.publishes_to(topic) {
             return false;
         }
+        let topic = undelayed(topic);
         let known = self.publisher.known(topic.as_bytes(), || mqtt::decode_name(topic));
         self.rights.waits = known.is_ok_and(|known| known.waits());
         if self.rights.waits {
@@ -62,13 +65,23 @@ impl Connected {
         subscribe: &Subscribe<'_>,
     ) -> Option<Vec<bool>> {
         let who = self.publisher.principal();
-        let decide = |filter: &str| match mqtt::decode_pattern(filter) {
+        let topics = |filter: &str| match mqtt::decode_pattern(filter) {
             Ok(pattern) => {
                 let resource = Resource::Pattern(&pattern);
                 cx.core.vhost().permit(who, Action::Subscribe, resource, Some(cx.mailbox))
             }
             // What is no filter is refused for that.
             Err(_) => Decision::Allowed,
+        };
+        // A share needs the right to what is shared, a queue or stream the right to consume it.
+        let decide = |filter: &str| {
+            let shared = SharedSubscription::parse(filter).ok().flatten();
+            let filter = shared.map_or(filter, |shared| shared.topic_filter);
+            if let Some(queue) = queue_behind(filter) {
+                let vhost = cx.core.vhost();
+                return vhost.permit(who, Action::Consume, Resource::Queue(&queue), Some(cx.mailbox));
+            }
+            topics(filter)
         };
         let decisions: Vec<_> = subscribe.subscriptions.iter().map(|s| decide(s.topic_filter)).collect();
         self.rights.waits = decisions.contains(&Decision::Later);

@@ -187,6 +187,12 @@ impl Inbound {
     }
 }
 
+/// Where a message really goes, whose rights hold for it.
+pub(super) fn undelayed(topic: &str) -> &str {
+    let inner = topic.strip_prefix("$delayed/").and_then(|rest| rest.split_once('/'));
+    inner.map_or(topic, |(_, inner)| inner)
+}
+
 /// The delay that a topic asks for (`$delayed/<seconds>/<topic>`), in milliseconds, and the topic behind it.
 fn delayed<'a>(config: &Config, topic: &'a str) -> Result<(Option<u64>, &'a str), Refusal> {
     let Some(rest) = topic.strip_prefix("$delayed/") else { return Ok((None, topic)) };

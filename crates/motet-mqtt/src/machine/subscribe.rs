@@ -199,6 +199,15 @@ fn source_of(filter: &str) -> Result<Option<Source>, Refusal> {
     }
 }
 
+/// The queue or stream that a filter names, whose right to be consumed is asked for.
+pub(super) fn queue_behind(filter: &str) -> Option<Bytes> {
+    let name = match filter.strip_prefix("$stream/") {
+        Some(rest) => rest.rsplit_once('@').map_or(rest, |(name, _)| name),
+        None => filter.strip_prefix("$queue/")?,
+    };
+    queue_name(name).ok()
+}
+
 /// The name of a queue, spelled as one level.
 fn queue_name(level: &str) -> Result<Bytes, Refusal> {
     let invalid = |why| (ReasonCode::TopicFilterInvalid, why);

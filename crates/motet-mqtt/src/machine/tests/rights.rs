@@ -200,3 +200,21 @@ fn a_connection_ends_with_what_its_client_showed() {
     assert!(ann.deadline().is_some_and(|at| at <= bench.now.instant));
     assert_eq!(bench.timeout(&mut ann), ["DISCONNECT MaximumConnectTime", "closed"]);
 }
+
+#[test]
+fn no_way_round_by_a_share_a_queue_or_a_delay() {
+    let mut bench = Bench::new();
+    bench.core.set_access(only(&["mine/#"]));
+    let mut ann = bench.join(hello(V5, "ann", true));
+    for filter in ["$share/g/other", "$share/g/#", "$queue/work", "$stream/log@first"] {
+        assert_eq!(bench.subscribe(&mut ann, filter, QoS::AtLeastOnce), ["SUBACK [NotAuthorized]"], "{filter}");
+    }
+    assert_eq!(bench.subscribe(&mut ann, "$share/g/mine/a", QoS::AtLeastOnce), ["SUBACK [GrantedQoS1]"]);
+    let refused = bench.say(&mut ann, &message(QoS::AtLeastOnce, 1, "$delayed/1/other", "x"));
+    assert_eq!(refused, ["PUBACK 1 NotAuthorized"]);
+    assert_eq!(bench.say(&mut ann, &message(QoS::AtLeastOnce, 2, "$delayed/1/mine/a", "x")), ["PUBACK 2"]);
+    // New rules end a membership too.
+    bench.core.set_access(only(&["nothing"]));
+    bench.nudge(&mut ann);
+    assert!(bench.core.queues(bench.core.vhost()).iter().all(|queue| !queue.name().starts_with(b"$share")));
+}

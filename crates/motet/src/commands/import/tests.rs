@@ -112,9 +112,34 @@ fn every_line_is_answered_for() {
         address = "[::1]:9001"
         protocol = "ws"
 
+        [[bridge]]
+        name = "uplink"
+        address = "example.org:8883"
+        version = "5"
+        keep_alive = "30s"
+        password = "hunter2"
+
+        [bridge.tls]
+        ca = "/etc/uplink.pem"
+
+        [[bridge.topic]]
+        filter = "#"
+        direction = "out"
+        qos = 1
+
+        [[bridge.topic]]
+        filter = "a/#"
+        direction = "both"
+        qos = 2
+        local_prefix = "here/"
+
         [[user]]
         name = "bob"
         password = "plain"
+
+        [[user]]
+        name = "carol"
+        password_hash = "$7$101$Tk6XKzZ2xFV35OtU$L8sRfKdMGHU8GzG+rmtzQ9s3h9yCpZaSseYBaXLHU/cDvyy/idzuzl8cCbz5ne/bg6uO4vLF6S5+eHGk2b0w6w=="
 
         # rule: clients without a login: read public/#
         # rule: user "alice": readwrite a/b
@@ -124,7 +149,7 @@ fn every_line_is_answered_for() {
     );
     check(
         &report,
-        expect![[r#"
+        expect![[r##"
         differs  mosquitto.conf:2: persistence true
                  what is confirmed is always on disk here
         missing  mosquitto.conf:3: persistence_location /var/lib/mosquitto/
@@ -159,30 +184,44 @@ fn every_line_is_answered_for() {
                  listener.tls.client_certificate
         differs  mosquitto.conf:18: tls_version tlsv1.2
                  TLS 1.2 and 1.3 are spoken
-        kept     mosquitto.conf:19: listener 9001 ::1
-                 a [[listener]]
-        kept     mosquitto.conf:20: protocol websockets
-                 the protocol of the [[listener]]
-        missing  mosquitto.conf:21: mount_point house/
-                 a listener has no prefix of its own; rewrite topics at the clients
-        missing  mosquitto.conf:22: plugin /usr/lib/dynsec.so
-                 there are no plugins
-        missing  mosquitto.conf:23: shiny_new_thing 3
+        missing  mosquitto.conf:19: use_identity_as_username true
                  this is not known here, or its value is not
-        missing  mosquitto.conf:24: connection uplink
-                 there are no bridges to other servers yet
-        missing  mosquitto.conf:25: address example.org:8883
-                 there are no bridges to other servers yet
-        missing  mosquitto.conf:26: topic # out 1
-                 there are no bridges to other servers yet
-        missing  mosquitto.conf:27: remote_password ...
-                 there are no bridges to other servers yet
+        kept     mosquitto.conf:20: listener 9001 ::1
+                 a [[listener]]
+        kept     mosquitto.conf:21: protocol websockets
+                 the protocol of the [[listener]]
+        missing  mosquitto.conf:22: mount_point house/
+                 a listener has no prefix of its own; rewrite topics at the clients
+        missing  mosquitto.conf:23: plugin /usr/lib/dynsec.so
+                 there are no plugins
+        missing  mosquitto.conf:24: shiny_new_thing 3
+                 this is not known here, or its value is not
+        kept     mosquitto.conf:26: address example.org:8883
+                 address
+        kept     mosquitto.conf:27: topic # out 1
+                 a [[bridge.topic]]
+        kept     mosquitto.conf:28: topic a/# both 2 here/ ""
+                 a [[bridge.topic]]
+        kept     mosquitto.conf:29: bridge_cafile /etc/uplink.pem
+                 bridge.tls.ca
+        kept     mosquitto.conf:30: bridge_protocol_version mqttv50
+                 version
+        missing  mosquitto.conf:31: local_username x
+                 a bridge has nothing like it here
+        kept     mosquitto.conf:32: keepalive_interval 30
+                 keep_alive
+        kept     mosquitto.conf:33: remote_password ...
+                 password
+        kept     mosquitto.conf:25: connection uplink
+                 a [[bridge]]
         missing  passwd:1: alice:...
-                 the password is to be set anew: the text is no complete PHC hash; expected $argon2id$v=19$m=...,t=...,p=...$salt$hash
+                 the password is to be set anew: the text is no hash of Mosquitto's; expected $7$iterations$salt$hash or $6$salt$hash in base64
         differs  passwd:2: bob:...
                  the file holds this password in clear text, and so does motet.toml now: better make a hash of it
         missing  passwd:3: ...
                  expected name:hash
+        kept     passwd:4: carol:...
+                 the password stays as it is
         missing  acl:1: topic read public/#
                  clients without a login read public/#: access rules have no section yet
         missing  acl:3: topic a/b
@@ -193,9 +232,9 @@ fn every_line_is_answered_for() {
                  everybody write dev/%c/up: access rules have no section yet
         missing  acl:6: nonsense
                  expected user, topic or pattern
-        motet.toml: written. 14 lines kept, 5 differ, 15 missing
+        motet.toml: written. 23 lines kept, 5 differ, 13 missing
         to check it: motet config check --config motet.toml
-    "#]],
+    "##]],
     );
     assert!(!report.contains("hunter2") && !report.contains("$7$"), "no password in a report");
 }
