@@ -61,9 +61,10 @@ def test_what_a_vanished_member_held_comes_to_another(server, peer, name):
     for n in range(10):
         assert sender.publish(name, str(n), qos=1) == 0
     assert [lost.expect(wire.PUBLISH).payload for _ in range(5)] == [str(n).encode() for n in range(5)]
-    lost.close()
     heir = join(peer, server, name + "2", "g", name)
-    found = [heir.message() for _ in range(10)]
+    found = [heir.message() for _ in range(5)]
+    lost.close()
+    found += [heir.message() for _ in range(5)]
     assert sorted(int(one.payload) for one in found) == list(range(10))
     assert not any(one.dup for one in found)
 
@@ -110,7 +111,11 @@ def test_a_delayed_message_is_published_in_time_also_after_a_crash(own_server, p
     own_server.restart(signal.SIGKILL)
     listener = peer(own_server)
     listener.connect(name + "l", clean=False, props={"session_expiry_interval": 300})
-    assert listener.message(timeout=6).payload == b"three"
+    later = listener.message(timeout=6)
+    if later.payload == b"one":  # acknowledged, and the acknowledgement was not on disk yet
+        assert later.dup
+        later = listener.message(timeout=6)
+    assert later.payload == b"three"
 
 
 def test_figures_of_the_server(server, paho, name):

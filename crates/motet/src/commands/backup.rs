@@ -101,7 +101,7 @@ mod tests {
         let server = runtime.block_on(async { Server::start(&config) }).unwrap();
         let address = server.addresses()[0].address;
         let silent = backup(&to(&dir.path().join("silent"), None), &configuration).unwrap_err().to_string();
-        assert!(silent.contains("ports.json") && silent.contains("start the server"), "{silent}");
+        assert!(silent.contains("ports.json") && silent.contains("wait until the server is ready"), "{silent}");
         let ports = format!("[{{\"protocol\": \"http\", \"address\": \"{address}\"}}]");
         std::fs::write(data.join(PORTS_FILE), ports).unwrap();
         for (name, url) in [("by-file", None), ("by-url", Some(format!("http://{address}")))] {

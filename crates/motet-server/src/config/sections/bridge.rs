@@ -41,7 +41,7 @@ section! {
     pub struct BridgeTopic {
         /// A topic filter, with wildcards; what both sides have in common. Empty: the prefixes are whole topics.
         filter: String = String::new(), example "\"sensors/#\"";
-        /// Which way.
+        /// Which way messages go: to the other server, from it, or both ways.
         direction: Crossing = Crossing::Out;
         /// The highest QoS; messages of QoS 0 do not wait while the other server is away.
         qos: u8 = 1, within 0..=2;

@@ -81,160 +81,180 @@ fn every_line_is_answered_for() {
     check(
         &text,
         expect![[r##"
-        # Made by `motet import mosquitto`. Every key: motet config reference
+            # Made by `motet import mosquitto`. Every key: motet config reference
 
-        [access]
-        anonymous = "never"
+            [access]
+            anonymous = "never"
+            default = "deny"
 
-        [limits]
-        session_queue_messages = 5000
-        packet_bytes_max = 100000
-        session_expiry_max = "14d"
+            [limits]
+            session_queue_messages = 5000
+            packet_bytes_max = 100000
+            session_expiry_max = "14d"
 
-        [log]
-        level = "warn"
+            [log]
+            level = "warn"
 
-        [[listener]]
-        address = "192.0.2.7:1883"
-        protocol = "mqtt"
+            [[listener]]
+            address = "192.0.2.7:1883"
+            protocol = "mqtt"
 
-        [[listener]]
-        address = "*:8883"
-        protocol = "mqtts"
+            [[listener]]
+            address = "*:8883"
+            protocol = "mqtts"
 
-        [listener.tls]
-        certificate = "/etc/server.pem"
-        key = "/etc/server.key"
-        client_ca = "/etc/ca.pem"
-        client_certificate = "required"
+            [listener.tls]
+            certificate = "/etc/server.pem"
+            key = "/etc/server.key"
+            client_ca = "/etc/ca.pem"
+            client_certificate = "required"
 
-        [[listener]]
-        address = "[::1]:9001"
-        protocol = "ws"
+            [[listener]]
+            address = "[::1]:9001"
+            protocol = "ws"
 
-        [[bridge]]
-        name = "uplink"
-        address = "example.org:8883"
-        version = "5"
-        keep_alive = "30s"
-        password = "hunter2"
+            [[bridge]]
+            name = "uplink"
+            address = "example.org:8883"
+            version = "5"
+            keep_alive = "30s"
+            password = "hunter2"
 
-        [bridge.tls]
-        ca = "/etc/uplink.pem"
+            [bridge.tls]
+            ca = "/etc/uplink.pem"
 
-        [[bridge.topic]]
-        filter = "#"
-        direction = "out"
-        qos = 1
+            [[bridge.topic]]
+            filter = "#"
+            direction = "out"
+            qos = 1
 
-        [[bridge.topic]]
-        filter = "a/#"
-        direction = "both"
-        qos = 2
-        local_prefix = "here/"
+            [[bridge.topic]]
+            filter = "a/#"
+            direction = "both"
+            qos = 2
+            local_prefix = "here/"
 
-        [[user]]
-        name = "bob"
-        password = "plain"
+            [[user]]
+            name = "bob"
+            password = "plain"
 
-        [[user]]
-        name = "carol"
-        password_hash = "$7$101$Tk6XKzZ2xFV35OtU$L8sRfKdMGHU8GzG+rmtzQ9s3h9yCpZaSseYBaXLHU/cDvyy/idzuzl8cCbz5ne/bg6uO4vLF6S5+eHGk2b0w6w=="
+            [[user]]
+            name = "carol"
+            password_hash = "$7$101$Tk6XKzZ2xFV35OtU$L8sRfKdMGHU8GzG+rmtzQ9s3h9yCpZaSseYBaXLHU/cDvyy/idzuzl8cCbz5ne/bg6uO4vLF6S5+eHGk2b0w6w=="
 
-        # rule: clients without a login: read public/#
-        # rule: user "alice": readwrite a/b
-        # rule: user "alice": deny a/secret
-        # rule: everybody: write dev/%c/up
-    "##]],
+            [[access.rule]]
+            who = ["user:alice"]
+            deny = ["publish", "subscribe"]
+            topics = ["a/secret"]
+
+            [[access.rule]]
+            who = ["anonymous"]
+            allow = ["subscribe"]
+            topics = ["public/#"]
+
+            [[access.rule]]
+            who = ["user:alice"]
+            allow = ["publish", "subscribe"]
+            topics = ["a/b"]
+
+            [[access.rule]]
+            who = ["everyone"]
+            allow = ["publish"]
+            topics = ["dev/%c/up"]
+
+            [[access.rule]]
+            who = ["user:bridge:uplink"]
+            allow = ["all"]
+        "##]],
     );
     check(
         &report,
-        expect![[r##"
-        differs  mosquitto.conf:2: persistence true
-                 what is confirmed is always on disk here
-        missing  mosquitto.conf:3: persistence_location /var/lib/mosquitto/
-                 set data_dir; mosquitto.db is not read: sessions and retained messages begin empty
-        kept     mosquitto.conf:4: allow_anonymous false
-                 access.anonymous = "never"
-        kept     mosquitto.conf:5: password_file ...
-                 every user becomes a [[user]]; see its lines
-        kept     mosquitto.conf:6: acl_file acl
-                 see its lines
-        kept     mosquitto.conf:7: max_queued_messages 5000
-                 limits.session_queue_messages = 5000
-        differs  mosquitto.conf:8: max_queued_bytes 0
-                 limits.session_queue_bytes keeps its default: everything has a bound here
-        kept     mosquitto.conf:9: max_packet_size 100000
-                 limits.packet_bytes_max = 100000
-        kept     mosquitto.conf:10: persistent_client_expiration 2w
-                 limits.session_expiry_max = "14d"
-        differs  mosquitto.conf:11: log_type warning
-                 log.level = "warn"
-        kept     mosquitto.conf:12: listener 1883 192.0.2.7
-                 a [[listener]]
-        kept     mosquitto.conf:13: listener 8883
-                 a [[listener]]
-        kept     mosquitto.conf:14: cafile /etc/ca.pem
-                 listener.tls.client_ca, if clients show certificates
-        kept     mosquitto.conf:15: certfile /etc/server.pem
-                 listener.tls.certificate
-        kept     mosquitto.conf:16: keyfile /etc/server.key
-                 listener.tls.key
-        kept     mosquitto.conf:17: require_certificate true
-                 listener.tls.client_certificate
-        differs  mosquitto.conf:18: tls_version tlsv1.2
-                 TLS 1.2 and 1.3 are spoken
-        missing  mosquitto.conf:19: use_identity_as_username true
-                 this is not known here, or its value is not
-        kept     mosquitto.conf:20: listener 9001 ::1
-                 a [[listener]]
-        kept     mosquitto.conf:21: protocol websockets
-                 the protocol of the [[listener]]
-        missing  mosquitto.conf:22: mount_point house/
-                 a listener has no prefix of its own; rewrite topics at the clients
-        missing  mosquitto.conf:23: plugin /usr/lib/dynsec.so
-                 there are no plugins
-        missing  mosquitto.conf:24: shiny_new_thing 3
-                 this is not known here, or its value is not
-        kept     mosquitto.conf:26: address example.org:8883
-                 address
-        kept     mosquitto.conf:27: topic # out 1
-                 a [[bridge.topic]]
-        kept     mosquitto.conf:28: topic a/# both 2 here/ ""
-                 a [[bridge.topic]]
-        kept     mosquitto.conf:29: bridge_cafile /etc/uplink.pem
-                 bridge.tls.ca
-        kept     mosquitto.conf:30: bridge_protocol_version mqttv50
-                 version
-        missing  mosquitto.conf:31: local_username x
-                 a bridge has nothing like it here
-        kept     mosquitto.conf:32: keepalive_interval 30
-                 keep_alive
-        kept     mosquitto.conf:33: remote_password ...
-                 password
-        kept     mosquitto.conf:25: connection uplink
-                 a [[bridge]]
-        missing  passwd:1: alice:...
-                 the password is to be set anew: the text is no hash of Mosquitto's; expected $7$iterations$salt$hash or $6$salt$hash in base64
-        differs  passwd:2: bob:...
-                 the file holds this password in clear text, and so does motet.toml now: better make a hash of it
-        missing  passwd:3: ...
-                 expected name:hash
-        kept     passwd:4: carol:...
-                 the password stays as it is
-        missing  acl:1: topic read public/#
-                 clients without a login read public/#: access rules have no section yet
-        missing  acl:3: topic a/b
-                 user "alice" readwrite a/b: access rules have no section yet
-        missing  acl:4: topic deny a/secret
-                 user "alice" deny a/secret: access rules have no section yet
-        missing  acl:5: pattern write dev/%c/up
-                 everybody write dev/%c/up: access rules have no section yet
-        missing  acl:6: nonsense
-                 expected user, topic or pattern
-        motet.toml: written. 23 lines kept, 5 differ, 13 missing
-        to check it: motet config check --config motet.toml
-    "##]],
+        expect![[r#"
+            differs  mosquitto.conf:2: persistence true
+                     what is confirmed is always on disk here
+            missing  mosquitto.conf:3: persistence_location /var/lib/mosquitto/
+                     set data_dir; mosquitto.db is not read: sessions and retained messages begin empty
+            kept     mosquitto.conf:4: allow_anonymous false
+                     access.anonymous = "never"
+            kept     mosquitto.conf:5: password_file ...
+                     every user becomes a [[user]]; see its lines
+            kept     mosquitto.conf:6: acl_file acl
+                     see its lines
+            kept     mosquitto.conf:7: max_queued_messages 5000
+                     limits.session_queue_messages = 5000
+            differs  mosquitto.conf:8: max_queued_bytes 0
+                     limits.session_queue_bytes keeps its default: everything has a bound here
+            kept     mosquitto.conf:9: max_packet_size 100000
+                     limits.packet_bytes_max = 100000
+            kept     mosquitto.conf:10: persistent_client_expiration 2w
+                     limits.session_expiry_max = "14d"
+            differs  mosquitto.conf:11: log_type warning
+                     log.level = "warn"
+            kept     mosquitto.conf:12: listener 1883 192.0.2.7
+                     a [[listener]]
+            kept     mosquitto.conf:13: listener 8883
+                     a [[listener]]
+            kept     mosquitto.conf:14: cafile /etc/ca.pem
+                     listener.tls.client_ca, if clients show certificates
+            kept     mosquitto.conf:15: certfile /etc/server.pem
+                     listener.tls.certificate
+            kept     mosquitto.conf:16: keyfile /etc/server.key
+                     listener.tls.key
+            kept     mosquitto.conf:17: require_certificate true
+                     listener.tls.client_certificate
+            differs  mosquitto.conf:18: tls_version tlsv1.2
+                     TLS 1.2 and 1.3 are spoken
+            missing  mosquitto.conf:19: use_identity_as_username true
+                     this is not known here, or its value is not
+            kept     mosquitto.conf:20: listener 9001 ::1
+                     a [[listener]]
+            kept     mosquitto.conf:21: protocol websockets
+                     the protocol of the [[listener]]
+            missing  mosquitto.conf:22: mount_point house/
+                     a listener has no prefix of its own; rewrite topics at the clients
+            missing  mosquitto.conf:23: plugin /usr/lib/dynsec.so
+                     there are no plugins
+            missing  mosquitto.conf:24: shiny_new_thing 3
+                     this is not known here, or its value is not
+            kept     mosquitto.conf:26: address example.org:8883
+                     address
+            kept     mosquitto.conf:27: topic # out 1
+                     a [[bridge.topic]]
+            kept     mosquitto.conf:28: topic a/# both 2 here/ ""
+                     a [[bridge.topic]]
+            kept     mosquitto.conf:29: bridge_cafile /etc/uplink.pem
+                     bridge.tls.ca
+            kept     mosquitto.conf:30: bridge_protocol_version mqttv50
+                     version
+            missing  mosquitto.conf:31: local_username x
+                     a bridge has nothing like it here
+            kept     mosquitto.conf:32: keepalive_interval 30
+                     keep_alive
+            kept     mosquitto.conf:33: remote_password ...
+                     password
+            kept     mosquitto.conf:25: connection uplink
+                     a [[bridge]]
+            missing  passwd:1: alice:...
+                     the password is to be set anew: the text is no hash of Mosquitto's; expected $7$iterations$salt$hash or $6$salt$hash in base64
+            differs  passwd:2: bob:...
+                     the file holds this password in clear text, and so does motet.toml now: better make a hash of it
+            missing  passwd:3: ...
+                     expected name:hash
+            kept     passwd:4: carol:...
+                     the password stays as it is
+            kept     acl:1: topic read public/#
+                     an [[access.rule]]
+            kept     acl:3: topic a/b
+                     an [[access.rule]]
+            kept     acl:4: topic deny a/secret
+                     an [[access.rule]]
+            kept     acl:5: pattern write dev/%c/up
+                     an [[access.rule]]
+            missing  acl:6: nonsense
+                     expected user, topic or pattern
+            motet.toml: written. 27 lines kept, 5 differ, 9 missing
+            to check it: motet config check --config motet.toml
+        "#]],
     );
     assert!(!report.contains("hunter2") && !report.contains("L8sRf"), "no password in a report");
 }
@@ -245,15 +265,16 @@ fn no_configuration_at_all_is_what_mosquitto_does_without_one() {
     check(
         &done.unwrap().0,
         expect![[r##"
-        # Made by `motet import mosquitto`. Every key: motet config reference
+            # Made by `motet import mosquitto`. Every key: motet config reference
 
-        [access]
-        anonymous = "always"
+            [access]
+            anonymous = "always"
+            default = "allow"
 
-        [[listener]]
-        address = "localhost:1883"
-        protocol = "mqtt"
-    "##]],
+            [[listener]]
+            address = "localhost:1883"
+            protocol = "mqtt"
+        "##]],
     );
 }
 
