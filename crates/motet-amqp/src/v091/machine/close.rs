@@ -84,7 +84,8 @@ impl Connection {
         self.done(cx);
     }
 
-    pub(super) fn kicked_early<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
+    /// Empties the mailbox of a connection that does not talk yet, or no more.
+    pub(super) fn unserved<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         let mut pulled = Pulled::default();
         cx.mailbox.pull(&mut pulled);
         if pulled.notices.iter().any(|notice| matches!(notice, Notice::Kicked(_))) {

@@ -207,8 +207,9 @@ impl<E: Engine> Machine<E> for Connection {
                 Ok(flow) => self.follow(cx, flow),
                 Err(failure) => self.fail(cx, 0, failure),
             },
-            State::AwaitHeader { .. } => self.kicked_early(cx),
-            State::Closing { .. } | State::Done => {}
+            // Nobody is served here; what is left in the mailbox would wake us again and again.
+            State::AwaitHeader { .. } | State::Closing { .. } => self.unserved(cx),
+            State::Done => {}
         }
     }
 
