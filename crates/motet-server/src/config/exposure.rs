@@ -142,6 +142,7 @@ mod tests {
         assert!(!config.access.admits_anonymous(&config.listener[0]));
         expect![[r#"
             Clients without a login are refused on mqtt *:1883, http *:8080, because other machines reach it. Without a user nobody can log in there. To let clients log in: motet user add, or a [[user]]. To let anybody in: access.anonymous = "always".
+            Nobody may publish or subscribe to anything, because other machines reach mqtt *:1883, http *:8080 and there is no [[access.rule]]. To allow everything to whoever has logged in: [[access.rule]] with who = ["users"] and allow = ["all"].
             Passwords and messages can cross the network in clear text on mqtt *:1883, http *:8080. To encrypt them: protocol = "mqtts" or "https" with a certificate in [tls].
             /metrics can be read without a login on http *:8080. To close it: metrics.enabled = false.
         "#]].assert_eq(&said(&config));
@@ -154,6 +155,7 @@ mod tests {
         assert!(config.access.admits_anonymous(&config.listener[0]));
         expect![[r#"
             Clients without a login are let in from other machines on mqtts *:8883, because access.anonymous = "always". To refuse them: access.anonymous = "loopback", and a user for those who may (motet user add).
+            Nobody may publish or subscribe to anything, because other machines reach mqtts *:8883 and there is no [[access.rule]]. To allow everything to whoever has logged in: [[access.rule]] with who = ["users"] and allow = ["all"].
         "#]].assert_eq(&said(&config));
     }
 
@@ -162,6 +164,7 @@ mod tests {
         let mut config = exposed(&[Protocol::Mqtts]);
         config.access.anonymous = Anonymous::Never;
         config.user.push(User { name: "alice".into(), ..User::default() });
+        config.access.rule.push(crate::config::AccessRule { allow: vec!["all".into()], ..Default::default() });
         assert_eq!(config.exposures(), []);
     }
 }

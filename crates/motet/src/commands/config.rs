@@ -59,6 +59,7 @@ mod tests {
             listens on localhost:8883 for mqtts (this machine only, no login needed)
             set: limits.connections = 9
             note: Clients without a login are refused on mqtt *:1883, because other machines reach it. Without a user nobody can log in there. To let clients log in: motet user add, or a [[user]]. To let anybody in: access.anonymous = "always".
+            note: Nobody may publish or subscribe to anything, because other machines reach mqtt *:1883 and there is no [[access.rule]]. To allow everything to whoever has logged in: [[access.rule]] with who = ["users"] and allow = ["all"].
             note: Passwords and messages can cross the network in clear text on mqtt *:1883. To encrypt them: protocol = "mqtts" or "https" with a certificate in [tls].
         "#]].assert_eq(&summary(&load(&sources).unwrap()));
     }
