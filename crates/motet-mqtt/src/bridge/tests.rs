@@ -76,7 +76,7 @@ fn publish(version: Version, topic: &str, qos: QoS, hops: &[&str]) -> BytesMut {
     properties.push(Place::Publish, Property::UserProperty("k", "v")).unwrap();
     let mut out = BytesMut::new();
     PublishHead {
-        dup: true && qos > QoS::AtMostOnce,
+        dup: qos > QoS::AtMostOnce,
         qos,
         retain: true,
         topic,

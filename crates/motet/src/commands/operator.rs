@@ -126,8 +126,8 @@ fn sessions_text(answer: &Value) -> String {
     for session in rows(answer, "sessions") {
         let since = if session["connected"] == true { &session["connected_at_ms"] } else { &Value::Null };
         let connected = if session["connected"] == true { ago(since) } else { "away".into() };
-        let (client, filters) = (word(&session["client"]), &session["subscriptions"]);
-        let (waiting, unacked) = (&session["queued"], &session["unacknowledged"]);
+        let [client, filters] = ["client", "subscriptions"].map(|key| word(&session[key]));
+        let [waiting, unacked] = ["queued", "unacknowledged"].map(|key| word(&session[key]));
         let _ = writeln!(text, "{client:<32} {connected:<12} {filters:>8} {waiting:>8} {unacked:>8}");
     }
     text + &more(answer)
@@ -166,7 +166,7 @@ fn session_text(session: &Value) -> String {
 fn connections_text(answer: &Value) -> String {
     let mut text = format!("{:>8} {:<8} {:<24} {:<10} client\n", "number", "protocol", "from", "for");
     for connection in rows(answer, "connections") {
-        let (id, protocol) = (&connection["id"], word(&connection["protocol"]));
+        let (id, protocol) = (word(&connection["id"]), word(&connection["protocol"]));
         let (peer, since) = (word(&connection["peer"]), ago(&connection["since_ms"]));
         let _ = writeln!(text, "{id:>8} {protocol:<8} {peer:<24} {since:<10} {}", word(&connection["client"]));
     }

@@ -1,10 +1,9 @@
 //! Mosquitto's access control list: `user NAME`, `topic [read|write|readwrite|deny] FILTER`, `pattern …` with `%u`, `%c`.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
-use super::Failure;
 use super::report::{Fate, Place, Report};
+use super::{Failure, quoted};
 
 /// One line that grants or forbids.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,10 +31,28 @@ pub(super) fn rule<'a>(line: &'a str, user: Option<&'a str>) -> Option<Rule<'a>>
     (!filter.is_empty()).then_some(Rule { user: user.filter(|_| !everybody), everybody, access, filter })
 }
 
-/// The rules, as comments: who may what has no section of its own yet.
+impl Rule<'_> {
+    /// An `[[access.rule]]`.
+    fn toml(&self) -> String {
+        let who = match (self.user, self.everybody) {
+            (Some(user), _) => format!("user:{user}"),
+            (None, true) => "everyone".into(),
+            (None, false) => "anonymous".into(),
+        };
+        let what = match self.access {
+            "read" => "allow = [\"subscribe\"]",
+            "write" => "allow = [\"publish\"]",
+            "deny" => "deny = [\"publish\", \"subscribe\"]",
+            _ => "allow = [\"publish\", \"subscribe\"]",
+        };
+        format!("\n[[access.rule]]\nwho = [{}]\n{what}\ntopics = [{}]\n", quoted(&who), quoted(self.filter))
+    }
+}
+
+/// An `[[access.rule]]` for each line. What forbids comes first: there it wins wherever it stands, here the first does.
 pub(super) fn toml(file: &Path, report: &mut Report) -> Result<String, Failure> {
     let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
-    let mut toml = String::new();
+    let (mut forbids, mut allows) = (String::new(), String::new());
     let mut user = None;
     for (at, line) in text.lines().enumerate() {
         let place = Place { file: file.into(), line: at + 1 };
@@ -47,17 +64,12 @@ pub(super) fn toml(file: &Path, report: &mut Report) -> Result<String, Failure> 
             user = Some(name.trim());
             continue;
         }
-        let Some(Rule { user, everybody, access, filter }) = rule(line, user) else {
+        let Some(rule) = rule(line, user) else {
             report.add(&place, line, Fate::Missing, "expected user, topic or pattern");
             continue;
         };
-        let who = match (user, everybody) {
-            (Some(user), _) => format!("user {user:?}"),
-            (None, true) => "everybody".into(),
-            (None, false) => "clients without a login".into(),
-        };
-        let _ = writeln!(toml, "# rule: {who}: {access} {filter}");
-        report.add(&place, line, Fate::Missing, format!("{who} {access} {filter}: access rules have no section yet"));
+        if rule.access == "deny" { &mut forbids } else { &mut allows }.push_str(&rule.toml());
+        report.add(&place, line, Fate::Kept, "an [[access.rule]]");
     }
-    Ok(if toml.is_empty() { toml } else { format!("\n{toml}") })
+    Ok(forbids + &allows)
 }

@@ -53,20 +53,30 @@ impl Bridge {
         ours
     }
 
+    /// Its name here.
+    fn name(&self) -> String {
+        self.head.value.chars().map(|c| if "/+#\"".contains(c) { '-' } else { c }).collect()
+    }
+
+    /// Bridges are not asked by access control lists there.
+    pub(super) fn rule(&self) -> String {
+        let who = quoted(&format!("user:bridge:{}", self.name()));
+        format!("\n[[access.rule]]\nwho = [{who}]\nallow = [\"all\"]\n")
+    }
+
     fn toml(&self, report: &mut Report) -> String {
         let mut section = Section::default();
         for line in &self.lines {
             let (fate, note) = section.take(&line.key, &line.value);
             report.add(&line.place, line.text(), fate, note);
         }
-        let name: String = self.head.value.chars().map(|c| if "/+#\"".contains(c) { '-' } else { c }).collect();
         let complete = section.address.is_some();
         let (fate, note) = match complete {
             true => (Fate::Kept, "a [[bridge]]"),
             false => (Fate::Missing, "a bridge without an address that is known here"),
         };
         report.add(&self.head.place, self.head.text(), fate, note);
-        if complete { section.toml(&name) } else { String::new() }
+        if complete { section.toml(&self.name()) } else { String::new() }
     }
 }
 

@@ -44,7 +44,8 @@ fn mosquitto(asked: &ImportMosquitto) -> Result<(String, Report), Failure> {
     for line in &lines {
         plan.take(line, &mut report);
     }
-    let mut text = plan.toml(&mut report);
+    let has_rules = asked.acl.is_some() || plan.acl_file.is_some();
+    let mut text = plan.toml(has_rules);
     text.push_str(&bridges::toml(&plan.bridges, &mut report));
     let beside = |file: &str| asked.conf.parent().unwrap_or(Path::new(".")).join(file);
     if let Some(file) = asked.passwd.clone().or_else(|| plan.password_file.as_deref().map(beside)) {
@@ -52,6 +53,7 @@ fn mosquitto(asked: &ImportMosquitto) -> Result<(String, Report), Failure> {
     }
     if let Some(file) = asked.acl.clone().or_else(|| plan.acl_file.as_deref().map(beside)) {
         text.push_str(&acl::toml(&file, &mut report)?);
+        plan.bridges.iter().for_each(|bridge| text.push_str(&bridge.rule()));
     }
     check(&text)?;
     Ok((text, report))

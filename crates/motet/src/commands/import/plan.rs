@@ -242,11 +242,13 @@ impl Plan {
     }
 
     /// All sections but users, rules and bridges.
-    pub(super) fn toml(&mut self, report: &mut Report) -> String {
+    pub(super) fn toml(&mut self, has_rules: bool) -> String {
         let mut text = String::from("# Made by `motet import mosquitto`. Every key: motet config reference\n");
         // Mosquitto without any listener is for this machine only, and lets anybody in there.
         let allow = self.allow_anonymous.unwrap_or(self.listeners.is_empty());
         self.set("access", "anonymous", quoted(if allow { "always" } else { "never" }));
+        // What no line of an access control list allows is forbidden there; without a list everything is allowed.
+        self.set("access", "default", quoted(if has_rules { "deny" } else { "allow" }));
         let mut sections: Vec<_> = self.keys.iter().map(|(section, ..)| *section).collect();
         sections.sort_unstable();
         sections.dedup();
@@ -262,7 +264,6 @@ impl Plan {
         for listener in &self.listeners {
             text.push_str(&listener.toml());
         }
-        let _ = report;
         text
     }
 }
