@@ -70,7 +70,8 @@ mod tests {
 
     #[test]
     fn a_message_on_its_way_reads_as_lines() {
-        let mut told = String::new();
+        // The expectation loses what all lines are indented by: this one is not.
+        let mut told = String::from("told\n");
         for step in [
             json!({"at_ms": 1000, "message": 5, "topic": "a/b", "step": "published", "by": "ann", "bytes": 12, "qos": 1, "retain": true}),
             json!({"at_ms": 1000, "message": 5, "topic": "a/b", "step": "routed", "subscribers": 1, "queues": 2}),
@@ -81,6 +82,7 @@ mod tests {
             told.push_str(&text(&step, 1000));
         }
         expect![[r#"
+            told
                0.000 s  #5     published     by ann, 12 bytes, QoS 1, retained            a/b
                0.000 s  #5     routed        to 1 subscribers and 2 queues                a/b
                0.003 s  #5     stored        on disk, position 77                         a/b

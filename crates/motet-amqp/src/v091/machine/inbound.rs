@@ -108,6 +108,7 @@ impl Running {
         raw: &[u8],
         body: &[u8],
     ) -> Result<(), Failure> {
+        self.messages_in += 1;
         let mut wire = Properties::decode(raw)?;
         let expires_at = mapping::expires_at(cx.now, wire.expiration).map_err(|error| {
             let text = String::from_utf8_lossy(wire.expiration.unwrap_or_default());

@@ -44,6 +44,7 @@ use bytes::{Buf, BufMut, BytesMut};
 use handshake::Handshake;
 use motet_core::engine::Engine;
 use motet_core::machine::{CloseCause, Context, Machine};
+use motet_core::principal::Principal;
 use motet_core::time::Instant;
 use running::Running;
 use std::sync::Arc;
@@ -251,6 +252,26 @@ impl<E: Engine> Machine<E> for Connection {
 
     fn input_hint(&self) -> Option<usize> {
         self.hint
+    }
+
+    fn principal(&self) -> Option<&Principal> {
+        match &self.state {
+            State::Running(running) => Some(running.publisher.principal()),
+            _ => None,
+        }
+    }
+
+    fn messages_in(&self) -> u64 {
+        match &self.state {
+            State::Running(running) => running.messages_in,
+            _ => 0,
+        }
+    }
+
+    fn excuse_silence(&mut self, now: Instant) {
+        if let State::Running(running) = &mut self.state {
+            running.last_input = now;
+        }
     }
 
     fn handle_closed(&mut self, cx: &mut Context<'_, E>, how: CloseCause) {

@@ -71,6 +71,8 @@ pub(super) struct Running {
     pub(super) spelled: Spelled,
     /// The number of the consumer that came last; never used twice.
     pub(super) last_consumer: u64,
+    /// Messages published so far, refused ones too.
+    pub(super) messages_in: u64,
     /// Bytes of bodies that have been announced and not arrived.
     pub(super) partial_bytes: u64,
     /// Bytes not yet durable beyond which a publisher of durable messages pauses.
@@ -116,6 +118,7 @@ impl Running {
             taken: Vec::new(),
             spelled: Spelled::default(),
             last_consumer: 0,
+            messages_in: 0,
             partial_bytes: 0,
             pending_bytes_high,
             waits: false,
