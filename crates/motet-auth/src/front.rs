@@ -6,10 +6,10 @@
 //!  everything else, the anonymous too ─▶ Directory
 //! ```
 
-use crate::directory::Directory;
+use crate::directory::{Directory, identity};
 use crate::hook::{Clocks, Hook};
 use crate::jwt::{Bearer, Beside, OAUTHBEARER, Tokens};
-use motet_core::machine::{Attempt, Authenticator, Dialogue, Opening};
+use motet_core::machine::{Attempt, Authenticator, Dialogue, Opening, Secure};
 use motet_core::mailbox::Mailbox;
 use motet_core::principal::{Denied, Principal};
 use parking_lot::RwLock;
@@ -72,13 +72,21 @@ impl Front {
     }
 
     fn check_token(&self, tokens: &Tokens, attempt: &Attempt<'_>) -> Result<Principal, Denied> {
-        let beside = Beside { user: attempt.user.filter(|user| !user.is_empty()), client: attempt.client };
+        let beside = Beside {
+            user: attempt.user.filter(|user| !user.is_empty()),
+            client: attempt.client,
+            holder: holder(attempt.secure),
+        };
         let (_, now) = (self.clocks)();
         let answer = tokens.verify(attempt.password.unwrap_or_default(), beside, now);
         let counter = if answer.is_ok() { &self.tokens_accepted } else { &self.tokens_refused };
         counter.fetch_add(1, Ordering::Relaxed);
         answer.map_err(|_| Denied::BadCredentials)
     }
+}
+
+fn holder(secure: Option<&Secure>) -> Option<&str> {
+    identity(secure).map(|identity| &*identity.name)
 }
 
 impl Authenticator for Front {
@@ -92,6 +100,8 @@ impl Authenticator for Front {
         if let Some(user) = attempt.user.filter(|user| !user.is_empty())
             && let Some(hook) = self.hook().filter(|hook| hook.config().authenticates)
             && !self.directory.knows(user)
+            // The directory refuses who claims another name than the certificate's.
+            && holder(attempt.secure).is_none_or(|holder| holder == user)
         {
             return hook.authenticate(attempt, ticket, answer_to);
         }
@@ -112,7 +122,7 @@ impl Authenticator for Front {
         {
             let clocks = self.clocks.clone();
             let user = opening.user.filter(|user| !user.is_empty());
-            return Ok(Box::new(Bearer::new(tokens, user, Arc::new(move || clocks().1))));
+            return Ok(Box::new(Bearer::new(tokens, user, holder(opening.secure), Arc::new(move || clocks().1))));
         }
         self.directory.begin(method, opening)
     }

@@ -175,7 +175,8 @@ impl Inner {
     }
 }
 
-fn identity(secure: Option<&Secure>) -> Option<&motet_core::machine::Identity> {
+/// Whom the peer's certificate names.
+pub(crate) fn identity(secure: Option<&Secure>) -> Option<&motet_core::machine::Identity> {
     secure.and_then(|secure| secure.identity.as_ref())
 }
 

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{Accounts, AuthConfig, Directory, Front, StoredPassword};
 use motet_core::access::{Action, Resource};
-use motet_core::machine::Authenticator;
+use motet_core::machine::{Authenticator, Identity, Secure};
 use motet_core::mailbox::{Overflow, Pulled};
 use motet_core::spelling::mqtt;
 use parking_lot::Mutex;
@@ -124,6 +124,27 @@ fn accounts_of_ours_are_not_asked_about() {
     let house = house(both());
     assert_eq!(house.log_in("local"), Some(Ok(Principal::named("local"))));
     assert_eq!(house.stand.asked(), 0);
+}
+
+#[test]
+fn a_certificate_of_one_user_is_not_asked_about_as_another() {
+    let house = house(both());
+    let secure = Secure { identity: Some(Identity { name: "bob".into(), password_needed: true }), ..Secure::default() };
+    let check = |user| {
+        let attempt = Attempt {
+            user: Some(user),
+            password: Some(b"swordfish"),
+            client: None,
+            peer: None,
+            loopback: false,
+            secure: Some(&secure),
+        };
+        house.front.check(attempt, 7, &house.mailbox)
+    };
+    assert!(matches!(check("ann"), Some(Err(_))));
+    assert_eq!(house.stand.asked(), 0);
+    assert_eq!(check("bob"), None);
+    assert_eq!(house.stand.asked(), 1);
 }
 
 #[test]

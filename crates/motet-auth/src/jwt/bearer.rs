@@ -17,12 +17,19 @@ pub(crate) struct Bearer {
     tokens: Arc<Tokens>,
     /// A name that the protocol carries beside the method.
     user: Option<Box<str>>,
+    /// Whom the certificate names.
+    holder: Option<Box<str>>,
     now: Arc<dyn Fn() -> WallMillis + Send + Sync>,
 }
 
 impl Bearer {
-    pub(crate) fn new(tokens: Arc<Tokens>, user: Option<&str>, now: Arc<dyn Fn() -> WallMillis + Send + Sync>) -> Self {
-        Bearer { tokens, user: user.map(Box::from), now }
+    pub(crate) fn new(
+        tokens: Arc<Tokens>,
+        user: Option<&str>,
+        holder: Option<&str>,
+        now: Arc<dyn Fn() -> WallMillis + Send + Sync>,
+    ) -> Self {
+        Bearer { tokens, user: user.map(Box::from), holder: holder.map(Box::from), now }
     }
 }
 
@@ -36,7 +43,7 @@ impl Dialogue for Bearer {
     fn step(&mut self, response: Option<&[u8]>, _: u64, _: &Arc<Mailbox>) -> Option<Step> {
         let Some(response) = response else { return Some(Step::Challenge(bytes::Bytes::new())) };
         let Some(token) = token_of(response) else { return Some(Step::Denied(Denied::Malformed)) };
-        let beside = Beside { user: self.user.as_deref(), client: None };
+        let beside = Beside { user: self.user.as_deref(), client: None, holder: self.holder.as_deref() };
         Some(match self.tokens.verify(token, beside, (self.now)()) {
             Ok(principal) => Step::Accepted { principal, data: None },
             Err(_) => Step::Denied(Denied::BadCredentials),

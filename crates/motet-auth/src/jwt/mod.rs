@@ -121,6 +121,8 @@ pub struct Beside<'a> {
     pub user: Option<&'a str>,
     /// What the client calls itself, where its protocol has such a name.
     pub client: Option<&'a str>,
+    /// Whom the peer's certificate names: a token of anybody else is not theirs, whatever else is configured.
+    pub holder: Option<&'a str>,
 }
 
 /// Checks tokens. Keys may be replaced while it does.
@@ -160,6 +162,9 @@ impl Tokens {
         self.for_us(&claims)?;
         let user = claims.text(&self.config.user_claim).filter(|user| !user.is_empty()).ok_or(TokenError::OtherPeer)?;
         if self.config.user_must_match && beside.user.is_some_and(|given| given != user) {
+            return Err(TokenError::OtherPeer);
+        }
+        if beside.holder.is_some_and(|holder| holder != user) {
             return Err(TokenError::OtherPeer);
         }
         if let Some(claim) = &self.config.client_claim

@@ -127,7 +127,8 @@ fn issuer_and_audience_are_asked_for_where_they_are_configured() {
 fn user_and_client_must_be_the_peers_where_that_is_configured() {
     let config = TokenConfig { user_must_match: true, client_claim: Some("device".into()), ..TokenConfig::default() };
     let token = shared(&with("device", json!("c1")));
-    let ask = |user, client| tokens(config.clone()).verify(token.as_bytes(), Beside { user, client }, NOW);
+    let ask =
+        |user, client| tokens(config.clone()).verify(token.as_bytes(), Beside { user, client, holder: None }, NOW);
     assert!(ask(Some("ann"), Some("c1")).is_ok());
     assert!(ask(None, Some("c1")).is_ok());
     for (user, client) in [(Some("bob"), Some("c1")), (Some("ann"), Some("c2")), (Some("ann"), None)] {
@@ -211,4 +212,17 @@ fn a_key_set_is_read_for_what_it_is_good_for() {
     assert!(matches!(TokenKeys::default().add_jwks(b"[", true), Err(KeyError::NotJwks(_))));
     assert_eq!(TokenKeys::default().add_secret(&SECRET[..31]), Err(KeyError::SecretTooShort));
     assert_eq!(TokenKeys::default().add_pem(b"key"), Err(KeyError::NotPem));
+}
+
+#[test]
+fn a_certificate_of_one_user_does_not_carry_the_token_of_another() {
+    for user_must_match in [true, false] {
+        let tokens = tokens(TokenConfig { user_must_match, ..TokenConfig::default() });
+        let ask = |holder| {
+            let beside = Beside { holder, ..Beside::default() };
+            tokens.verify(shared(&good()).as_bytes(), beside, NOW).map(|principal| principal.name.to_string())
+        };
+        assert_eq!(ask(Some("ann")), Ok("ann".into()));
+        assert_eq!(ask(Some("bob")), Err(TokenError::OtherPeer));
+    }
 }
