@@ -174,9 +174,10 @@ fn cited(text: &str) -> Option<&str> {
 
 #[test]
 fn the_summary_of_the_ledgers_is_up_to_date() {
-    let mut table = "\n| specification | statements | bind a server | shown by tests | exceptions | bind a client alone |\n\
+    let mut table =
+        "\n| specification | statements | bind a server | shown by tests | exceptions | bind a client alone |\n\
                      |---|---|---|---|---|---|\n"
-        .to_owned();
+            .to_owned();
     let mut exceptions = String::new();
     for (version, _) in LEDGERS {
         let ledger = ledger(version);

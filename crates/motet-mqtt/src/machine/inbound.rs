@@ -177,7 +177,8 @@ impl Inbound {
             let known = self.aliases.get(at).and_then(Option::as_deref);
             return known
                 .map(|topic| Cow::Owned(topic.to_owned()))
-                .ok_or(Farewell::Reason(ReasonCode::TopicAliasInvalid, "alias was never set"));
+                // [3.3.4] an alias without a topic that was never set is a protocol error.
+                .ok_or(Farewell::Reason(ReasonCode::ProtocolError, "alias was never set"));
         }
         if self.aliases.len() <= at {
             self.aliases.resize(at + 1, None);
