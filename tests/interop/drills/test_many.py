@@ -12,7 +12,7 @@ import wire
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(180)]
 
 CLIENTS = 5000
-SESSIONS = int(os.environ.get("MOTET_DRILL_SESSIONS", "20000"))
+SESSIONS = int(os.environ.get("MOTET_DRILL_SESSIONS", "100000"))
 BACK_SECONDS_MAX = 60
 
 
