@@ -11,6 +11,8 @@ AFTER = "test_malformed.py::test_wrong_packet_after_connack"
 FIRST = "test_malformed.py::test_wrong_first_packet"
 
 LIMITS = {
+    "test_node.py::test_mqttjs_with_what_mqtt_5_adds": "gives no response information",
+    "test_stuck.py::test_one_stuck_among_fifty_disturbs_nobody": "sometimes drops QoS 0 for whoever is a little late",
     "test_connect.py::test_peer_that_never_sends_a_byte_is_closed": "waits for a first byte much longer",
     "test_connect.py::test_peer_that_stops_within_its_first_packet_is_closed": "waits for the rest much longer",
     "test_properties.py::test_exceeding_the_servers_receive_maximum_is_an_error": "answers PUBREC 0x97 and goes on",

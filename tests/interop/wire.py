@@ -231,7 +231,7 @@ def decode(head, body, version):
         out.pid = read.number(2)
         out.props = read.properties() if version == 5 else {}
         out.reasons = list(read.take(read.left()))
-    elif out.kind == DISCONNECT and read.left():
+    elif out.kind in (DISCONNECT, AUTH) and read.left():
         out.reason = read.number(1)
         out.props = read.properties() if read.left() else {}
     assert not read.left(), f"{NAMES[out.kind]} carries {read.left()} bytes too many"

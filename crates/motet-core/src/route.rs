@@ -58,7 +58,7 @@ pub(crate) struct DirectTarget {
 pub(crate) struct QueueTarget {
     pub(crate) queue: Arc<QueueCell>,
     /// The subscriber's mailbox while it is connected: what was published as transient does not wait for credit
-    /// [MQTT-3.3.4-7].
+    /// [MQTT-3.3.4-9].
     pub(crate) mailbox: Option<Arc<Mailbox>>,
     pub(crate) session: u64,
     pub(crate) grant: Arc<Grant>,

@@ -140,6 +140,8 @@ impl Encoder {
         let seconds_left = match message.expires_at {
             Some(at) => match mapping::seconds_left(self.now, at) {
                 Some(left) => Some(left),
+                // What was sent is finished, be it late [MQTT-4.3.3-7], [MQTT-4.4.0-1].
+                None if hop.dup => Some(0),
                 None => return false, // [MQTT-3.3.2-5]
             },
             None => None,

@@ -36,7 +36,7 @@ impl<E: Engine> Core<E> {
         if !close.publish_will {
             state.will = None;
         }
-        // A will waits for its delay or for the end of the session, whichever comes first [MQTT-3.1.3-9].
+        // A will waits for its delay or for the end of the session, whichever comes first [MQTT-3.1.2-8].
         let will_now =
             if ends || state.will.as_ref().is_some_and(|w| w.delay_secs == 0) { state.will.take() } else { None };
         state.disconnected_at = Some(now.wall);

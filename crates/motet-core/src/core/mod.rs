@@ -282,6 +282,7 @@ fn session_queue_config(limits: &CoreLimits, durable: bool) -> Arc<QueueConfig> 
         max_bytes: Some(limits.session_queue_bytes),
         overflow: crate::queue::Overflow::RejectPublish,
         resident_only: true,
+        sent_stays: true,
         durable,
         ..QueueConfig::default()
     })

@@ -139,7 +139,7 @@ impl<E: Engine> Core<E> {
         if mailbox.is_some() {
             self.detach_queue(now, session, stage);
         }
-        // [MQTT-3.1.3-9] a delayed will is not sent when the session goes on; one without delay is, as the old
+        // [MQTT-3.1.2-26] a delayed will is not sent when the session goes on; one without delay is, as the old
         // connection did end; and it is when the session ends.
         let will = will.filter(|will| ends || will.delay_secs == 0 || !session.is_durable());
         Evicted { mailbox, will }

@@ -33,6 +33,8 @@ pub struct QueueConfig {
     pub window: MemoryWindow,
     /// Consumers wait for a paged head instead of being handed its locator: order over progress.
     pub resident_only: bool,
+    /// A message that a consumer may have seen does not go stale any more: what was begun is finished.
+    pub sent_stays: bool,
     /// Whether persistent messages are journalled; without it nothing is ever settled on disk or paged out.
     pub durable: bool,
 }
@@ -55,6 +57,7 @@ impl Default for QueueConfig {
             dedup: None,
             window: MemoryWindow::default(),
             resident_only: false,
+            sent_stays: false,
             durable: true,
         }
     }

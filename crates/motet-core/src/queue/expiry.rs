@@ -14,7 +14,7 @@ impl<M: Clone> Queue<M> {
     /// When [`on_deadline`](Self::on_deadline) has something to do, wall milliseconds. Ask again after every call.
     pub fn next_deadline(&self) -> Option<u64> {
         let stale = self.levels.priorities().filter_map(|priority| {
-            let expires_at = self.entries.expires_at(self.levels.head_of(priority)?)?;
+            let expires_at = self.stale_after(self.levels.head_of(priority)?)?;
             Some(expires_at.saturating_add(1))
         });
         let due = self.delayed.peek().map(|entry| entry.0.0);

@@ -156,7 +156,13 @@ impl<M: Clone> Queue<M> {
 
     /// A message lives through the last millisecond of its time, so that a TTL of 0 reaches a consumer that is there.
     pub(super) fn is_stale(&self, seq: u64, now_ms: u64) -> bool {
-        self.entries.expires_at(seq).is_some_and(|at| now_ms > at)
+        self.stale_after(seq).is_some_and(|at| now_ms > at)
+    }
+
+    /// The last millisecond in which a ready message may be delivered; `None` where that has no end.
+    pub(super) fn stale_after(&self, seq: u64) -> Option<u64> {
+        let stays = self.config.sent_stays && self.entries.slot(seq).is_some_and(|slot| slot.redelivered());
+        self.entries.expires_at(seq).filter(|_| !stays)
     }
 
     fn lend(&mut self, index: u32, priority: u8, allotted: bool, fx: &mut Effects<M>) -> Taken<M> {

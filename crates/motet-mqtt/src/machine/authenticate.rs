@@ -139,7 +139,7 @@ impl Connection {
             },
             // It has thought better of it.
             (_, PacketKind::Disconnect) => return Flow::Close(Farewell::Silent),
-            // [MQTT-4.12.0-4] nothing but AUTH and DISCONNECT until CONNACK.
+            // [MQTT-3.1.2-33] nothing but AUTH and DISCONNECT until CONNACK.
             _ => Err((ReasonCode::ProtocolError, "only AUTH may follow now")),
         };
         match step {

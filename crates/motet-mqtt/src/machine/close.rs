@@ -192,7 +192,7 @@ impl Connected {
     pub(super) fn disconnect(&mut self, frame: Frame<'_>) -> Result<Flow, DecodeError> {
         let disconnect = Disconnect::decode(frame, self.version)?;
         let expiry_secs = disconnect.properties.session_expiry_interval();
-        // [MQTT-3.14.2-2] an expiry of zero cannot be raised at the end.
+        // [3.14.2.2.2] an expiry of zero cannot be raised at the end.
         if self.session_expiry_secs == 0 && expiry_secs.is_some_and(|secs| secs > 0) {
             return Ok(Flow::Close(Farewell::Rules("session expiry was zero and cannot be raised at DISCONNECT")));
         }

@@ -53,9 +53,9 @@ pub(super) struct PendingConnect {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Terms {
     pub(super) version: Version,
-    /// Largest packet the client takes [MQTT-3.1.2-24].
+    /// Largest packet the client takes [MQTT-3.1.2-27].
     pub(super) packet_bytes_max: u32,
-    /// The client may be told reason strings [MQTT-3.1.2-29].
+    /// The client may be told reason strings [MQTT-3.1.2-32].
     pub(super) problem_information: bool,
 }
 
@@ -437,7 +437,7 @@ impl Connection {
         if keep_alive_secs != pending.keep_alive_secs {
             push(Property::ServerKeepAlive(keep_alive_secs));
         }
-        // [MQTT-3.1.2-28] only to who asked for it.
+        // [MQTT-3.1.2-31] only to who asked for it.
         if pending.response_information
             && let Some(prefix) = &self.config.response_prefix
             && let Some(topic) = response_information(prefix, &pending.client)

@@ -40,7 +40,7 @@ pub(super) struct Inbound {
     received: HashSet<u16>,
     /// Topics by alias, from 1 [3.3.2.3.4]; grows only as far as the client uses it.
     aliases: Vec<Option<Box<str>>>,
-    /// QoS 1 and 2 messages not answered to the end [MQTT-3.3.4-9].
+    /// QoS 1 and 2 messages not answered to the end [MQTT-3.3.4-7].
     unanswered: usize,
     run: Option<Box<Run>>,
     /// Answers in order, each with what must be durable first.
@@ -177,7 +177,8 @@ impl Inbound {
             let known = self.aliases.get(at).and_then(Option::as_deref);
             return known
                 .map(|topic| Cow::Owned(topic.to_owned()))
-                .ok_or(Farewell::Reason(ReasonCode::TopicAliasInvalid, "alias was never set"));
+                // [3.3.4] an alias without a topic that was never set is a protocol error.
+                .ok_or(Farewell::Reason(ReasonCode::ProtocolError, "alias was never set"));
         }
         if self.aliases.len() <= at {
             self.aliases.resize(at + 1, None);
@@ -260,7 +261,7 @@ impl Connected {
                 return Flow::Continue;
             }
             self.inbound.unanswered += 1;
-            // [MQTT-3.3.4-9] more than we said we take.
+            // [MQTT-3.3.4-7] more than we said we take.
             if self.version == Version::V5 && self.inbound.unanswered > usize::from(config.receive_maximum) {
                 return Flow::Close(Farewell::Reason(ReasonCode::ReceiveMaximumExceeded, "receive maximum exceeded"));
             }
@@ -483,7 +484,7 @@ impl Connected {
         }
     }
 
-    /// A sentence, unless the client declined such [MQTT-3.1.2-29] or cannot read it.
+    /// A sentence, unless the client declined such [MQTT-3.1.2-32] or cannot read it.
     fn reason_string(&self, place: Place, why: &'static str) -> PropertiesBuf {
         let mut properties = PropertiesBuf::new();
         if !why.is_empty() && self.problem_information && self.version == Version::V5 {

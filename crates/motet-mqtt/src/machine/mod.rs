@@ -73,16 +73,16 @@ struct Connected {
     version: Version,
     handle: SessionHandle,
     publisher: Publisher,
-    /// 1.5 times the keep alive [MQTT-3.1.2-22]; `None` when the client wants none.
+    /// 1.5 times the keep alive [MQTT-3.1.2-24]; `None` when the client wants none.
     silence_max: Option<Duration>,
     last_input: Instant,
-    /// Largest packet the client takes [MQTT-3.1.2-24].
+    /// Largest packet the client takes [MQTT-3.1.2-27].
     packet_bytes_max: u32,
     /// QoS 1 and 2 messages the client takes at a time [3.1.2.11.3].
     receive_maximum: u16,
-    /// The client may be told reason strings [MQTT-3.1.2-29].
+    /// The client may be told reason strings [MQTT-3.1.2-32].
     problem_information: bool,
-    /// The session expiry the client has, for the rule about DISCONNECT [MQTT-3.14.2-2].
+    /// The session expiry the client has, for the rule about DISCONNECT [3.14.2.2.2].
     session_expiry_secs: u32,
     rights: access::Rights,
     /// The method of authentication, by which alone the client may authenticate again [MQTT-4.12.1-1].
@@ -315,7 +315,7 @@ impl<E: Engine> Machine<E> for Connection {
                     self.close(cx, farewell);
                 }
             }
-            // [MQTT-3.1.2-22] nothing for one and a half times the keep alive.
+            // [MQTT-3.1.2-24] nothing for one and a half times the keep alive.
             State::Connected(c)
                 if c.opening.is_none() && c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) =>
             {

@@ -204,7 +204,7 @@ impl Connected {
             return self.reply(cx, None, Reply::Pubrel(vec![(identifier, ReasonCode::Success)]));
         }
         if !encoder.queued(cx.out, &delivery.queued, Hop { qos, identifier, dup: delivery.redelivered }) {
-            // Expired, or larger than the client takes [MQTT-3.1.2-25]: as if it had been delivered.
+            // Expired, or larger than the client takes [MQTT-3.1.2-28]: as if it had been delivered.
             self.outbound.settled.push(seq);
             return;
         }
@@ -268,7 +268,7 @@ impl Connected {
     pub(super) fn pubrec(&mut self, frame: Frame<'_>) -> Result<Flow, DecodeError> {
         let pubrec = Pubrec::decode(frame, self.version)?;
         let identifier = pubrec.packet_identifier;
-        // A client that refuses has ended the exchange [MQTT-4.3.3-4].
+        // A client that refuses has ended the exchange [MQTT-4.4.0-2].
         if pubrec.reason_code.is_error() {
             self.finish(identifier, Awaits::Pubrec);
             return Ok(Flow::Continue);

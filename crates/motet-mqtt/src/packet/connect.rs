@@ -154,7 +154,7 @@ fn check_client_identifier(identifier: &str, clean_start: bool, version: Version
 
 impl<'a> Will<'a> {
     fn read(reader: &mut Reader<'a>, flags: u8, version: Version) -> Result<Self, DecodeError> {
-        let qos = QoS::from_bits(flags >> 3 & 0b11).ok_or(DecodeError::QoS3)?; // [MQTT-3.1.2-12]
+        let qos = QoS::from_bits(flags >> 3 & 0b11).ok_or(DecodeError::QoS3)?; // [MQTT-3.1.2-14]
         let properties = Properties::read(reader, version, Place::Will)?;
         let topic = wire::utf8(reader.binary()?)?;
         topic::check_name(topic)?;

@@ -46,7 +46,7 @@ pub trait Encode {
     /// reason string where the specification allows it [MQTT-3.2.2-19, -20, MQTT-3.4.2-2, -3, MQTT-3.14.2-3, -4].
     ///
     /// # Errors
-    /// Even the shortest form is longer; nothing is appended, and the packet must not be sent [MQTT-3.1.2-24].
+    /// Even the shortest form is longer; nothing is appended, and the packet must not be sent [MQTT-3.1.2-27].
     fn encode_within(&self, version: Version, max: u32, out: &mut impl BufMut) -> Result<(), EncodeError> {
         let fits = |properties: Properties<'_>| packet_len(self.body_len(version, properties)) <= max as usize;
         let properties = self.properties();

@@ -34,6 +34,20 @@ fn messages_expire_at_the_head_only() {
 }
 
 #[test]
+fn what_was_sent_from_a_sessions_queue_does_not_go_stale() {
+    for (sent_stays, left) in [(true, vec![1]), (false, vec![])] {
+        let mut bench = with(|config| config.sent_stays = sent_stays);
+        bench.put(NewEntry { expires_at_ms: Some(100), ..message(1) });
+        bench.put(NewEntry { expires_at_ms: Some(100), ..message(2) });
+        bench.consumer(1, Some(1));
+        assert_eq!(bench.take(1, 9), [1]);
+        bench.nack(1, 1, Nack::Requeue);
+        bench.at(101);
+        assert_eq!(bench.take(1, 9), left, "{sent_stays}");
+    }
+}
+
+#[test]
 fn each_priority_expires_at_its_own_head() {
     let mut bench = with(|config| config.max_priority = 1);
     for (n, priority, expires) in [(1, 1, None), (2, 0, Some(10)), (3, 0, Some(10)), (4, 1, Some(5))] {
