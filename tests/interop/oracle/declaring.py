@@ -120,7 +120,7 @@ def arguments_that_make_no_sense(s):
 @scenario
 def types_of_queues(s):
     def of(kind, flags, **arguments):
-        name = s(kind + "".join(sorted(flags)) + "".join(arguments))
+        name = s("-".join([kind, *sorted(flags), *(f"{key}-{value}" for key, value in arguments.items())]))
         return lambda ch: ch.declare(name, arguments={"x-queue-type": kind, **{
             "x-" + key.replace("_", "-"): value for key, value in arguments.items()}}, **flags)
 
@@ -132,7 +132,7 @@ def types_of_queues(s):
          of("quorum", durable, overflow="reject-publish-dlx"), of("quorum", durable, delivery_limit=-5),
          of("quorum", durable, delivery_limit="x"), of("quorum", durable, message_ttl=1000),
          of("quorum", durable, max_age="1h"), of("classic", durable, max_age="1h"),
-         of("stream", durable, max_age="1h"), of("stream", durable, max_age="soon"), of("stream", durable, expires=1000),
+         of("stream", durable, max_age="1h"), of("stream", durable, max_age=5), of("stream", durable, expires=1000),
          of("stream", durable, max_length_bytes=5000), of("stream", durable, max_length=5),
          of("stream", durable, message_ttl=1000), of("stream", durable, dead_letter_exchange="x"),
          of("stream", durable, single_active_consumer=True), of("classic", durable, delivery_limit=5))
