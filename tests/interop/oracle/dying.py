@@ -1,5 +1,6 @@
 """How messages leave a queue without having been consumed: time, length, rejection, delivery limits."""
 
+from amqp_wire import content, method_frame
 from pika import spec
 
 from .bench import scenario
@@ -104,6 +105,17 @@ def full_queues_that_reject(s):
     ch.until(s(), 1)
     ch.until(s("dead"), 0)
     ch.take(s())
+
+
+@scenario
+def publications_of_one_write_are_refused_one_by_one(s):
+    ch = with_grave(s, {"x-max-length": 3, "x-overflow": "reject-publish"})
+    ch.confirms()
+    publish = method_frame(ch.number, spec.Basic.Publish(exchange="", routing_key=s()))
+    ch.connection.send(b"".join(publish + content(ch.number, body=b"%d" % number) for number in range(6)))
+    ch.confirmed(6)
+    ch.until(s(), 3)
+    ch.take(s(), 3)
 
 
 @scenario

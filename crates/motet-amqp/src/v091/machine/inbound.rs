@@ -276,7 +276,14 @@ impl Running {
             if let Some(pressure) = cx.core.pressure(cx.now, &self.publisher, &offer.known, cx.mailbox) {
                 self.held = Some(pressure);
             }
-            confirms.settle(first, offer.batch.messages().len() as u64, accepted, position);
+            // What was taken before a queue was full is confirmed by itself.
+            let (count, taken) = (offer.batch.messages().len() as u64, receipt.taken as u64);
+            if taken > 0 && !accepted {
+                confirms.settle(first, taken, true, position);
+                confirms.settle(first + taken, count - taken, false, None);
+            } else {
+                confirms.settle(first, count, accepted, position);
+            }
             self.waiting.insert(offer.channel);
         }
     }
