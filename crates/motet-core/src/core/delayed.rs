@@ -6,7 +6,7 @@
 
 use super::broker::{NamedQueue, QueueError};
 use super::publish::Refusals;
-use super::{Core, Note, Outcome, Publisher, Receipt, RejectCause, Vhost};
+use super::{Core, Note, Publisher, Receipt, RejectCause, Vhost};
 use crate::engine::Engine;
 use crate::mailbox::{Mailbox, Pulled};
 use crate::message::Batch;
