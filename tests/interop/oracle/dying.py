@@ -68,7 +68,7 @@ def unused_queues_expire(s):
     ch.quiet(0.2)
     ch.count(s())
     ch.cancel("tag")
-    ch.quiet(0.4)
+    ch.quiet(1.0)
     ch.count(s())
 
 
