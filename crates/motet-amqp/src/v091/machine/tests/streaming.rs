@@ -26,10 +26,10 @@ fn a_reader_begins_where_it_asks_and_entries_stay() {
     let (mut bench, mut peer) = with_stream();
     bench.qos(&mut peer, 1, false);
     let first = read_from(&mut bench, &mut peer, "a", FieldValue::Text(b"first"));
-    assert_eq!(first, ["1 basic.consume-ok a", "1 deliver a #1 :s mode=2 x-stream-offset=Int(0) '0'"]);
-    assert_eq!(bench.ack(&mut peer, 1, false), ["1 deliver a #2 :s mode=2 x-stream-offset=Int(1) '1'"]);
+    assert_eq!(first, ["1 basic.consume-ok a", "1 deliver a #1 :s mode=2 x-stream-offset=0 '0'"]);
+    assert_eq!(bench.ack(&mut peer, 1, false), ["1 deliver a #2 :s mode=2 x-stream-offset=1 '1'"]);
     let second = read_from(&mut bench, &mut peer, "b", FieldValue::I64(2));
-    assert_eq!(second, ["1 basic.consume-ok b", "1 deliver b #3 :s mode=2 x-stream-offset=Int(2) '2'"]);
+    assert_eq!(second, ["1 basic.consume-ok b", "1 deliver b #3 :s mode=2 x-stream-offset=2 '2'"]);
     assert_eq!(read_from(&mut bench, &mut peer, "c", FieldValue::Text(b"next")), ["1 basic.consume-ok c"]);
 }
 
