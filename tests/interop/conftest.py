@@ -18,6 +18,7 @@ from wire import Peer  # noqa: E402
 def pytest_addoption(parser):
     parser.addoption("--server", choices=sorted(motet.KINDS), default="motet",
                      help="motet (the binary named by MOTET_BIN), or mosquitto: a check of the suite itself")
+    parser.addoption("--oracle", metavar="HOST:PORT", help="a RabbitMQ whose answers are recorded anew (test_amqp_oracle.py)")
     parser.addoption("--seed", type=int, default=1, help="seed of the drills' random choices")
     parser.addoption("--rounds", type=int, default=5, help="how often the drills kill the server")
 

@@ -139,6 +139,11 @@ fn reply_to(address: &ReplyAddress) -> Option<Vec<u8>> {
     (text.len() <= SHORT_STRING_MAX).then_some(text)
 }
 
+/// The header with the failed attempts of a quorum queue's message.
+const DELIVERY_COUNT: &str = "x-delivery-count";
+/// The header with the place of a stream's message.
+const STREAM_OFFSET: &str = "x-stream-offset";
+
 /// What a delivery adds to what the publisher said.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Added<'a> {
@@ -147,13 +152,21 @@ pub struct Added<'a> {
     /// The whole key, when the short string holds only a part of it.
     pub long_key: Option<&'a [u8]>,
     /// Failed attempts so far, where the queue counts them aloud.
-    pub delivery_count: u32,
+    pub delivery_count: Option<u32>,
+    /// Its place in the stream it comes from.
+    pub stream_offset: Option<u64>,
 }
 
 impl Added<'_> {
     /// Nothing.
     pub fn is_nothing(&self) -> bool {
-        !self.retained && self.long_key.is_none() && self.delivery_count == 0
+        !self.retained && self.long_key.is_none() && self.delivery_count.is_none() && self.stream_offset.is_none()
+    }
+
+    /// The publisher may have said it too, as whoever publishes again what it has received does.
+    fn replaces(&self, name: &[u8]) -> bool {
+        (self.delivery_count.is_some() && name == DELIVERY_COUNT.as_bytes())
+            || (self.stream_offset.is_some() && name == STREAM_OFFSET.as_bytes())
     }
 
     fn push(&self, headers: &mut TableBuf) {
@@ -163,8 +176,11 @@ impl Added<'_> {
         if let Some(key) = self.long_key {
             headers.push(amqp::LONG_KEY_HEADER, FieldValue::Text(key));
         }
-        if self.delivery_count > 0 {
-            headers.push("x-delivery-count", FieldValue::I64(self.delivery_count.into()));
+        if let Some(count) = self.delivery_count {
+            headers.push(DELIVERY_COUNT, FieldValue::I64(count.into()));
+        }
+        if let Some(offset) = self.stream_offset {
+            headers.push(STREAM_OFFSET, FieldValue::I64(offset.cast_signed()));
         }
     }
 }
@@ -225,6 +241,9 @@ pub fn from_origin(origin: &[u8], message: &Message, added: Added<'_>, out: &mut
     let keeps_copies =
         deaths.is_none() || properties.is_some_and(|p| p.headers.iter().any(|(name, _)| &**name == "CC"));
     for (name, value) in wire.headers.into_iter().flat_map(FieldTable::iter) {
+        if added.replaces(name) {
+            continue;
+        }
         if deaths.is_none() || !(is_death_header(name) || (name == b"CC" && !keeps_copies)) {
             headers.push(&String::from_utf8_lossy(name), value);
         }

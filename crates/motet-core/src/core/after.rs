@@ -28,6 +28,15 @@ pub(super) struct After {
     pub(super) appended: Vec<Appended>,
     /// Queues nobody used for as long as they may be unused.
     pub(super) unused: Vec<Arc<NamedQueue>>,
+    /// The place in its batch of the first message that a queue refused.
+    pub(super) first_refused: Option<usize>,
+}
+
+impl After {
+    /// A queue refused the message at this place of its batch.
+    pub(super) fn note_refused(&mut self, index: usize) {
+        self.first_refused = Some(self.first_refused.map_or(index, |known| known.min(index)));
+    }
 }
 
 /// Tells consumers what there is; outside the queue's lock.

@@ -6,7 +6,7 @@
 
 use super::broker::{NamedQueue, QueueError};
 use super::publish::Refusals;
-use super::{Core, Note, Outcome, Publisher, Receipt, RejectCause, Vhost};
+use super::{Core, Note, Publisher, Receipt, RejectCause, Vhost};
 use crate::engine::Engine;
 use crate::mailbox::{Mailbox, Pulled};
 use crate::message::Batch;
@@ -36,7 +36,7 @@ impl<E: Engine> Core<E> {
         session: Option<(&SessionHandle, &[Note<'_>])>,
     ) -> Receipt {
         let Ok(queue) = self.waiting_room(now, publisher.vhost()) else {
-            return Receipt { outcome: Outcome::Rejected(RejectCause::QueueFull), position: None };
+            return Receipt::rejected(RejectCause::QueueFull);
         };
         let named = vec![NamedTarget { queue, delay_ms }];
         let route = Route { named, durable_queues: 1, is_past_tree: true, ..Route::default() };

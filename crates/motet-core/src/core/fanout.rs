@@ -157,7 +157,10 @@ impl<E: Engine> Core<E> {
             });
             match verdict {
                 Verdict::Enqueued { .. } | Verdict::Duplicate => {}
-                Verdict::Rejected(_) => refused = true,
+                Verdict::Rejected(_) => {
+                    refused = true;
+                    after.note_refused(index);
+                }
             }
         }
         self.carry_out_into(queue, &mut inner, stage, after);
@@ -187,7 +190,10 @@ impl<E: Engine> Core<E> {
                 continue;
             }
             let verdict = self.offer(now, target, &mut inner, batch, index, stage.as_deref_mut(), shared, after);
-            refused |= matches!(verdict, Verdict::Rejected(_));
+            if matches!(verdict, Verdict::Rejected(_)) {
+                refused = true;
+                after.note_refused(index);
+            }
         }
         self.carry_out_into(cell, &mut inner, stage, after);
         refused

@@ -173,6 +173,15 @@ pub struct Receipt {
     pub outcome: Outcome,
     /// Confirm only when this is durable; `None` when nothing durable was touched.
     pub position: Option<Position>,
+    /// With `Rejected`: messages at the front of the batch that were taken all the same, before a queue was at its bound.
+    pub taken: usize,
+}
+
+impl Receipt {
+    /// Nothing of the batch was taken.
+    pub(crate) fn rejected(cause: RejectCause) -> Self {
+        Receipt { outcome: Outcome::Rejected(cause), position: None, taken: 0 }
+    }
 }
 
 impl<E: Engine> Core<E> {
@@ -203,7 +212,7 @@ impl<E: Engine> Core<E> {
         batch: &Arc<Batch>,
         session: Option<(&SessionHandle, &[Note<'_>])>,
     ) -> Receipt {
-        let mut all = Receipt { outcome: Outcome::Accepted, position: None };
+        let mut all = Receipt { outcome: Outcome::Accepted, position: None, taken: 0 };
         for index in 0..batch.messages().len() {
             let (single, route) = known.route_of(&publisher.vhost, batch, index);
             let (vhost, own, refusals) = (&publisher.vhost, publisher.session, publisher.refusals);
@@ -212,7 +221,7 @@ impl<E: Engine> Core<E> {
             all.position = all.position.max(receipt.position);
             match (all.outcome, receipt.outcome) {
                 (Outcome::Rejected(_), _) | (_, Outcome::Accepted) => {}
-                (_, worse) => all.outcome = worse,
+                (_, worse) => (all.outcome, all.taken) = (worse, index),
             }
         }
         all
@@ -268,7 +277,7 @@ impl<E: Engine> Core<E> {
                 Ok(stage) => Some(stage),
                 Err(Refused) => {
                     self.counters.rejected.fetch_add(count, Ordering::Relaxed);
-                    return Receipt { outcome: Outcome::Rejected(RejectCause::StoreFull), position: None };
+                    return Receipt::rejected(RejectCause::StoreFull);
                 }
             },
             // Nothing is written for the messages themselves; what they push out of a queue frees room.
@@ -279,7 +288,7 @@ impl<E: Engine> Core<E> {
         if let Some((handle, _)) = notes
             && !self.is_current(handle)
         {
-            return Receipt { outcome: Outcome::Rejected(RejectCause::TakenOver), position: None };
+            return Receipt::rejected(RejectCause::TakenOver);
         }
         self.publish_staged(now, vhost, own_session, route, batch, notes, refusals, stage)
     }
@@ -309,7 +318,7 @@ impl<E: Engine> Core<E> {
                 // A transient message has no answer that could say no.
                 if refusals == Refusals::Heard && transient < batch.messages().len() {
                     self.counters.rejected.fetch_add(count, Ordering::Relaxed);
-                    return Receipt { outcome: Outcome::Rejected(RejectCause::RetainedFull), position: None };
+                    return Receipt::rejected(RejectCause::RetainedFull);
                 }
             }
         }
@@ -322,6 +331,7 @@ impl<E: Engine> Core<E> {
             self.stage_notes(handle, notes, stage);
         }
         let position = stage.map(Stage::finish);
+        let taken = after.first_refused.unwrap_or_default();
         // Others stage meanwhile: nobody is woken while the journal's buffer is ours.
         self.carry_on(now, after);
         self.push_subscribers(own_session, route, &batch);
@@ -335,6 +345,6 @@ impl<E: Engine> Core<E> {
         } else {
             Outcome::Accepted
         };
-        Receipt { outcome, position }
+        Receipt { outcome, position, taken }
     }
 }

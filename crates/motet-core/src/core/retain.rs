@@ -164,7 +164,7 @@ mod tests {
         let core = core(1, 1 << 20);
         let mut ann = Publisher::new(&core, Principal::anonymous(), None);
         assert_eq!(publish(&core, &mut ann, "a", ONCE, b"1").outcome, Outcome::Unroutable);
-        assert_eq!(publish(&core, &mut ann, "b", ONCE, b"1"), Receipt { outcome: FULL, position: None });
+        assert_eq!(publish(&core, &mut ann, "b", ONCE, b"1"), Receipt { outcome: FULL, position: None, taken: 0 });
         assert_eq!((core.retained_count(), refused(&core)), (1, 1));
         assert_eq!(publish(&core, &mut ann, "a", ONCE, b"2").outcome, Outcome::Unroutable);
         assert_eq!(publish(&core, &mut ann, "b", ONCE, b"").outcome, Outcome::Unroutable);

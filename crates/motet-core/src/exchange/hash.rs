@@ -69,7 +69,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 }
 
 /// The finalizer of SplitMix64: every input bit reaches every output bit.
-fn mix(value: u64) -> u64 {
+pub(super) fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)

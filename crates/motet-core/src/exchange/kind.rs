@@ -20,6 +20,10 @@ pub enum ExchangeKind {
     Headers,
     /// One binding, by a hash; the binding key is its weight.
     ConsistentHash(HashOn),
+    /// One destination, by a hash of the routing key modulo their number; binding keys mean nothing.
+    ModulusHash,
+    /// One destination, by chance; binding keys mean nothing.
+    Random,
 }
 
 /// What a consistent hash looks at.
@@ -85,6 +89,8 @@ impl ExchangeConfig {
             "topic" => ExchangeKind::Topic,
             "headers" => ExchangeKind::Headers,
             "x-consistent-hash" => ExchangeKind::ConsistentHash(hash_on(arguments)?),
+            "x-modulus-hash" => ExchangeKind::ModulusHash,
+            "x-random" => ExchangeKind::Random,
             _ => return Err(DeclareError::UnknownType(type_name.into())),
         };
         let alternate = text(arguments, "alternate-exchange")?.map(|name| Bytes::copy_from_slice(name.as_bytes()));
@@ -115,6 +121,8 @@ impl fmt::Display for ExchangeKind {
             Self::Fanout => f.write_str("fanout"),
             Self::Topic => f.write_str("topic"),
             Self::Headers => f.write_str("headers"),
+            Self::ModulusHash => f.write_str("x-modulus-hash"),
+            Self::Random => f.write_str("x-random"),
             Self::ConsistentHash(HashOn::Key) => f.write_str("x-consistent-hash"),
             Self::ConsistentHash(HashOn::Header(name)) => write!(f, "x-consistent-hash of header '{name}'"),
             Self::ConsistentHash(HashOn::Property(property)) => write!(f, "x-consistent-hash of {property:?}"),

@@ -58,6 +58,7 @@ mod error;
 mod hash;
 mod headers;
 mod kind;
+mod pick;
 mod removal;
 mod route;
 mod routed;

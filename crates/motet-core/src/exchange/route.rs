@@ -57,7 +57,7 @@ impl<'a> Publication<'a> {
 /// The keys in the headers `CC` and `BCC`. The caller takes BCC off the message.
 ///
 /// # Errors
-/// [`RouteError::Keys`] when one is no list of texts, or too long a list.
+/// [`RouteError::Keys`] when one is no list, or too long a list. What of a list is no text is passed over, as in RabbitMQ.
 pub fn sender_selected_keys(headers: &[(Box<str>, Value)]) -> Result<SmallVec<[&[u8]; 4]>, RouteError> {
     let mut keys = SmallVec::new();
     for (name, value) in headers {
@@ -71,11 +71,11 @@ pub fn sender_selected_keys(headers: &[(Box<str>, Value)]) -> Result<SmallVec<[&
             return Err(RouteError::Keys(which));
         }
         for key in list {
-            keys.push(match key {
-                Value::Text(text) => text.as_bytes(),
-                Value::Bytes(bytes) => bytes,
-                _ => return Err(RouteError::Keys(which)),
-            });
+            match key {
+                Value::Text(text) => keys.push(text.as_bytes()),
+                Value::Bytes(bytes) => keys.push(&bytes[..]),
+                _ => {}
+            }
         }
     }
     Ok(keys)
@@ -129,7 +129,9 @@ impl<Q> Topology<Q> {
         let exchange = &self.exchanges[&key];
         let looks_inside = matches!(
             exchange.config.kind,
-            ExchangeKind::Headers | ExchangeKind::ConsistentHash(HashOn::Header(_) | HashOn::Property(_))
+            ExchangeKind::Headers
+                | ExchangeKind::Random
+                | ExchangeKind::ConsistentHash(HashOn::Header(_) | HashOn::Property(_))
         );
         routed.by_message |= exchange.config.delayed || looks_inside;
         let own_delay_ms = if exchange.config.delayed { publication.delay_ms() } else { 0 };

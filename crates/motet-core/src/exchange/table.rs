@@ -6,11 +6,13 @@ use bytes::Bytes;
 use foldhash::fast::RandomState;
 
 use super::hash::{Rendezvous, WEIGHT_MAX, hash_value};
+use super::pick::Pick;
 use super::route::Publication;
 use super::{Arguments, BindError, ExchangeKind, HashOn, HashProperty, HeadersMatch, Target};
 use crate::message::Value;
-use crate::pattern::Pattern;
-use crate::spelling::amqp;
+use crate::name::Name;
+use crate::pattern::{Pattern, Token};
+use crate::spelling::{SpellingError, amqp};
 use crate::tree::Tree;
 
 /// What makes a binding of one exchange itself.
@@ -31,6 +33,8 @@ enum Index {
     Topic(Box<Tree<Target, u32, ()>>),
     Headers(BTreeMap<BindingId, HeadersMatch>),
     Hash(HashOn, Rendezvous),
+    Modulus(Pick),
+    Random(Pick),
     /// The vhost's topic tree holds them; how many keys of a target mean one pattern.
     Elsewhere(BTreeMap<(Target, Pattern), u32>),
 }
@@ -49,6 +53,8 @@ impl Table {
             ExchangeKind::Fanout => Index::Fanout(Counts::new()),
             ExchangeKind::Topic => Index::Topic(Box::default()),
             ExchangeKind::Headers => Index::Headers(BTreeMap::new()),
+            ExchangeKind::ModulusHash => Index::Modulus(Pick::default()),
+            ExchangeKind::Random => Index::Random(Pick::default()),
             ExchangeKind::ConsistentHash(on) => Index::Hash(on.clone(), Rendezvous::default()),
         };
         Self { ids: BTreeMap::new(), index }
@@ -78,11 +84,12 @@ impl Table {
             Index::Direct(keys) => *keys.entry(id.key.clone()).or_default().entry(id.target).or_default() += 1,
             Index::Fanout(all) => *all.entry(id.target).or_default() += 1,
             Index::Topic(tree) => {
-                let pattern = amqp::decode_pattern(&id.key)?;
+                let pattern = own_pattern(&id.key)?;
                 let count = tree.get(&pattern, &id.target).copied().unwrap_or_default();
                 tree.insert(&pattern, id.target, count + 1);
             }
             Index::Headers(all) => drop(all.insert(id.clone(), HeadersMatch::from_arguments(&id.arguments)?)),
+            Index::Modulus(members) | Index::Random(members) => members.add(id.target, name),
             Index::Hash(_, members) => members.add(id.target, name, weight(&id.key)?),
             Index::Elsewhere(counts) => {
                 *counts.entry((id.target, amqp::decode_pattern(&id.key)?)).or_default() += 1;
@@ -105,13 +112,14 @@ impl Table {
             }
             Index::Fanout(all) => count_down(all, id.target),
             Index::Topic(tree) => {
-                let pattern = amqp::decode_pattern(&id.key).expect("the key was read when it was bound");
+                let pattern = own_pattern(&id.key).expect("the key was read when it was bound");
                 match tree.remove(&pattern, &id.target).expect("a binding is in the tree") {
                     1 => {}
                     count => drop(tree.insert(&pattern, id.target, count - 1)),
                 }
             }
             Index::Headers(all) => drop(all.remove(id)),
+            Index::Modulus(members) | Index::Random(members) => members.remove(id.target),
             Index::Hash(_, members) => {
                 members.remove(id.target, weight(&id.key).expect("the key was read when it was bound"));
             }
@@ -138,7 +146,7 @@ impl Table {
             Index::Fanout(all) => all.keys().for_each(|target| visit(*target)),
             Index::Topic(tree) => {
                 // A key too long to be a name matches nothing; faces refuse it long before.
-                for name in publication.keys().filter_map(|key| amqp::decode_name(key).ok()) {
+                for name in publication.keys().filter_map(own_name) {
                     tree.for_each_match(&name, |target, _| visit(*target));
                 }
             }
@@ -147,10 +155,29 @@ impl Table {
                 let matching = all.iter().filter(|(id, how)| how.matches(&id.arguments, headers));
                 matching.for_each(|(id, _)| visit(id.target));
             }
+            Index::Modulus(members) => members.by_hash(hash_value(publication.key)).into_iter().for_each(visit),
+            Index::Random(members) => members.by_chance().into_iter().for_each(visit),
             Index::Hash(on, members) => members.winner(hashed(on, publication)).into_iter().for_each(visit),
             Index::Elsewhere(_) => {}
         }
     }
+}
+
+/// What every name and pattern of an exchange's own tree begins with: no word is reserved there, and no word at all is a
+/// name, too.
+const OWN: &[u8] = b"";
+
+fn own_name(key: &[u8]) -> Option<Name> {
+    let name = amqp::decode_name(key).ok()?;
+    let words = name.segments().filter(|_| !key.is_empty());
+    Name::from_segments(std::iter::once(OWN).chain(words)).ok()
+}
+
+fn own_pattern(key: &[u8]) -> Result<Pattern, BindError> {
+    let pattern = amqp::decode_pattern(key)?;
+    let words = pattern.tokens().filter(|_| !key.is_empty());
+    let tokens = std::iter::once(Token::Literal(OWN)).chain(words);
+    Ok(Pattern::from_tokens(tokens).map_err(SpellingError::from)?)
 }
 
 fn count_down(counts: &mut Counts, target: Target) {

@@ -10,8 +10,8 @@ use crate::v091::config::Config;
 use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::packet::{FieldTable, Reserved, basic, put_method};
 use bytes::{BufMut, BytesMut};
-use motet_core::core::Delivery;
 use motet_core::core::broker::{Got, NamedQueue, QueueDeclaration};
+use motet_core::core::{Delivery, Vhost};
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
 use motet_core::queue::{AckMode, ConsumerId, ConsumerOptions};
@@ -41,6 +41,8 @@ pub(super) struct Fetcher {
     pub(super) no_ack: bool,
 }
 
+/// What the names of queues behind `amq.rabbitmq.reply-to` begin with.
+pub(super) const REPLY_QUEUES: &str = "amq.rabbitmq.reply-to.";
 /// Bits of a consumer's key below its channel's number.
 const KEY_BITS: u32 = 48;
 
@@ -126,7 +128,7 @@ impl Running {
             let text = format!("attempt to reuse consumer tag '{}'", consume.consumer_tag);
             return Err(Failure::new(ReplyCode::NotAllowed, text));
         }
-        let prefetch = channel.prefetch;
+        let (prefetch, prefetch_global) = (channel.prefetch, channel.prefetch_global);
         let is_reply = consume.queue == DIRECT_REPLY_TO;
         let queue = match is_reply {
             true => self.reply_queue(cx, number, consume.no_ack)?,
@@ -141,16 +143,22 @@ impl Running {
         };
         let options = ConsumerOptions {
             credit: (prefetch > 0).then(|| prefetch.into()),
-            priority: priority(consume.arguments)?,
+            priority: priority(&self.vhost, &queue, consume.arguments)?,
             exclusive: consume.exclusive,
             ack: ack_mode(consume.no_ack),
             fetch_only: false,
         };
+        let start = match queue.queue_type() {
+            "stream" => Some(self.stream_start(cx.now, &queue, prefetch, prefetch_global, &consume)?),
+            "quorum" if prefetch_global != 0 => return Err(no_global_prefetch(&self.vhost, &queue)),
+            _ => None,
+        };
         let key = self.new_key(number);
-        let id = cx
-            .core
-            .consume(cx.now, &queue, cx.mailbox, options, key)
-            .map_err(|error| refusal::consume(&self.vhost, &queue, error))?;
+        let id = match start {
+            Some(start) => cx.core.consume_stream(cx.now, &queue, cx.mailbox, options.credit, key, start),
+            None => cx.core.consume(cx.now, &queue, cx.mailbox, options, key),
+        };
+        let id = id.map_err(|error| refusal::consume(&self.vhost, &queue, error))?;
         let head = short(&tag);
         let consumer = Consumer { tag, head, key, queue, id, no_ack: consume.no_ack, is_ready: false };
         let channel = self.channel(number);
@@ -182,9 +190,9 @@ impl Running {
         }
         let declaration =
             QueueDeclaration { exclusive: Some(self.id), auto_delete: true, ..QueueDeclaration::default() };
-        match cx.core.declare_queue(cx.now, &self.vhost, b"", declaration, self.id) {
+        match cx.core.declare_fresh_queue(cx.now, &self.vhost, REPLY_QUEUES, declaration, self.id) {
             Ok(declared) => Ok(declared.queue),
-            Err(error) => Err(refusal::queue(&self.vhost, DIRECT_REPLY_TO, error, None)),
+            Err(error) => Err(refusal::queue(&self.vhost, DIRECT_REPLY_TO, error, None, None)),
         }
     }
 
@@ -229,6 +237,9 @@ impl Running {
     ) -> Result<(), Failure> {
         let queue = self.queue_for(cx, number, get.queue)?;
         self.may_take(cx, &queue)?;
+        if queue.queue_type() == "stream" {
+            return Err(self.not_of_streams(&queue, "basic.get"));
+        }
         if !get.no_ack && self.channel(number).unacked.len() >= config.unacked_per_channel {
             let text = format!("more than {} deliveries wait for their acknowledgement", config.unacked_per_channel);
             return Err(Failure::new(ReplyCode::ResourceError, text));
@@ -299,7 +310,8 @@ impl Running {
             frame_max,
             as_: As::GetOk { tag, redelivered: delivery.redelivered, message_count },
             retained: delivery.queued.retained,
-            delivery_count: 0,
+            delivery_count: (fetcher.queue.queue_type() == "quorum").then_some(delivery.delivery_count),
+            stream_offset: None,
         };
         let spelled = &mut self.spelled;
         let write = |out: &mut motet_core::rope::Rope, _| put_message(out, spelled, &sending, &delivery.queued.message);
@@ -324,18 +336,24 @@ impl Channel {
     }
 }
 
+fn no_global_prefetch(vhost: &Vhost, queue: &NamedQueue) -> Failure {
+    let what = refusal::queue_name(vhost, &String::from_utf8_lossy(queue.name()));
+    Failure::new(ReplyCode::NotImplemented, format!("{what} does not support global qos"))
+}
+
 fn put_get_empty(out: &mut BytesMut, number: u16) {
     put_method(out, number, &basic::GetEmpty { reserved_1: Reserved::NONE });
 }
 
 /// The argument `x-priority`.
-fn priority(arguments: FieldTable<'_>) -> Result<i32, Failure> {
+fn priority(vhost: &Vhost, queue: &NamedQueue, arguments: FieldTable<'_>) -> Result<i32, Failure> {
     let Some(value) = arguments.get("x-priority") else { return Ok(0) };
     match value.integer() {
         Some(number) => Ok(i32::try_from(number).unwrap_or(if number < 0 { i32::MIN } else { i32::MAX })),
         None => {
-            let kind = refusal::type_of(value);
-            let text = format!("invalid arg 'x-priority' for consumer: {{unacceptable_type,{kind}}}");
+            let (kind, name) = (refusal::type_of(value), String::from_utf8_lossy(queue.name()));
+            let what = refusal::queue_name(vhost, &name);
+            let text = format!("invalid arg 'x-priority' for {what}: \"expected integer, got {kind}\"");
             Err(Failure::new(ReplyCode::PreconditionFailed, text))
         }
     }

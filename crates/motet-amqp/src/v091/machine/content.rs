@@ -53,7 +53,8 @@ impl Content {
             Content::AwaitHeader(_) => "expected content header for class 60, got non content header frame instead",
             Content::AwaitBody { .. } => "expected content body, got non content body frame instead",
         };
-        Some(Failure::new(ReplyCode::UnexpectedFrame, text))
+        // It is the publication that was broken off.
+        Some(Failure::new(ReplyCode::UnexpectedFrame, text).by(MethodId::of::<basic::Publish<'_>>()))
     }
 }
 
@@ -95,6 +96,11 @@ pub(super) fn check_size(config: &Config, size: u64) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A header or body that no method has announced.
+fn stray() -> Failure {
+    Failure::new(ReplyCode::UnexpectedFrame, "expected method frame, got non method frame instead")
+}
+
 impl Running {
     /// A header or a part of a body.
     pub(super) fn content_frame<E: Engine>(
@@ -107,7 +113,7 @@ impl Running {
         let number = frame.channel;
         let by_publish = |failure: Failure| failure.by(MethodId::of::<basic::Publish<'_>>());
         let Some(channel) = self.channels.get_mut(&number) else {
-            return Err(Failure::new(ReplyCode::ChannelError, "expected 'channel.open'"));
+            return Err(stray());
         };
         if channel.is_closing {
             return Ok(());
@@ -119,11 +125,8 @@ impl Running {
             (Content::AwaitBody { publishing, raw, size, body }, FrameKind::Body) => {
                 self.body(config, cx, number, (publishing, raw, size, body), frame.payload).map_err(by_publish)
             }
-            (Content::None, _) => {
-                let text = "expected method frame, got non method frame instead";
-                Err(Failure::new(ReplyCode::UnexpectedFrame, text))
-            }
-            (content, _) => Err(by_publish(content.unexpected_method().expect("a content is awaited"))),
+            (Content::None, _) => Err(stray()),
+            (content, _) => Err(content.unexpected_method().expect("a content is awaited")),
         }
     }
 

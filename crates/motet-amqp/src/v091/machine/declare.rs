@@ -1,5 +1,6 @@
 //! Exchanges and queues: declare, bind, purge, delete.
 
+use super::inbound::DIRECT_REPLY_TO;
 use super::refusal;
 use super::running::Running;
 use crate::v091::error::{Failure, ReplyCode};
@@ -8,7 +9,7 @@ use crate::v091::packet::{FieldTable, exchange, queue};
 use motet_core::access::Action;
 use motet_core::core::broker::{NamedQueue, QueueDeclaration};
 use motet_core::engine::{Engine, Position};
-use motet_core::exchange::{Arguments, ExchangeConfig};
+use motet_core::exchange::{Arguments, BindError, DeleteError, ExchangeConfig};
 use motet_core::machine::Context;
 use motet_core::message::Value;
 use std::sync::Arc;
@@ -44,7 +45,7 @@ impl Running {
             name => clean(name).into(),
         };
         let declared = cx.core.check_queue(cx.now, &self.vhost, name.as_bytes(), self.id);
-        declared.map(|declared| declared.queue).map_err(|error| refusal::queue(&self.vhost, &name, error, None))
+        declared.map(|declared| declared.queue).map_err(|error| refusal::queue(&self.vhost, &name, error, None, None))
     }
 
     pub(super) fn exchange_method<E: Engine>(
@@ -64,8 +65,14 @@ impl Running {
                 self.may_bind_to(cx, &source, bind.routing_key)?;
                 let position = cx
                     .core
-                    .bind_exchange(&self.vhost, source.as_bytes(), destination.as_bytes(), bind.routing_key, arguments)
-                    .map_err(|error| refusal::bind(&self.vhost, error))?;
+                    .bind_exchange(
+                        &self.vhost,
+                        source.as_bytes(),
+                        destination.as_bytes(),
+                        bind.routing_key,
+                        arguments.clone(),
+                    )
+                    .map_err(|error| refusal::bind(&self.vhost, error, arguments.fields()))?;
                 self.answer(cx, number, bind.no_wait, position, &exchange::BindOk {});
                 Ok(())
             }
@@ -76,14 +83,24 @@ impl Running {
                 self.may_with_exchange(cx, Action::Publish, &destination)?;
                 self.may_bind_to(cx, &source, unbind.routing_key)?;
                 let (source, destination) = (source.as_bytes(), destination.as_bytes());
-                let position = cx
-                    .core
-                    .unbind_exchange(&self.vhost, source, destination, unbind.routing_key, &arguments)
-                    .map_err(|error| refusal::bind(&self.vhost, error))?;
+                let unbound = cx.core.unbind_exchange(&self.vhost, source, destination, unbind.routing_key, &arguments);
+                let position = self.unbound(unbound, &arguments)?;
                 self.answer(cx, number, unbind.no_wait, position, &exchange::UnbindOk {});
                 Ok(())
             }
             _ => Err(Failure::new(ReplyCode::CommandInvalid, "unimplemented method")),
+        }
+    }
+
+    /// A binding whose ends are not there is ended already, as in RabbitMQ.
+    fn unbound(
+        &self,
+        unbound: Result<Option<Position>, BindError>,
+        arguments: &Arguments,
+    ) -> Result<Option<Position>, Failure> {
+        match unbound {
+            Err(BindError::NoExchange(_) | BindError::NoQueue(_)) => Ok(None),
+            unbound => unbound.map_err(|error| refusal::bind(&self.vhost, error, arguments.fields())),
         }
     }
 
@@ -116,7 +133,7 @@ impl Running {
             return Err(refusal::default_exchange());
         }
         let vhost = self.vhost.clone();
-        let refused = |error| refusal::exchange(&vhost, &name, error);
+        let refused = |error| refusal::exchange(&vhost, &name, error, &[]);
         if declare.passive {
             vhost.topology().check_exchange(name.as_bytes()).map_err(refused)?;
             self.answer(cx, number, declare.no_wait, None, &exchange::DeclareOk {});
@@ -125,7 +142,8 @@ impl Running {
         let arguments = arguments(declare.arguments);
         self.may_with_exchange(cx, Action::Configure, &name)?;
         self.may_send_on(cx, &arguments, "alternate-exchange")?;
-        let mut config = ExchangeConfig::from_arguments(declare.kind, &arguments).map_err(refused)?;
+        let config = ExchangeConfig::from_arguments(declare.kind, &arguments);
+        let mut config = config.map_err(|error| refusal::exchange(&vhost, &name, error, &arguments))?;
         config.durable = declare.durable;
         config.auto_delete = declare.auto_delete;
         config.internal = declare.internal;
@@ -145,6 +163,9 @@ impl Running {
             return Err(refusal::default_exchange());
         }
         self.may_with_exchange(cx, Action::Configure, &name)?;
+        if name.starts_with("amq.") {
+            return Err(refusal::delete(&self.vhost, &name, &DeleteError::Reserved));
+        }
         let (_, position) = cx
             .core
             .delete_exchange(&self.vhost, name.as_bytes(), delete.if_unused)
@@ -166,6 +187,9 @@ impl Running {
             queue::Method::Purge(purge) => {
                 let queue = self.queue_for(cx, number, purge.queue)?;
                 self.may_take(cx, &queue)?;
+                if queue.queue_type() == "stream" {
+                    return Err(self.not_of_streams(&queue, "queue.purge"));
+                }
                 let (purged, position) = cx.core.purge_queue(cx.now, &queue);
                 let message_count = count(purged);
                 self.answer(cx, number, purge.no_wait, position, &queue::PurgeOk { message_count });
@@ -182,14 +206,13 @@ impl Running {
         number: u16,
         declare: queue::Declare<'_>,
     ) -> Result<(), Failure> {
-        let name = match (clean(declare.queue), declare.passive) {
-            (name, true) if name.is_empty() => {
-                self.channel(number).last_queue.as_deref().ok_or_else(no_last_queue)?.to_owned()
-            }
-            (name, _) => name,
-        };
+        let name = clean(declare.queue);
+        if name.starts_with(DIRECT_REPLY_TO) {
+            return self.declare_reply_queue(cx, number, &name, declare.no_wait);
+        }
         let declaration = QueueDeclaration {
-            durable: declare.durable,
+            // What goes with its connection has nothing to survive; RabbitMQ compares it so, too.
+            durable: declare.durable && !declare.exclusive,
             exclusive: declare.exclusive.then_some(self.id),
             auto_delete: declare.auto_delete,
             arguments: arguments(declare.arguments),
@@ -206,8 +229,7 @@ impl Running {
         };
         let declared = declared.map_err(|error| {
             let known = cx.core.find_queue(&self.vhost, name.as_bytes());
-            let asked = known.as_deref().map(|known| (known, &declaration));
-            refusal::queue(&self.vhost, &name, error, asked)
+            refusal::queue(&self.vhost, &name, error, known.as_deref(), Some(&declaration))
         })?;
         let name = String::from_utf8_lossy(declared.queue.name()).into_owned();
         self.channel(number).last_queue = Some(name.as_str().into());
@@ -217,6 +239,22 @@ impl Running {
             consumer_count: count(declared.consumers),
         };
         self.answer(cx, number, declare.no_wait, declared.position, &declare_ok);
+        Ok(())
+    }
+
+    /// The queues behind `amq.rabbitmq.reply-to` are there as long as somebody waits for replies; whoever is to reply may look.
+    fn declare_reply_queue<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        name: &str,
+        no_wait: bool,
+    ) -> Result<(), Failure> {
+        if name != DIRECT_REPLY_TO && cx.core.find_queue(&self.vhost, name.as_bytes()).is_none() {
+            return Err(refusal::no_queue(&self.vhost, name));
+        }
+        let declare_ok = queue::DeclareOk { queue: name, message_count: 0, consumer_count: 1 };
+        self.answer(cx, number, no_wait, None, &declare_ok);
         Ok(())
     }
 
@@ -232,8 +270,15 @@ impl Running {
         number: u16,
         bind: queue::Bind<'_>,
     ) -> Result<(), Failure> {
-        let queue = self.queue_for(cx, number, bind.queue)?;
         let source = clean(bind.exchange);
+        let queue = match self.queue_for(cx, number, bind.queue) {
+            // Of two that are not there RabbitMQ names the exchange.
+            Err(failure) if failure.code == ReplyCode::NotFound && !bind.queue.is_empty() && !source.is_empty() => {
+                let known = self.vhost.topology().check_exchange(source.as_bytes()).is_ok();
+                return Err(if known { failure } else { refusal::no_exchange(&self.vhost, &source) });
+            }
+            queue => queue?,
+        };
         if source.is_empty() {
             return Err(refusal::default_exchange());
         }
@@ -243,8 +288,8 @@ impl Running {
         let arguments = Arguments::new(arguments(bind.arguments));
         let position = cx
             .core
-            .bind_queue(cx.now, &self.vhost, source.as_bytes(), &queue, &key, arguments)
-            .map_err(|error| refusal::bind(&self.vhost, error))?;
+            .bind_queue(cx.now, &self.vhost, source.as_bytes(), &queue, &key, arguments.clone())
+            .map_err(|error| refusal::bind(&self.vhost, error, arguments.fields()))?;
         self.answer(cx, number, bind.no_wait, position, &queue::BindOk {});
         Ok(())
     }
@@ -255,19 +300,23 @@ impl Running {
         number: u16,
         unbind: queue::Unbind<'_>,
     ) -> Result<(), Failure> {
-        let queue = self.queue_for(cx, number, unbind.queue)?;
         let source = clean(unbind.exchange);
         if source.is_empty() {
             return Err(refusal::default_exchange());
         }
+        let queue = match self.queue_for(cx, number, unbind.queue) {
+            Err(failure) if failure.code == ReplyCode::NotFound && !unbind.queue.is_empty() => {
+                self.answer(cx, number, false, None, &queue::UnbindOk {});
+                return Ok(());
+            }
+            queue => queue?,
+        };
         let key = self.key_for(unbind.queue, unbind.routing_key, &queue).to_vec();
         self.may_with_queue(cx, Action::Publish, &String::from_utf8_lossy(queue.name()))?;
         self.may_bind_to(cx, &source, &key)?;
         let arguments = Arguments::new(arguments(unbind.arguments));
-        let position = cx
-            .core
-            .unbind_queue(&self.vhost, source.as_bytes(), queue.name(), &key, &arguments)
-            .map_err(|error| refusal::bind(&self.vhost, error))?;
+        let unbound = cx.core.unbind_queue(&self.vhost, source.as_bytes(), queue.name(), &key, &arguments);
+        let position = self.unbound(unbound, &arguments)?;
         self.answer(cx, number, false, position, &queue::UnbindOk {});
         Ok(())
     }
@@ -292,7 +341,7 @@ impl Running {
         let (messages, position) = cx
             .core
             .delete_queue(cx.now, &queue, delete.if_unused, delete.if_empty)
-            .map_err(|error| refusal::queue(&self.vhost, &name, error, None))?;
+            .map_err(|error| refusal::queue(&self.vhost, &name, error, None, None))?;
         let message_count = count(messages);
         self.answer(cx, number, delete.no_wait, position, &queue::DeleteOk { message_count });
         Ok(())

@@ -69,7 +69,8 @@ pub(super) struct Sending<'a> {
     pub(super) frame_max: u32,
     pub(super) as_: As<'a>,
     pub(super) retained: bool,
-    pub(super) delivery_count: u32,
+    pub(super) delivery_count: Option<u32>,
+    pub(super) stream_offset: Option<u64>,
 }
 
 /// The text of basic.return for a message that reached no queue.
@@ -108,6 +109,7 @@ pub(super) fn put_message(out: &mut Rope, spelled: &mut Spelled, sending: &Sendi
         retained: sending.retained,
         long_key: spelled.long_key.as_deref(),
         delivery_count: sending.delivery_count,
+        stream_offset: sending.stream_offset,
     };
     let m = message.message();
     let from_amqp = message.batch().face() == FACE && !message.origin().is_empty();

@@ -9,7 +9,7 @@ use super::running::{RETRY_EVERY, Running};
 use crate::v091::config::Config;
 use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::mapping::{self, REPLY_TOPIC_PREFIX};
-use crate::v091::packet::{FieldValue, Properties, basic, connection, put_method};
+use crate::v091::packet::{FieldTable, FieldValue, Properties, basic, connection, put_method};
 use bytes::BytesMut;
 use motet_core::core::{Outcome, RejectCause};
 use motet_core::engine::Engine;
@@ -123,7 +123,7 @@ impl Running {
         }
         let (mut alone, mut place) = (false, *incoming);
         if let Some(headers) = wire.headers {
-            alone = headers.iter().any(|(name, _)| matches!(name, b"CC" | b"BCC"));
+            alone = has_further_keys(headers)?;
             if headers.get("BCC").is_some() {
                 rewritten.clear();
                 mapping::without_bcc(&wire, &mut rewritten);
@@ -276,7 +276,14 @@ impl Running {
             if let Some(pressure) = cx.core.pressure(cx.now, &self.publisher, &offer.known, cx.mailbox) {
                 self.held = Some(pressure);
             }
-            confirms.settle(first, offer.batch.messages().len() as u64, accepted, position);
+            // What was taken before a queue was full is confirmed by itself.
+            let (count, taken) = (offer.batch.messages().len() as u64, receipt.taken as u64);
+            if taken > 0 && !accepted {
+                confirms.settle(first, taken, true, position);
+                confirms.settle(first + taken, count - taken, false, None);
+            } else {
+                confirms.settle(first, count, accepted, position);
+            }
             self.waiting.insert(offer.channel);
         }
     }
@@ -298,6 +305,21 @@ impl Running {
             put_method(cx.out.tail(), 0, &connection::Unblocked {});
         }
     }
+}
+
+/// Whether headers name further routing keys; they stand in a list.
+fn has_further_keys(headers: FieldTable<'_>) -> Result<bool, Failure> {
+    let mut found = false;
+    for name in ["CC", "BCC"] {
+        let Some(value) = headers.get(name) else { continue };
+        if !matches!(value, FieldValue::Array(_)) {
+            let kind = refusal::type_of(value);
+            let text = format!("invalid message: {{unacceptable_type_in_header,\"{name}\",{kind}}}");
+            return Err(Failure::new(ReplyCode::PreconditionFailed, text));
+        }
+        found = true;
+    }
+    Ok(found)
 }
 
 /// The exchange that is the topic tree.

@@ -32,10 +32,12 @@ mod outbound;
 mod refusal;
 mod running;
 mod settle;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod transaction;
 mod unacked;
+mod wording;
 
 use super::config::Config;
 use super::error::Failure;

@@ -58,7 +58,8 @@ impl Running {
         let cell = consumer.queue.cell();
         let took = cx.core.take_from(cx.now, cell, consumer.id, most, TAKE_BYTES, &mut self.taken);
         let delivered = !self.taken.is_empty();
-        let counts_aloud = consumer.queue.queue_type() == "quorum";
+        let queue_type = consumer.queue.queue_type();
+        let (counts_aloud, is_stream) = (queue_type == "quorum", queue_type == "stream");
         for delivery in self.taken.drain(..) {
             let tag = channel.unacked.next_tag();
             let sending = Sending {
@@ -67,7 +68,9 @@ impl Running {
                 frame_max: self.terms.frame_max,
                 as_: As::Deliver { consumer: &consumer.head, tag, redelivered: delivery.redelivered },
                 retained: delivery.queued.retained,
-                delivery_count: if counts_aloud { delivery.delivery_count } else { 0 },
+                // As RabbitMQ: a first delivery says nothing here, while basic.get says 0.
+                delivery_count: (counts_aloud && delivery.delivery_count > 0).then_some(delivery.delivery_count),
+                stream_offset: is_stream.then_some(delivery.seq),
             };
             put_message(cx.out, &mut self.spelled, &sending, &delivery.queued.message);
             if !consumer.no_ack {
@@ -101,7 +104,8 @@ impl Running {
                 frame_max: self.terms.frame_max,
                 as_: As::Return,
                 retained: false,
-                delivery_count: 0,
+                delivery_count: None,
+                stream_offset: None,
             };
             put_message(cx.out, &mut self.spelled, &sending, &message);
         }

@@ -1,5 +1,6 @@
 //! The core's refusals in the words of RabbitMQ, because clients and people look for them.
 
+use super::wording;
 use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::packet::FieldValue;
 use motet_core::core::Vhost;
@@ -27,11 +28,11 @@ fn failed(code: ReplyCode, text: impl Into<String>) -> Failure {
     Failure::new(code, text)
 }
 
-fn no_queue(vhost: &Vhost, name: &str) -> Failure {
+pub(super) fn no_queue(vhost: &Vhost, name: &str) -> Failure {
     failed(ReplyCode::NotFound, format!("no {}", queue_name(vhost, name)))
 }
 
-fn no_exchange(vhost: &Vhost, name: &str) -> Failure {
+pub(super) fn no_exchange(vhost: &Vhost, name: &str) -> Failure {
     failed(ReplyCode::NotFound, format!("no {}", exchange_name(vhost, name)))
 }
 
@@ -49,13 +50,18 @@ fn inequivalent(what: &str, property: &str, asked: &str, current: &str) -> Failu
     failed(ReplyCode::PreconditionFailed, text)
 }
 
-/// A queue was not declared, found or deleted. `asked` are the arguments of the declaration.
+/// A queue was not declared, found or deleted. `known` is the one that is there, `asked` the declaration.
 pub(super) fn queue(
     vhost: &Vhost,
     name: &str,
     error: QueueError,
-    asked: Option<(&NamedQueue, &QueueDeclaration)>,
+    known: Option<&NamedQueue>,
+    asked: Option<&QueueDeclaration>,
 ) -> Failure {
+    let of = |declaration: Option<&QueueDeclaration>, argument: &str| {
+        let (_, value) = declaration?.arguments.iter().find(|(name, _)| **name == *argument)?;
+        Some(value.clone())
+    };
     let what = queue_name(vhost, name);
     match error {
         QueueError::NotFound(_) => no_queue(vhost, name),
@@ -65,15 +71,20 @@ pub(super) fn queue(
             let Some(argument) = property.strip_prefix("argument '").map(|rest| rest.trim_end_matches('\'')) else {
                 return inequivalent(&what, &property, &wanted, &declared);
             };
-            let of = |declaration: &QueueDeclaration| {
-                declaration.arguments.iter().find(|(name, _)| **name == *argument).map(|(_, value)| value.clone())
-            };
-            let (current, wanted) = asked.map_or((None, None), |(known, asked)| (of(known.declared()), of(asked)));
-            inequivalent(&what, argument, &in_words(wanted.as_ref()), &in_words(current.as_ref()))
+            let (current, wanted) = (of(known.map(NamedQueue::declared), argument), of(asked, argument));
+            let (received, current) = wording::received_and_current(wanted.as_ref(), current.as_ref());
+            inequivalent(&what, argument, &received, &current)
         }
-        QueueError::Argument(error) => {
-            let text = format!("invalid arg '{}' for {what}: {} is not {}", error.name, error.value, error.wants);
+        QueueError::Argument(error) => wording::argument(&what, &error, of(asked, &error.name).as_ref()),
+        QueueError::Property(property) => {
+            failed(ReplyCode::PreconditionFailed, format!("invalid property '{property}' for {what}"))
+        }
+        QueueError::NotForType { argument, queue_type } => {
+            let text = format!("invalid arg '{argument}' for {what} of queue type rabbit_{queue_type}_queue");
             failed(ReplyCode::PreconditionFailed, text)
+        }
+        QueueError::KeyWithoutExchange => {
+            wording::invalid("x-dead-letter-routing-key", &what, "routing_key_but_no_dlx_defined")
         }
         QueueError::Reserved => reserved("queue", name),
         QueueError::NameTooLong => failed(ReplyCode::PreconditionFailed, error.to_string()),
@@ -94,25 +105,6 @@ pub(super) fn queue(
 /// Names that begin with `amq.` are the broker's.
 fn reserved(kind: &str, name: &str) -> Failure {
     failed(ReplyCode::AccessRefused, format!("{kind} name '{name}' contains reserved prefix 'amq.*'"))
-}
-
-/// An argument's value as RabbitMQ says it. The width of a number is the one clients write it in.
-fn in_words(value: Option<&Value>) -> String {
-    let Some(value) = value else { return "none".into() };
-    let (kind, value) = match value {
-        Value::Text(text) => ("longstr", text.clone()),
-        Value::Int(number) if i32::try_from(*number).is_ok() => ("signedint", number.to_string()),
-        Value::Int(number) => ("long", number.to_string()),
-        Value::UInt(number) => ("long", number.to_string()),
-        Value::Bool(truth) => ("bool", truth.to_string()),
-        Value::Float(number) => ("double", number.to_string()),
-        Value::Timestamp(ms) => ("timestamp", (ms / 1_000).to_string()),
-        Value::Null => ("void", "undefined".into()),
-        Value::Bytes(bytes) => ("binary", bytes.escape_ascii().to_string()),
-        Value::List(_) => ("array", "[...]".into()),
-        Value::Table(_) => ("table", "[...]".into()),
-    };
-    format!("the value '{value}' of type '{kind}'")
 }
 
 /// The name of a wire value's type.
@@ -138,16 +130,15 @@ pub(super) fn type_of(value: FieldValue<'_>) -> &'static str {
     }
 }
 
-/// An exchange was not declared or found.
-pub(super) fn exchange(vhost: &Vhost, name: &str, error: DeclareError) -> Failure {
+/// An exchange was not declared or found. `asked` are the arguments of the declaration.
+pub(super) fn exchange(vhost: &Vhost, name: &str, error: DeclareError, asked: &[(Box<str>, Value)]) -> Failure {
     let what = exchange_name(vhost, name);
     match error {
         DeclareError::Mismatch { property: "alternate-exchange", declared, asked, .. } => {
-            let word = |name: String| match &*name {
-                "none" => name,
-                name => format!("the value '{name}' of type 'longstr'"),
-            };
-            inequivalent(&what, "alternate-exchange", &word(asked), &word(declared))
+            let value = |name: String| (name != "none").then_some(Value::Text(name));
+            let (asked, declared) = (value(asked), value(declared));
+            let (received, current) = wording::received_and_current(asked.as_ref(), declared.as_ref());
+            inequivalent(&what, "alternate-exchange", &received, &current)
         }
         DeclareError::Mismatch { property, declared, asked, .. } => {
             inequivalent(&what, property, &format!("'{asked}'"), &format!("'{declared}'"))
@@ -155,6 +146,11 @@ pub(super) fn exchange(vhost: &Vhost, name: &str, error: DeclareError) -> Failur
         // RabbitMQ of old said 503 here, which ends the connection; now it is the channel's.
         DeclareError::UnknownType(kind) => {
             failed(ReplyCode::PreconditionFailed, format!("unknown exchange type '{kind}'"))
+        }
+        DeclareError::Argument { name: argument @ "alternate-exchange", .. } => {
+            let value = asked.iter().find(|(name, _)| **name == *argument).map(|(_, value)| value);
+            let kind = value.map_or("void", wording::type_of);
+            failed(ReplyCode::PreconditionFailed, format!("invalid type '{kind}' for arg '{argument}' in {what}"))
         }
         DeclareError::Argument { name: argument, wants } => {
             failed(ReplyCode::PreconditionFailed, format!("invalid arg '{argument}' for {what}: it wants {wants}"))
@@ -179,19 +175,29 @@ pub(super) fn delete(vhost: &Vhost, name: &str, error: &DeleteError) -> Failure 
 }
 
 /// A binding was not made or ended.
-pub(super) fn bind(vhost: &Vhost, error: BindError) -> Failure {
+pub(super) fn bind(vhost: &Vhost, error: BindError, arguments: &[(Box<str>, Value)]) -> Failure {
     match error {
         BindError::NoExchange(name) => no_exchange(vhost, &name),
         BindError::NoQueue(name) => no_queue(vhost, &name),
         BindError::DefaultExchange => default_exchange(),
-        BindError::HeadersMatch => failed(
-            ReplyCode::PreconditionFailed,
-            "Invalid x-match field value; expected all, any, all-with-x, or any-with-x",
-        ),
+        BindError::HeadersMatch => x_match(arguments.iter().find(|(name, _)| **name == *"x-match").map(|(_, v)| v)),
         BindError::Weight | BindError::Pattern(_) | BindError::Limit(_) => {
             failed(ReplyCode::PreconditionFailed, error.to_string())
         }
     }
+}
+
+fn x_match(value: Option<&Value>) -> Failure {
+    let text = match value {
+        Some(Value::Text(word)) => {
+            format!("Invalid x-match field value <<\"{word}\">>; expected all, any, all-with-x, or any-with-x")
+        }
+        value => {
+            let (kind, value) = value.map_or(("void", "undefined".into()), |v| (wording::type_of(v), wording::bare(v)));
+            format!("Invalid x-match field type {kind} (value {value}); expected longstr")
+        }
+    };
+    failed(ReplyCode::PreconditionFailed, text)
 }
 
 /// What cannot be done with the default exchange.

@@ -240,7 +240,7 @@ impl Running {
             };
         };
         if let Some(failure) = known.content.unexpected_method() {
-            return Err(failure.by(id));
+            return Err(failure);
         }
         if let Method::Basic(crate::v091::packet::basic::Method::Publish(publish)) = method {
             return self.publish(config, cx, number, publish, rest).map_err(|failure| by(failure, id));

@@ -5,3 +5,4 @@ mod consuming;
 mod ending;
 mod opening;
 mod publishing;
+mod streaming;

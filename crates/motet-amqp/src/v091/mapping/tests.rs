@@ -75,7 +75,11 @@ fn headers_that_repeat_become_an_array_and_long_correlations_a_header() {
         ],
         ..Properties::default()
     }));
-    let raw = back(at(0), &message, Added { retained: true, long_key: Some(b"k"), delivery_count: 2 });
+    let raw = back(
+        at(0),
+        &message,
+        Added { retained: true, long_key: Some(b"k"), delivery_count: Some(2), stream_offset: None },
+    );
     let wire = Wire::decode(&raw).expect("well-formed");
     let headers = wire.headers.expect("there are some");
     let Some(FieldValue::Array(array)) = headers.get("a") else { panic!("an array") };

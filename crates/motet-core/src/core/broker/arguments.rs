@@ -63,8 +63,10 @@ const DEDUP_ENTRIES: u64 = 10_000;
 const DEDUP_ENTRIES_MAX: u64 = 10_000_000;
 /// Milliseconds they are remembered, unless told otherwise.
 const DEDUP_MS: u64 = 10 * 60 * 1_000;
-/// The longest time-to-live or expiry, in milliseconds: a hundred years, so that deadlines stay numbers.
+/// The longest time in milliseconds: a hundred years, so that deadlines stay numbers.
 const MS_MAX: u64 = 100 * 366 * 24 * 3_600 * 1_000;
+/// The longest time-to-live or expiry in milliseconds: ten years, as in RabbitMQ.
+const EXPIRY_MS_MAX: u64 = 10 * 365 * 24 * 3_600 * 1_000;
 
 /// Reads them all; arguments nobody knows are kept and mean nothing.
 ///
@@ -85,8 +87,8 @@ pub(super) fn read(arguments: &[Argument]) -> Result<Shape, ArgumentError> {
     for argument in arguments {
         let config = &mut shape.config;
         match &*argument.0 {
-            "x-message-ttl" => config.message_ttl_ms = Some(number(argument, 0, MS_MAX)?),
-            "x-expires" => config.expires_ms = Some(number(argument, 1, MS_MAX)?),
+            "x-message-ttl" => config.message_ttl_ms = Some(number(argument, 0, EXPIRY_MS_MAX)?),
+            "x-expires" => config.expires_ms = Some(number(argument, 1, EXPIRY_MS_MAX)?),
             "x-max-length" => config.max_messages = Some(number(argument, 0, u64::MAX)?),
             "x-max-length-bytes" => config.max_bytes = Some(number(argument, 0, u64::MAX)?),
             "x-max-priority" => config.max_priority = number(argument, 0, 255)? as u8,
@@ -167,10 +169,15 @@ fn text(argument: &Argument) -> Result<&str, ArgumentError> {
     }
 }
 
-/// A number of years, months, days, hours, minutes or seconds, as RabbitMQ writes ages: `7D`.
 fn age(argument: &Argument) -> Result<u64, ArgumentError> {
     const WANTS: &str = "a number followed by Y, M, D, h, m or s";
     let said = text(argument).map_err(|_| error(argument, WANTS))?;
+    age_ms(said).ok_or_else(|| error(argument, WANTS))
+}
+
+/// Milliseconds of an age as RabbitMQ writes them, a number of years, months, days, hours, minutes or seconds: `7D`. `None`
+/// when it is none, or longer than a hundred years.
+pub fn age_ms(said: &str) -> Option<u64> {
     let (number, unit) = said.split_at(said.char_indices().last().map_or(0, |(at, _)| at));
     let secs = match unit {
         "Y" => 365 * 24 * 3_600,
@@ -179,10 +186,10 @@ fn age(argument: &Argument) -> Result<u64, ArgumentError> {
         "h" => 3_600,
         "m" => 60,
         "s" => 1_u64,
-        _ => return Err(error(argument, WANTS)),
+        _ => return None,
     };
     let ms = number.parse::<u64>().ok().and_then(|number| number.checked_mul(secs * 1_000));
-    ms.filter(|ms| (1..=MS_MAX).contains(ms)).ok_or_else(|| error(argument, WANTS))
+    ms.filter(|ms| (1..=MS_MAX).contains(ms))
 }
 
 fn truth(argument: &Argument) -> Result<bool, ArgumentError> {
@@ -235,15 +242,48 @@ pub(super) fn governed(declared: &[Argument], policy: &[Argument]) -> Vec<Argume
     all
 }
 
-/// The first `x-` argument in which two declarations differ, with both values in words.
+/// The arguments that make a difference between two declarations; whatever else is written is not compared, as in RabbitMQ.
+const COMPARED: [&str; 22] = [
+    "x-cache-size",
+    "x-cache-ttl",
+    "x-dead-letter-exchange",
+    "x-dead-letter-routing-key",
+    "x-deduplication-header",
+    "x-delayed-retry-factor",
+    "x-delayed-retry-max",
+    "x-delayed-retry-min",
+    "x-delivery-limit",
+    "x-expires",
+    "x-max-age",
+    "x-max-length",
+    "x-max-length-bytes",
+    "x-max-priority",
+    "x-message-deduplication",
+    "x-message-ttl",
+    "x-overflow",
+    "x-queue-leader-locator",
+    "x-queue-mode",
+    "x-queue-type",
+    "x-queue-version",
+    "x-single-active-consumer",
+];
+
+/// The first argument in which two declarations differ, with both values in words.
 pub(super) fn first_difference(declared: &[Argument], asked: &[Argument]) -> Option<(Box<str>, String, String)> {
     let of = |arguments: &[Argument], name: &str| arguments.iter().find(|(n, _)| **n == *name).map(|(_, v)| v.clone());
     let in_words = |value: &Option<Value>| value.as_ref().map_or_else(|| "none".into(), said);
-    let names = declared.iter().chain(asked).map(|(name, _)| name).filter(|name| name.starts_with("x-"));
+    let names = declared.iter().chain(asked).map(|(name, _)| name).filter(|name| COMPARED.contains(&&***name));
     names.into_iter().find_map(|name| {
         let (declared, asked) = (of(declared, name), of(asked, name));
-        (!is_same(declared.as_ref(), asked.as_ref())).then(|| (name.clone(), in_words(&declared), in_words(&asked)))
+        (!is_same(declared.as_ref(), asked.as_ref()) && !is_classic(name, declared.as_ref(), asked.as_ref()))
+            .then(|| (name.clone(), in_words(&declared), in_words(&asked)))
     })
+}
+
+/// Who does not name a type asks for a classic queue.
+fn is_classic(name: &str, declared: Option<&Value>, asked: Option<&Value>) -> bool {
+    let classic = |value: Option<&Value>| value.is_none_or(|value| matches!(value, Value::Text(t) if t == "classic"));
+    name == "x-queue-type" && classic(declared) && classic(asked)
 }
 
 /// A number is the same in whatever width it was written.

@@ -38,6 +38,20 @@ pub enum QueueError {
     /// See [`ArgumentError`]. // 406 PRECONDITION_FAILED
     #[error(transparent)]
     Argument(#[from] ArgumentError),
+    /// A queue of its type cannot be this. // 406 PRECONDITION_FAILED
+    #[error("a queue of this type cannot be {0}")]
+    Property(&'static str),
+    /// The argument means nothing for a queue of its type. // 406 PRECONDITION_FAILED
+    #[error("argument '{argument}' means nothing for a {queue_type} queue")]
+    NotForType {
+        /// Which argument.
+        argument: Box<str>,
+        /// The type asked for.
+        queue_type: &'static str,
+    },
+    /// A key for dead letters, and no exchange for them. // 406 PRECONDITION_FAILED
+    #[error("x-dead-letter-routing-key wants x-dead-letter-exchange")]
+    KeyWithoutExchange,
     /// Names that begin with `amq.` are the broker's. // 403 ACCESS_REFUSED
     #[error("names that begin with 'amq.' are reserved")]
     Reserved,

@@ -85,6 +85,7 @@ mod consumers;
 mod dead;
 mod error;
 mod exchanges;
+mod fitting;
 mod named;
 mod queues;
 mod records;
@@ -94,6 +95,7 @@ mod streams;
 mod vhosts;
 
 pub use address::{address_of, exchange_and_key};
+pub use arguments::age_ms;
 pub use commit::{Committed, TxMessage, TxQueue};
 pub use consumers::{Got, Settle, Settled};
 pub use error::{ArgumentError, PublishError, QueueError, VhostError};

@@ -61,6 +61,9 @@ impl<E: Engine> Core<E> {
         declaration: QueueDeclaration,
         connection: u64,
     ) -> Result<Declared, QueueError> {
+        if name.is_empty() {
+            return self.declare_fresh_queue(now, vhost, "amq.gen-", declaration, connection);
+        }
         if let Some(known) = self.find_queue(vhost, name) {
             return self.declare_known(now, &known, &declaration, connection);
         }
@@ -70,17 +73,40 @@ impl<E: Engine> Core<E> {
         if name.len() > NAME_BYTES_MAX {
             return Err(QueueError::NameTooLong);
         }
+        self.declare_unknown(now, vhost, Bytes::copy_from_slice(name), declaration, connection)
+    }
+
+    /// Declares a queue under a name that begins with `prefix` and that nobody has or can guess.
+    ///
+    /// # Errors
+    /// [`QueueError::Argument`] and what else a declaration may be refused for.
+    pub fn declare_fresh_queue(
+        &self,
+        now: Now,
+        vhost: &Arc<Vhost>,
+        prefix: &str,
+        declaration: QueueDeclaration,
+        connection: u64,
+    ) -> Result<Declared, QueueError> {
+        let name = self.fresh_name(vhost, prefix);
+        self.declare_unknown(now, vhost, name, declaration, connection)
+    }
+
+    fn declare_unknown(
+        &self,
+        now: Now,
+        vhost: &Arc<Vhost>,
+        name: Bytes,
+        declaration: QueueDeclaration,
+        connection: u64,
+    ) -> Result<Declared, QueueError> {
         let shape = read(&declaration.arguments)?;
-        if shape.is_stream() && (!declaration.is_kept() || declaration.auto_delete) {
-            let (name, value) = ("x-queue-type".into(), "'stream'".into());
-            return Err(ArgumentError { name, value, wants: "a durable queue without owner or auto-delete" }.into());
-        }
+        super::fitting::check(&declaration, &shape)?;
         if vhost.is_deleted() {
             return Err(QueueError::NoVhost);
         }
         let kept = declaration.is_kept();
         let id = if kept { self.engine.allot_object() } else { self.volatile_object() };
-        let name = if name.is_empty() { self.fresh_name(vhost) } else { Bytes::copy_from_slice(name) };
         let queue = NamedQueue::new(name.clone(), vhost, id, declaration, shape, |shape, config| {
             let stream = || StreamPart::new(Stream::new(shape.stream_config(), Epoch(id.0)));
             (Queue::new(config, now.wall.0), shape.is_stream().then(stream))
@@ -165,11 +191,11 @@ impl<E: Engine> Core<E> {
     }
 
     /// A name nobody has; not to be guessed, as the hash is seeded anew at each start.
-    fn fresh_name(&self, vhost: &Vhost) -> Bytes {
+    fn fresh_name(&self, vhost: &Vhost, prefix: &str) -> Bytes {
         loop {
             let number = self.volatile_object().0;
             let drawn = [RandomState::default().hash_one(number), RandomState::default().hash_one(!number)];
-            let name = Bytes::from(format!("amq.gen-{:016x}{:016x}", drawn[0], drawn[1]));
+            let name = Bytes::from(format!("{prefix}{:016x}{:016x}", drawn[0], drawn[1]));
             if self.find_queue(vhost, &name).is_none() {
                 return name;
             }

@@ -61,6 +61,8 @@ pub(super) fn encode_exchange(config: &ExchangeConfig) -> Vec<u8> {
         ExchangeKind::Fanout => (2, b""),
         ExchangeKind::Topic => (3, b""),
         ExchangeKind::Headers => (4, b""),
+        ExchangeKind::ModulusHash => (10, b""),
+        ExchangeKind::Random => (11, b""),
         ExchangeKind::ConsistentHash(HashOn::Key) => (5, b""),
         ExchangeKind::ConsistentHash(HashOn::Header(name)) => (6, name.as_bytes()),
         ExchangeKind::ConsistentHash(HashOn::Property(HashProperty::MessageId)) => (7, b""),
@@ -85,6 +87,8 @@ pub(super) fn decode_exchange(value: &[u8]) -> Option<ExchangeConfig> {
         2 => ExchangeKind::Fanout,
         3 => ExchangeKind::Topic,
         4 => ExchangeKind::Headers,
+        10 => ExchangeKind::ModulusHash,
+        11 => ExchangeKind::Random,
         5 => ExchangeKind::ConsistentHash(HashOn::Key),
         6 => ExchangeKind::ConsistentHash(HashOn::Header(std::str::from_utf8(on).ok()?.into())),
         7 => hash(HashProperty::MessageId),
@@ -137,6 +141,8 @@ mod tests {
         for kind in [
             ExchangeKind::Direct,
             ExchangeKind::Headers,
+            ExchangeKind::ModulusHash,
+            ExchangeKind::Random,
             ExchangeKind::ConsistentHash(HashOn::Header("h".into())),
             ExchangeKind::ConsistentHash(HashOn::Property(HashProperty::Timestamp)),
         ] {

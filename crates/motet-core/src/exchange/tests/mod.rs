@@ -142,10 +142,49 @@ fn sender_selected(fields: &[(&str, &[&str])]) -> Properties {
 }
 
 #[test]
-fn cc_that_is_no_list_of_texts_is_refused() {
-    for value in [text("a"), Value::List(vec![Value::Int(1)]), Value::List(vec![text("a"); KEYS_MAX + 1])] {
+fn cc_that_is_no_list_is_refused_and_what_of_it_is_no_text_passed_over() {
+    for value in [text("a"), Value::List(vec![text("a"); KEYS_MAX + 1])] {
         assert_eq!(sender_selected_keys(&headers(&[("CC", value)]).headers), Err(RouteError::Keys("CC")));
     }
+    let mixed = headers(&[("CC", Value::List(vec![Value::Int(1), text("a")]))]);
+    assert_eq!(sender_selected_keys(&mixed.headers).unwrap()[..], [b"a"]);
+}
+
+#[test]
+fn one_of_all_is_picked_by_chance_or_by_a_hash_of_the_key() {
+    for kind in [ExchangeKind::Random, ExchangeKind::ModulusHash] {
+        let mut topology = with_queues(&["a", "b", "c"]);
+        declare(&mut topology, "x", kind.clone());
+        assert_eq!(sent(&topology, "x", "nobody is bound"), Vec::<&str>::new());
+        for queue in ["a", "b", "c"] {
+            bind(&mut topology, "x", queue, "");
+            bind(&mut topology, "x", queue, "twice is no more");
+        }
+        let mut counts = std::collections::BTreeMap::new();
+        for n in 0..3_000 {
+            let key = format!("order-{n}");
+            let [queue] = sent(&topology, "x", &key)[..] else { panic!("one queue") };
+            *counts.entry(queue).or_insert(0) += 1;
+            assert!(kind == ExchangeKind::Random || sent(&topology, "x", &key) == [queue], "a key keeps its queue");
+        }
+        assert!(counts.len() == 3 && counts.values().all(|count| (800..1_200).contains(count)), "{kind}: {counts:?}");
+        topology.remove_queue(b"b", &mut Vec::new());
+        assert!((0..100).all(|n| sent(&topology, "x", &format!("{n}")) != ["b"]));
+    }
+}
+
+#[test]
+fn no_word_of_an_own_topic_exchange_is_reserved_and_no_key_is_no_word() {
+    let mut topology = with_queues(&["all", "one", "none"]);
+    declare(&mut topology, "x", ExchangeKind::Topic);
+    for (queue, key) in [("all", "#"), ("one", "*"), ("none", "")] {
+        bind(&mut topology, "x", queue, key);
+    }
+    assert_eq!(sent(&topology, "x", "$SYS.a"), ["all"]);
+    assert_eq!(sent(&topology, "x", "$SYS"), ["all", "one"]);
+    assert_eq!(sent(&topology, "x", ""), ["all", "none"]);
+    topology.remove_queue(b"none", &mut Vec::new());
+    assert_eq!(sent(&topology, "x", ""), ["all"]);
 }
 
 #[test]

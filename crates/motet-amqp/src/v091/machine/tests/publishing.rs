@@ -300,3 +300,17 @@ fn a_disk_that_takes_nothing_blocks_the_publisher_and_loses_nothing() {
     assert_eq!(told.last().map(String::as_str), Some("1 ack 2+"), "{told:?}");
     assert_eq!(bench.get(&mut peer, "q", true), ["1 get-ok #1 :q left 1 mode=2 'first'"]);
 }
+
+#[test]
+fn of_a_batch_that_overflows_what_was_taken_is_confirmed() {
+    let mut bench = Bench::new();
+    let mut peer = bench.join();
+    let mut arguments = TableBuf::new();
+    arguments.push("x-max-length", FieldValue::I32(2));
+    arguments.push("x-overflow", FieldValue::Text(b"reject-publish"));
+    bench.declare_with(&mut peer, "q", false, arguments.as_table());
+    bench.confirm(&mut peer);
+    let all = ["1", "2", "3", "4"].map(|body| message("", "q", body.as_bytes(), Properties::default(), false));
+    assert_eq!(bench.send(&mut peer, &all.concat()), ["1 ack 2+", "1 nack 4+"]);
+    assert_eq!(bench.declare_with(&mut peer, "q", false, arguments.as_table()), ["1 queue.declare-ok q 2 0"]);
+}
