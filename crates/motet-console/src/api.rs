@@ -2,6 +2,7 @@
 
 use crate::asker::Needs;
 use crate::call::Call;
+use crate::rates::Rates;
 use crate::resource;
 use crate::route::Route;
 use crate::{Asker, Method, Node, Refusal, Request, Response};
@@ -15,6 +16,9 @@ use std::sync::Arc;
 pub struct Api<E: Engine> {
     pub(crate) core: Arc<Core<E>>,
     pub(crate) node: Arc<dyn Node>,
+    pub(crate) rates: Rates,
+    /// The node's name.
+    name: Box<str>,
     routes: Vec<Route<E>>,
 }
 
@@ -27,7 +31,18 @@ impl<E: Engine> std::fmt::Debug for Api<E> {
 impl<E: Engine> Api<E> {
     /// Over this core and this node.
     pub fn new(core: Arc<Core<E>>, node: Arc<dyn Node>) -> Self {
-        Api { core, node, routes: resource::routes() }
+        let name = node.figures().name.into();
+        Api { core, node, rates: Rates::default(), name, routes: resource::routes() }
+    }
+
+    /// Looks at figures, for rates: to be called every few seconds.
+    pub fn look(&self) {
+        self.rates.look(&self.core, self.node.now().instant);
+    }
+
+    /// The node's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Whether this can be asked without a login. Whoever serves asks for one otherwise.

@@ -16,6 +16,7 @@
 //! | `node.rs` | what the process tells, as a trait |
 //! | `route.rs`, `call.rs` | the table of paths; what a handler is given |
 //! | `listing.rs` | pages, order, columns |
+//! | `rates.rs` | what changed between two looks |
 //! | `json.rs` | the core's values as JSON and back |
 //! | `resource/` | one file a resource, each with its part of the table |
 
@@ -25,6 +26,8 @@ mod call;
 mod json;
 mod listing;
 mod node;
+mod properties;
+mod rates;
 mod refusal;
 mod request;
 mod resource;
