@@ -4,6 +4,7 @@ use super::broker::NamedQueue;
 use super::guard::{Guard, RulesHere};
 use crate::engine::{Locator, ObjectId, Stage};
 use crate::exchange::Topology;
+use crate::route::SpareNames;
 use crate::session::Session;
 use crate::topics::Topics;
 use bytes::Bytes;
@@ -55,6 +56,7 @@ pub struct Vhost {
     /// Exclusive queues by the connection that owns them.
     pub(super) exclusive: Mutex<HashMap<u64, Vec<Arc<NamedQueue>>, RandomState>>,
     pub(super) deleted: AtomicBool,
+    pub(crate) spare_names: Arc<SpareNames>,
 }
 
 impl Vhost {
@@ -73,6 +75,7 @@ impl Vhost {
             records: Mutex::default(),
             exclusive: Mutex::default(),
             deleted: AtomicBool::new(false),
+            spare_names: Arc::default(),
         }
     }
 
