@@ -46,7 +46,7 @@ pub(crate) struct Console<E: Engine> {
 
 /// Who sends a request, as the carrier knows it.
 #[derive(Clone)]
-pub(crate) struct From {
+pub(crate) struct Caller {
     pub(crate) peer: Option<SocketAddr>,
     pub(crate) secure: Option<Arc<Secure>>,
 }
@@ -76,7 +76,7 @@ pub(crate) fn is_ours(path: &str) -> bool {
 }
 
 /// Answers a request of the API.
-pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: HttpRequest<Incoming>, from: From) -> Answer {
+pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: HttpRequest<Incoming>, from: Caller) -> Answer {
     let response = respond(endpoint, request, from).await.unwrap_or_else(|refusal| refusal.response());
     if let Some(counter) =
         endpoint.house.counters.management_requests.get(usize::from(response.status / 100).wrapping_sub(2))
@@ -89,7 +89,7 @@ pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: HttpReque
 async fn respond<E: Engine>(
     endpoint: &Endpoint<E>,
     request: HttpRequest<Incoming>,
-    from: From,
+    from: Caller,
 ) -> Result<Response, Refusal> {
     let Some(method) = Method::from_name(request.method().as_str()) else { return Ok(Response::empty(405)) };
     let (parts, body) = request.into_parts();
@@ -137,7 +137,7 @@ fn is_welcome<E: Engine>(endpoint: &Endpoint<E>, headers: &HeaderMap) -> bool {
 }
 
 /// Who asks; None where nobody says so.
-async fn who<E: Engine>(endpoint: &Endpoint<E>, headers: &HeaderMap, from: &From) -> Result<Option<Asker>, Refusal> {
+async fn who<E: Engine>(endpoint: &Endpoint<E>, headers: &HeaderMap, from: &Caller) -> Result<Option<Asker>, Refusal> {
     if endpoint.admin.as_deref().is_some_and(|admin: &Admin| admin.admits(headers)) {
         return Ok(Some(login::owner()));
     }

@@ -83,7 +83,7 @@ impl Web {
 pub(crate) async fn serve<S: Carrier, E: Engine>(endpoint: Arc<Endpoint<E>>, io: Prefixed<S>, arrival: Arrival) {
     let house = endpoint.house.clone();
     let peer = arrival.peer;
-    let from = console::From { peer, secure: arrival.secure.clone() };
+    let from = console::Caller { peer, secure: arrival.secure.clone() };
     let refused = matches!(arrival.admitted, Admitted::ToBeRefused(_));
     // Whoever upgrades takes it along.
     let arrival = Arc::new(Mutex::new(Some(arrival)));

@@ -1,7 +1,7 @@
 //! Who asks: by Basic with an account [RFC7617], by Bearer with a token of the configured issuer [RFC6750], or by the
 //! token of the data directory.
 
-use super::From;
+use super::Caller;
 use crate::endpoint::Endpoint;
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -68,7 +68,7 @@ pub(super) fn owner() -> Asker {
 pub(super) async fn check<E: Engine>(
     endpoint: &Endpoint<E>,
     credentials: Credentials,
-    from: &From,
+    from: &Caller,
 ) -> Result<Asker, Refusal> {
     let house = &endpoint.house;
     let mailbox = Mailbox::new(0, Overflow::DropNewest);

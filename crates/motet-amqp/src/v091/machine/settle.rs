@@ -13,6 +13,7 @@ use motet_core::machine::Context;
 use motet_core::queue::Nack;
 use motet_core::time::Instant;
 use motet_core::transaction::Settlement;
+use std::sync::atomic::Ordering;
 
 /// Acknowledgements collected before they go to the core; bounds what a turn holds.
 const SETTLES_MAX: usize = 4096;
@@ -62,7 +63,8 @@ impl Running {
                 true => channel.unacked.take_up_to(tag).ok_or_else(unknown)?.collect(),
                 false => vec![channel.unacked.take(tag).ok_or_else(unknown)?],
             };
-            channel.note_unacked();
+            let waiting = channel.unacked.len() as u64;
+            channel.books.unacked.store(waiting, Ordering::Relaxed);
             return entries.into_iter().try_for_each(|entry| tx.settle(entry, settlement));
         }
         let before = channel.unacked.len();
