@@ -126,7 +126,7 @@ async fn respond<E: Engine>(
     Ok(response)
 }
 
-/// What a page of another origin sends with a password that the browser remembers is not the user's wish. [DESIGN 1]
+/// What a page of another origin sends with a password that the browser remembers is not the user's wish.
 fn is_welcome<E: Engine>(endpoint: &Endpoint<E>, headers: &HeaderMap) -> bool {
     let text = |value: Option<&HeaderValue>| value.and_then(|value| value.to_str().ok()).map(str::to_owned);
     match (headers.get(ORIGIN), text(headers.get(HOST))) {

@@ -72,7 +72,7 @@ fn overview<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
         "sample_retention_policies": { "basic": [], "detailed": [], "global": [] },
         "statistics_db_event_queue": 0,
     });
-    // Ports are a monitor's business. [DESIGN 1]
+    // Ports are a monitor's business.
     if call.asker.is_monitor() {
         view["listeners"] = listeners(call);
         view["contexts"] = contexts(call);
