@@ -11,6 +11,7 @@ use crate::v091::packet::{
     Frame, FrameKind, Method, MethodId, Reserved, access, channel, connection, put_heartbeat, put_method, snippet, tx,
 };
 use motet_core::authentication::Attempt;
+use motet_core::conversation::Conversation;
 use motet_core::core::broker::Settle;
 use motet_core::core::{Delivery, Pressure, Publisher, Vhost};
 use motet_core::engine::{Engine, Position};
@@ -21,6 +22,7 @@ use motet_core::queue::Leaving;
 use motet_core::time::{Instant, Now};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often a publisher whose message the store refused is offered again.
@@ -45,6 +47,8 @@ pub(super) struct Running {
     pub(super) capabilities: Capabilities,
     pub(super) vhost: Arc<Vhost>,
     pub(super) publisher: Publisher,
+    /// For operators.
+    pub(super) conversation: Arc<Conversation>,
     /// By which exclusive queues are this connection's.
     pub(super) id: u64,
     pub(super) channels: HashMap<u16, Box<Channel>, foldhash::fast::RandomState>,
@@ -96,12 +100,14 @@ impl Running {
         capabilities: Capabilities,
         vhost: Arc<Vhost>,
         publisher: Publisher,
+        conversation: Arc<Conversation>,
         now: Now,
     ) -> Self {
         Running {
             terms,
             capabilities,
             vhost,
+            conversation,
             id: publisher.id().0,
             channels: HashMap::default(),
             run: None,
@@ -273,7 +279,7 @@ impl Running {
             let text = format!("number of channels opened ({open}) has reached the negotiated channel_max ({max})");
             return Err(Failure::new(ReplyCode::NotAllowed, text));
         }
-        self.channels.insert(number, Box::new(Channel::new(number)));
+        self.channels.insert(number, Box::new(Channel::new(number, self.conversation.open(number))));
         put_method(cx.out.tail(), number, &channel::OpenOk { reserved_1: Reserved::NONE });
         Ok(())
     }
@@ -324,6 +330,7 @@ impl Running {
         if let Some(mut channel) = self.channels.remove(&number) {
             self.partial_bytes -= channel.content.announced();
             channel.release_all(cx, Leaving::Orderly);
+            self.conversation.close(&channel.books);
         }
         self.waiting.remove(&number);
         put_method(cx.out.tail(), number, &channel::CloseOk {});
@@ -353,7 +360,7 @@ impl Running {
         pulled.direct.clear();
         for notice in pulled.notices.drain(..) {
             match notice {
-                Notice::Kicked(reason) => return Err(super::close::kicked(reason)),
+                Notice::Kicked(reason) => return Err(super::close::kicked(reason, Some(&self.conversation))),
                 Notice::Authenticated(TICKET, answer) if self.updating => self.secret_judged(cx, answer)?,
                 Notice::ConsumerCancelled(tag) => self.consumer_cancelled(cx, tag),
                 _ => {}
@@ -387,6 +394,9 @@ impl Running {
             // Back-pressure: what would ask for more messages waits while a subscriber is slow.
             if let Some(confirms) = channel.confirms().filter(|_| self.held.is_none()) {
                 confirms.release(durable, number, cx.out.tail());
+                let (confirmed, waiting) = (confirms.told(), confirms.untold());
+                channel.books.confirmed_total.store(confirmed, Ordering::Relaxed);
+                channel.books.unconfirmed.store(waiting, Ordering::Relaxed);
             }
             if !channel.holds_back() {
                 self.ready.extend(channel.held.drain(..));

@@ -6,12 +6,14 @@ use super::unacked::Entry;
 use crate::v091::config::Config;
 use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::packet::basic;
+use motet_core::conversation::add;
 use motet_core::core::broker::Settle;
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
 use motet_core::queue::Nack;
 use motet_core::time::Instant;
 use motet_core::transaction::Settlement;
+use std::sync::atomic::Ordering;
 
 /// Acknowledgements collected before they go to the core; bounds what a turn holds.
 const SETTLES_MAX: usize = 4096;
@@ -61,8 +63,11 @@ impl Running {
                 true => channel.unacked.take_up_to(tag).ok_or_else(unknown)?.collect(),
                 false => vec![channel.unacked.take(tag).ok_or_else(unknown)?],
             };
+            let waiting = channel.unacked.len() as u64;
+            channel.books.unacked.store(waiting, Ordering::Relaxed);
             return entries.into_iter().try_for_each(|entry| tx.settle(entry, settlement));
         }
+        let before = channel.unacked.len();
         let settles = &mut self.settles;
         let mut push = |entry: Entry| {
             settles.push(Settle { queue: entry.queue, consumer: entry.consumer, seq: entry.seq, settlement });
@@ -71,6 +76,9 @@ impl Running {
             true => channel.unacked.take_up_to(tag).ok_or_else(unknown)?.for_each(&mut push),
             false => push(channel.unacked.take(tag).ok_or_else(unknown)?),
         }
+        let settled = (before - channel.unacked.len()) as u64;
+        add(&channel.books.acked_total, if settlement == Settlement::Ack { settled } else { 0 });
+        channel.note_unacked();
         // There is room again for those that the channel's own bound held back.
         if !channel.holds_back() {
             self.ready.extend(channel.held.drain(..));
@@ -106,6 +114,7 @@ impl Running {
         }
         let channel = self.channels.get_mut(&number).expect("the channel of a method is open");
         let entries = channel.unacked.drain();
+        channel.note_unacked();
         self.settles.extend(entries.into_iter().map(|entry| Settle {
             queue: entry.queue,
             consumer: entry.consumer,

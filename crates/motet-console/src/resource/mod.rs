@@ -1,0 +1,51 @@
+//! The resources: each file has its part of the table, and what answers there.
+//!
+//! | file | paths |
+//! |---|---|
+//! | `whoami.rs` | `/whoami`, `/auth` |
+//! | `overview.rs` | `/overview`, `/cluster-name`, `/extensions`, features, `/rebalance/queues` |
+//! | `nodes.rs` | `/nodes` |
+//! | `health.rs` | `/health/checks/…`, `/aliveness-test` |
+//! | `connections.rs`, `channels.rs`, `consumers.rs` | the same |
+//! | `exchanges.rs`, `publish.rs` | `/exchanges` |
+//! | `queues.rs`, `queue.rs`, `get.rs` | `/queues`; how a queue looks; fetching |
+//! | `bindings.rs` | `/bindings` |
+
+mod bindings;
+mod body;
+mod channels;
+mod connections;
+mod consumers;
+mod exchanges;
+mod get;
+mod health;
+mod nodes;
+mod overview;
+mod publish;
+mod queue;
+mod queues;
+mod whoami;
+
+use crate::route::Route;
+use motet_core::engine::Engine;
+
+/// The whole table. The first line that fits answers, so literal segments stand before named ones of the same length.
+pub(crate) fn routes<E: Engine>() -> Vec<Route<E>> {
+    [
+        whoami::routes(),
+        overview::routes(),
+        nodes::routes(),
+        health::routes(),
+        connections::routes(),
+        channels::routes(),
+        consumers::routes(),
+        exchanges::routes(),
+        publish::routes(),
+        queues::routes(),
+        get::routes(),
+        bindings::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
