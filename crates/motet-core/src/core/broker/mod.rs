@@ -97,6 +97,7 @@ pub use address::{address_of, exchange_and_key};
 pub use commit::{Committed, TxMessage, TxQueue};
 pub use consumers::{Got, Settle, Settled};
 pub use error::{ArgumentError, PublishError, QueueError, VhostError};
+pub(super) use named::check_policy;
 pub use named::{NamedQueue, QueueDeclaration};
 pub use queues::{Declared, QueueTotals};
 
