@@ -15,6 +15,7 @@
 //! | [`stream`] | the append-only log with offsets |
 //! | [`transaction`] | publications and settlements as one unit |
 //! | [`session`], [`mailbox`] | what outlives a connection, what waits for it |
+//! | [`conversation`] | what a machine tells of its peer, for operators |
 //! | [`access`], [`principal`] | who may |
 //! | [`authentication`] | who is asked who a peer is |
 //! | [`machine`] | the law of a protocol machine and what it may use |
@@ -25,6 +26,7 @@
 pub mod access;
 pub mod authentication;
 pub mod budget;
+pub mod conversation;
 pub mod core;
 pub mod engine;
 pub mod exchange;

@@ -4,6 +4,7 @@
 //! answers. The connection's driver waits on the mailbox, its machine pulls. The lock is held for a push or a swap.
 
 use crate::budget::{Budget, Share};
+use crate::conversation::Conversation;
 use crate::message::{Batch, Reliability};
 use crate::name::Name;
 use crate::queue::ConsumerId;
@@ -131,6 +132,8 @@ pub struct Mailbox {
     budget: Option<Arc<Budget>>,
     /// Whose it is, once a session was opened with it.
     owner: OnceLock<Weak<Session>>,
+    /// What its machine tells of the peer, once that is let in.
+    conversation: OnceLock<Arc<Conversation>>,
     counters: MailboxCounters,
 }
 
@@ -165,6 +168,7 @@ impl Mailbox {
             overflow,
             budget,
             owner: OnceLock::new(),
+            conversation: OnceLock::new(),
             counters: MailboxCounters::default(),
         })
     }
@@ -178,6 +182,16 @@ impl Mailbox {
     /// The name of the session it was opened for, for operators.
     pub fn owner(&self) -> Option<String> {
         Some(self.owner.get()?.upgrade()?.client().to_owned())
+    }
+
+    /// The machine of this connection tells who its peer is, once.
+    pub fn introduce(&self, conversation: Arc<Conversation>) {
+        let _ = self.conversation.set(conversation);
+    }
+
+    /// What the machine of this connection has told, for operators.
+    pub fn conversation(&self) -> Option<&Arc<Conversation>> {
+        self.conversation.get()
     }
 
     /// What was dropped here.

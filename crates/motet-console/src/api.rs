@@ -1,0 +1,57 @@
+//! From a request to its answer.
+
+use crate::asker::Needs;
+use crate::call::Call;
+use crate::resource;
+use crate::route::Route;
+use crate::{Asker, Method, Node, Refusal, Request, Response};
+use motet_auth::Tags;
+use motet_core::core::Core;
+use motet_core::engine::Engine;
+use motet_core::principal::Principal;
+use std::sync::Arc;
+
+/// The management API over one core and one node.
+pub struct Api<E: Engine> {
+    pub(crate) core: Arc<Core<E>>,
+    pub(crate) node: Arc<dyn Node>,
+    routes: Vec<Route<E>>,
+}
+
+impl<E: Engine> std::fmt::Debug for Api<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Api").field("routes", &self.routes.len()).finish_non_exhaustive()
+    }
+}
+
+impl<E: Engine> Api<E> {
+    /// Over this core and this node.
+    pub fn new(core: Arc<Core<E>>, node: Arc<dyn Node>) -> Self {
+        Api { core, node, routes: resource::routes() }
+    }
+
+    /// Whether this can be asked without a login. Whoever serves asks for one otherwise.
+    pub fn is_public(&self, request: &Request) -> bool {
+        let found = self.routes.iter().find(|route| route.fits(&request.path).is_some());
+        request.method == Method::Options
+            || found.and_then(|route| route.way(request.method)).is_some_and(|way| way.needs == Needs::Nothing)
+    }
+
+    /// Answers a request; `asker` is None for what is public alone. May block for a moment, see the crate's page.
+    pub fn answer(&self, request: &Request, asker: Option<&Asker>) -> Response {
+        self.respond(request, asker).unwrap_or_else(|refusal| refusal.response())
+    }
+
+    fn respond(&self, request: &Request, asker: Option<&Asker>) -> Result<Response, Refusal> {
+        let found = self.routes.iter().find_map(|route| Some((route, route.fits(&request.path)?)));
+        let (route, segments) = found.ok_or_else(Refusal::not_found)?;
+        let Some(way) = route.way(request.method) else {
+            let status = if request.method == Method::Options { 200 } else { 405 };
+            return Ok(Response::empty(status).with("allow", route.allowed()));
+        };
+        let nobody = Asker { principal: Principal::anonymous(), tags: Tags::NONE };
+        let asker = asker.unwrap_or(&nobody);
+        asker.meets(way.needs)?;
+        (way.handler)(&Call { api: self, request, asker, segments })
+    }
+}

@@ -1,0 +1,159 @@
+//! What a machine tells of its conversation, for operators: who is there, on which terms, over which channels.
+//!
+//! A machine makes one when its peer is let in and gives it to its mailbox ([`crate::mailbox::Mailbox::introduce`]);
+//! whoever lists connections reads it there. Numbers are plain stores of relaxed atomics, once per turn.
+
+use crate::core::broker::NamedQueue;
+use crate::message::Value;
+use crate::queue::ConsumerId;
+use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, Weak};
+
+/// One peer and us.
+#[derive(Debug, Default)]
+pub struct Conversation {
+    /// The protocol with its version, as people write it: `AMQP 0-9-1`, `MQTT 5.0`.
+    pub protocol: &'static str,
+    /// The user; empty for an anonymous peer.
+    pub user: Arc<str>,
+    /// What the peer calls itself; empty where its protocol has no such name.
+    pub client: Arc<str>,
+    /// The vhost it is in.
+    pub vhost: Arc<str>,
+    /// How it logged in.
+    pub mechanism: &'static str,
+    /// Bytes of a frame at most; 0 where there is no such bound.
+    pub frame_bytes_max: u32,
+    /// Channels at most; 0 where there are none.
+    pub channels_max: u16,
+    /// Seconds between signs of life; 0 for none.
+    pub heartbeat_secs: u16,
+    /// What the peer says of itself.
+    pub client_properties: Vec<(Box<str>, Value)>,
+    /// What an operator wants the peer to be told at the end.
+    pub farewell: OnceLock<Box<str>>,
+    /// Empty where the protocol has no channels.
+    channels: Mutex<Vec<Arc<ChannelBooks>>>,
+}
+
+impl Conversation {
+    /// A channel was opened: its books, for the machine to write into.
+    pub fn open(&self, number: u16) -> Arc<ChannelBooks> {
+        let books = Arc::new(ChannelBooks { number, ..ChannelBooks::default() });
+        self.channels.lock().push(books.clone());
+        books
+    }
+
+    /// A channel is over.
+    pub fn close(&self, books: &Arc<ChannelBooks>) {
+        self.channels.lock().retain(|known| !Arc::ptr_eq(known, books));
+    }
+
+    /// The channels, in the order in which they were opened.
+    pub fn channels(&self) -> Vec<Arc<ChannelBooks>> {
+        self.channels.lock().clone()
+    }
+
+    /// How many there are.
+    pub fn channel_count(&self) -> usize {
+        self.channels.lock().len()
+    }
+}
+
+/// What one channel has and has done.
+#[derive(Debug, Default)]
+pub struct ChannelBooks {
+    /// Its number in its connection.
+    pub number: u16,
+    /// Publications are confirmed.
+    pub confirm: AtomicBool,
+    /// Publications and settlements are of transactions.
+    pub transactional: AtomicBool,
+    /// Deliveries on their way per consumer; 0 is any number.
+    pub prefetch: AtomicU32,
+    /// Deliveries on their way in the channel as a whole; 0 is any number.
+    pub prefetch_global: AtomicU32,
+    /// Deliveries that wait for their acknowledgement.
+    pub unacked: AtomicU64,
+    /// Publications that wait for their confirm.
+    pub unconfirmed: AtomicU64,
+    /// Publications of the open transaction.
+    pub uncommitted: AtomicU64,
+    /// Settlements of the open transaction.
+    pub acks_uncommitted: AtomicU64,
+    /// Messages published.
+    pub published_total: AtomicU64,
+    /// Messages confirmed.
+    pub confirmed_total: AtomicU64,
+    /// Messages returned because nobody receives them.
+    pub returned_total: AtomicU64,
+    /// Messages delivered that wait for an acknowledgement, fetched ones aside.
+    pub delivered_total: AtomicU64,
+    /// Messages delivered that are settled by that.
+    pub delivered_settled_total: AtomicU64,
+    /// Messages fetched.
+    pub got_total: AtomicU64,
+    /// Messages delivered or fetched again.
+    pub redelivered_total: AtomicU64,
+    /// Messages acknowledged.
+    pub acked_total: AtomicU64,
+    consumers: Mutex<Vec<ConsumerBooks>>,
+}
+
+/// What one consumer is.
+#[derive(Debug, Clone)]
+pub struct ConsumerBooks {
+    /// The number that its queue has for it.
+    pub id: ConsumerId,
+    /// The name it has in its channel.
+    pub tag: Box<str>,
+    /// Where it consumes from.
+    pub queue: Weak<NamedQueue>,
+    /// It acknowledges what it is given.
+    pub acknowledges: bool,
+    /// It alone consumes from the queue.
+    pub exclusive: bool,
+    /// Deliveries on their way; 0 is any number.
+    pub prefetch: u32,
+    /// What it said when it came.
+    pub arguments: Vec<(Box<str>, Value)>,
+}
+
+impl ChannelBooks {
+    /// A consumer has come.
+    pub fn enter(&self, consumer: ConsumerBooks) {
+        self.consumers.lock().push(consumer);
+    }
+
+    /// The consumer of this tag has gone.
+    pub fn leave(&self, tag: &str) {
+        self.consumers.lock().retain(|known| *known.tag != *tag);
+    }
+
+    /// The consumers, in the order in which they came.
+    pub fn consumers(&self) -> Vec<ConsumerBooks> {
+        self.consumers.lock().clone()
+    }
+}
+
+/// Adds to a figure that only its own machine writes: no locked instruction is needed.
+pub fn add(figure: &AtomicU64, more: u64) {
+    figure.store(figure.load(Ordering::Relaxed).wrapping_add(more), Ordering::Relaxed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn channels_come_and_go_in_order() {
+        let conversation = Conversation::default();
+        let (one, two) = (conversation.open(1), conversation.open(7));
+        add(&two.published_total, 3);
+        conversation.close(&one);
+        let left: Vec<_> = conversation.channels().iter().map(|books| books.number).collect();
+        assert_eq!((left, conversation.channel_count()), (vec![7], 1));
+        assert_eq!(conversation.channels()[0].published_total.load(Ordering::Relaxed), 3);
+    }
+}
