@@ -2,6 +2,7 @@
 
 use crate::asker::Needs;
 use crate::call::Call;
+use crate::define::{NoRoster, Roster};
 use crate::resource;
 use crate::route::Route;
 use crate::{Asker, Method, Node, Refusal, Request, Response};
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub struct Api<E: Engine> {
     pub(crate) core: Arc<Core<E>>,
     pub(crate) node: Arc<dyn Node>,
+    pub(crate) roster: Arc<dyn Roster>,
     routes: Vec<Route<E>>,
 }
 
@@ -27,7 +29,13 @@ impl<E: Engine> std::fmt::Debug for Api<E> {
 impl<E: Engine> Api<E> {
     /// Over this core and this node.
     pub fn new(core: Arc<Core<E>>, node: Arc<dyn Node>) -> Self {
-        Api { core, node, routes: resource::routes() }
+        Api { core, node, roster: Arc::new(NoRoster), routes: resource::routes() }
+    }
+
+    /// The same with accounts to list and to change; without them there are none.
+    #[must_use]
+    pub fn with_roster(self, roster: Arc<dyn Roster>) -> Self {
+        Api { roster, ..self }
     }
 
     /// Whether this can be asked without a login. Whoever serves asks for one otherwise.

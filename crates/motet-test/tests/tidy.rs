@@ -13,7 +13,10 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("motet", &["motet-bench", "motet-server", "motet-store"]),
     ("motet-bench", &["motet-mqtt"]),
-    ("motet-server", &["motet-amqp", "motet-auth", "motet-console", "motet-core", "motet-mqtt", "motet-store", "motet-web"]),
+    (
+        "motet-server",
+        &["motet-amqp", "motet-auth", "motet-console", "motet-core", "motet-mqtt", "motet-store", "motet-web"],
+    ),
     ("motet-mqtt", &["motet-auth", "motet-core"]),
     ("motet-amqp", &["motet-auth", "motet-core"]),
     ("motet-console", &["motet-auth", "motet-core"]),
