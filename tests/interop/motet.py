@@ -4,7 +4,7 @@
 broker passes is a test of MQTT, and what that broker cannot do is listed with its reason in `mosquitto_limits.py`.
 
 What the motet binary promises to this file:
-- `motet --config FILE` reads `data_dir` and `[[listener]]` with `address` and `protocol` (mqtt, mqtts, amqp, http);
+- `motet --config FILE` reads `data_dir` and `[[listener]]` with `address` and `protocol` (mqtt, mqtts, amqp, http, management);
 - it writes DATA_DIR/ports.json once it listens: [{"protocol": "mqtt", "address": "127.0.0.1:PORT"}, ...];
 - SIGTERM drains and exits 0.
 """
@@ -58,6 +58,10 @@ class Server:
     @property
     def http(self):
         return "127.0.0.1", self.ports["http"]
+
+    @property
+    def management(self):
+        return "127.0.0.1", self.ports["management"]
 
     @property
     def websocket_url(self):
@@ -130,7 +134,7 @@ class Motet(Server):
     def command(self):
         (self.data_dir / "ports.json").unlink(missing_ok=True)
         lines = [f"data_dir = {json.dumps(str(self.data_dir))}", self.settings]
-        for protocol in ("mqtt", "amqp", "http"):
+        for protocol in ("mqtt", "amqp", "http", "management"):
             address = f"127.0.0.1:{self.ports.get(protocol, 0)}"
             lines.append(f'[[listener]]\naddress = "{address}"\nprotocol = "{protocol}"')
         config = self.directory / "motet.toml"

@@ -3,6 +3,7 @@
 use crate::asker::Needs;
 use crate::call::Call;
 use crate::define::{NoRoster, Roster};
+use crate::rates::Rates;
 use crate::resource;
 use crate::route::Route;
 use crate::{Asker, Method, Node, Refusal, Request, Response};
@@ -17,6 +18,9 @@ pub struct Api<E: Engine> {
     pub(crate) core: Arc<Core<E>>,
     pub(crate) node: Arc<dyn Node>,
     pub(crate) roster: Arc<dyn Roster>,
+    pub(crate) rates: Rates,
+    /// The node's name.
+    name: Box<str>,
     routes: Vec<Route<E>>,
 }
 
@@ -29,13 +33,25 @@ impl<E: Engine> std::fmt::Debug for Api<E> {
 impl<E: Engine> Api<E> {
     /// Over this core and this node.
     pub fn new(core: Arc<Core<E>>, node: Arc<dyn Node>) -> Self {
-        Api { core, node, roster: Arc::new(NoRoster), routes: resource::routes() }
+        let name = node.figures().name.into();
+        let roster = Arc::new(NoRoster);
+        Api { core, node, roster, rates: Rates::default(), name, routes: resource::routes() }
     }
 
     /// The same with accounts to list and to change; without them there are none.
     #[must_use]
     pub fn with_roster(self, roster: Arc<dyn Roster>) -> Self {
         Api { roster, ..self }
+    }
+
+    /// Looks at figures, for rates: to be called every few seconds.
+    pub fn look(&self) {
+        self.rates.look(&self.core, self.node.now().instant);
+    }
+
+    /// The node's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Whether this can be asked without a login. Whoever serves asks for one otherwise.

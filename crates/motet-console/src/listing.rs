@@ -1,7 +1,9 @@
 //! Lists: columns, filter by name, order, pages.
 
-use crate::{Refusal, Request};
-use regex::RegexBuilder;
+use crate::call::Call;
+use crate::{Refusal, Request, Response};
+use motet_core::engine::Engine;
+use regex::bytes::RegexBuilder;
 use serde_json::{Map, Value, json};
 use std::cmp::Ordering;
 
@@ -44,6 +46,40 @@ pub(crate) fn listed(request: &Request, items: Vec<Value>) -> Result<Value, Refu
         "page_size": page.size,
         "total_count": total,
     }))
+}
+
+/// A list of which only the part that is asked for is looked at closely: by name alone it is filtered and paged.
+///
+/// # Errors
+/// As [`listed`].
+pub(crate) fn names_first<E: Engine, T>(
+    call: &Call<'_, E>,
+    items: impl Iterator<Item = T>,
+    name: impl Fn(&T) -> String,
+    view: impl Fn(T) -> Value,
+) -> Result<Response, Refusal> {
+    let request = call.request;
+    let ordered = request.parameter("sort").is_some_and(|by| !by.is_empty() && by != "name");
+    if ordered || Page::read(request)?.is_none() {
+        return call.list(items.map(view).collect());
+    }
+    let mut items: Vec<Option<T>> = items.map(Some).collect();
+    let named = items.iter().enumerate().map(|(at, item)| {
+        let name = item.as_ref().map(&name).unwrap_or_default();
+        json!({ "name": name, "at": at })
+    });
+    let bare = Request {
+        query: request.query.iter().filter(|(key, _)| key != "columns").cloned().collect(),
+        ..request.clone()
+    };
+    let mut page = listed(&bare, named.collect())?;
+    let picked = page["items"].as_array().into_iter().flatten().filter_map(|item| item["at"].as_u64());
+    let picked: Vec<Value> = picked
+        .filter_map(|at| items.get_mut(usize::try_from(at).ok()?)?.take())
+        .map(|item| columns(request, view(item)))
+        .collect();
+    page["items"] = picked.into();
+    Ok(Response::ok(&page))
 }
 
 /// One object, with the columns that the query asks for.
@@ -98,9 +134,9 @@ fn filtered(request: &Request, mut items: Vec<Value>) -> Result<Vec<Value>, Refu
     let Some(name) = request.parameter("name").filter(|name| !name.is_empty()) else { return Ok(items) };
     let name_of = |item: &Value| item.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     if request.says("use_regex") {
-        let pattern = RegexBuilder::new(name).case_insensitive(true).size_limit(REGEX_BYTES_MAX).build();
+        let pattern = RegexBuilder::new(name).unicode(false).case_insensitive(true).size_limit(REGEX_BYTES_MAX).build();
         let pattern = pattern.map_err(|_| Refusal::malformed("invalid_pagination_parameters", "invalid regex"))?;
-        items.retain(|item| pattern.is_match(&name_of(item)));
+        items.retain(|item| pattern.is_match(name_of(item).as_bytes()));
     } else {
         let wanted = name.to_lowercase();
         items.retain(|item| name_of(item).to_lowercase().contains(&wanted));

@@ -5,8 +5,10 @@
 use crate::{Api, Asker, ConnectionSeen, ListenerSeen, Method, Node, NodeFigures, Request, Response};
 use bytes::Bytes;
 use motet_auth::Tags;
+use motet_core::conversation::Conversation;
 use motet_core::core::{Core, CoreLimits};
 use motet_core::fake::FakeEngine;
+use motet_core::message::Value as Field;
 use motet_core::principal::Principal;
 use motet_core::time::{Instant, Now, WallMillis};
 use parking_lot::Mutex;
@@ -119,5 +121,26 @@ impl Response {
 
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
+    }
+}
+
+/// A connection of AMQP with one channel, from port 40000 and its number.
+pub(crate) fn connection(id: u64, user: &str) -> ConnectionSeen {
+    let mut conversation = Conversation::default();
+    conversation.protocol = "AMQP 0-9-1";
+    conversation.user = user.into();
+    conversation.vhost = "/".into();
+    conversation.mechanism = "PLAIN";
+    conversation.client_properties = vec![("connection_name".into(), Field::Text("me".into()))];
+    conversation.open(1);
+    ConnectionSeen {
+        id,
+        carrier: "amqp",
+        encrypted: false,
+        peer: Some(([127, 0, 0, 1], 40_000 + id as u16).into()),
+        local: Some(([127, 0, 0, 1], 5_672).into()),
+        since: WallMillis(1_000),
+        bytes: (10, 20),
+        conversation: Some(Arc::new(conversation)),
     }
 }

@@ -68,6 +68,11 @@ impl Principal {
         self.client.as_deref().unwrap_or_default()
     }
 
+    /// The same, to be kept.
+    pub fn client_name(&self) -> Option<&Arc<str>> {
+        self.client.as_ref()
+    }
+
     /// The groups it belongs to.
     pub fn groups(&self) -> &[Box<str>] {
         self.details.as_deref().map_or(&[], |details| &details.groups)

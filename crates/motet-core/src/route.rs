@@ -1,8 +1,13 @@
 //! A route: who receives what is published to one name. Computed from the topic tree, cached per publisher.
 
+mod cache;
+
+pub use cache::RouteCache;
+pub(crate) use cache::SpareNames;
+
 use crate::access::{Reason, SignatureCheck};
 use crate::core::Vhost;
-use crate::core::broker::{self, NamedQueue, PublishError};
+use crate::core::broker::{self, NamedQueue};
 use crate::exchange::Target;
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{Batch, Message, MessageRef, Reliability};
@@ -12,7 +17,6 @@ use crate::queues::QueueCell;
 use crate::session::{Session, SubscribeOptions};
 use crate::topics::{RouteEpoch, Subscription};
 use bytes::Bytes;
-use foldhash::quality::RandomState;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -280,98 +284,5 @@ impl KnownName {
             signature: vhost.signatures().filter(|check| may && check.is_required(&self.name)),
             epoch: (reason != Reason::Authority).then_some(epoch),
         };
-    }
-}
-
-/// Names a publisher used lately, by its own spelling. Bounded: a publisher that uses a new name each time pays the
-/// lookup each time and keeps nothing.
-#[derive(Debug, Default)]
-pub struct RouteCache {
-    known: HashMap<Box<[u8]>, KnownName, RandomState>,
-    /// By exchange and key: the length of the exchange's name, the name, the key.
-    exchanges: HashMap<Box<[u8]>, KnownName, RandomState>,
-    scratch: Vec<u8>,
-}
-
-/// Names kept per connection.
-const KNOWN_MAX: usize = 256;
-
-impl RouteCache {
-    /// The route for `spelled`, from the cache when it still holds; `decode` spells the name out on first use.
-    ///
-    /// # Errors
-    /// What `decode` says when `spelled` is not a name.
-    pub(crate) fn lookup<X>(
-        &mut self,
-        vhost: &Vhost,
-        who: &Principal,
-        tell: Option<&Arc<Mailbox>>,
-        spelled: &[u8],
-        decode: impl FnOnce() -> Result<Name, X>,
-    ) -> Result<&KnownName, X> {
-        let stale = match self.known.get(spelled) {
-            Some(known) => (!known.is_current(vhost)).then(|| known.name.clone()),
-            None => Some(broker::canonical(decode()?)),
-        };
-        if let Some(name) = stale {
-            if self.known.len() >= KNOWN_MAX {
-                self.known.clear();
-            }
-            // Before the route: what changes meanwhile makes it stale.
-            let (epoch, topology) = (vhost.topics.epoch(&name), vhost.topology_epoch());
-            let found = broker::route_name(vhost, &name, None);
-            let known = KnownName {
-                name,
-                rights: Rights::default(),
-                epoch,
-                topology: found.over_topology.then_some(topology),
-                route: Arc::new(found.route),
-                via: None,
-                by_message: found.by_message,
-            };
-            self.known.insert(spelled.into(), known);
-        }
-        let known = self.known.get_mut(spelled).expect("was there or has just been inserted");
-        known.ask(vhost, who, tell);
-        Ok(known)
-    }
-
-    /// The route for a key of an exchange.
-    ///
-    /// # Errors
-    /// See [`crate::core::Publisher::exchange`].
-    pub(crate) fn exchange(
-        &mut self,
-        vhost: &Vhost,
-        who: &Principal,
-        tell: Option<&Arc<Mailbox>>,
-        exchange: &[u8],
-        key: &[u8],
-    ) -> Result<&KnownName, PublishError> {
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&(exchange.len() as u64).to_le_bytes());
-        self.scratch.extend_from_slice(exchange);
-        self.scratch.extend_from_slice(key);
-        if !self.exchanges.get(&self.scratch[..]).is_some_and(|known| known.is_current(vhost)) {
-            if self.exchanges.len() >= KNOWN_MAX {
-                self.exchanges.clear();
-            }
-            let name = broker::address_of(exchange, key).map_err(|_| PublishError::NameTooLong)?;
-            let (epoch, topology) = (vhost.topics.epoch(&name), vhost.topology_epoch());
-            let found = broker::route_exchange(vhost, exchange, key, None, true)?;
-            let known = KnownName {
-                name,
-                rights: Rights::default(),
-                epoch,
-                topology: Some(topology),
-                route: Arc::new(found.route),
-                via: Some(Arc::new((Bytes::copy_from_slice(exchange), Bytes::copy_from_slice(key)))),
-                by_message: found.by_message,
-            };
-            self.exchanges.insert(self.scratch.as_slice().into(), known);
-        }
-        let known = self.exchanges.get_mut(&self.scratch[..]).expect("was there or has just been inserted");
-        known.ask(vhost, who, tell);
-        Ok(known)
     }
 }

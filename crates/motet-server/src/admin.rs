@@ -1,4 +1,4 @@
-//! What an operator may ask of a running server over HTTP: `POST /api/backup`, `POST /api/reload`, `POST /api/trace`, `GET`
+//! What an operator may ask of a running server over HTTP: `POST /api/motet/backup`, `POST /api/motet/reload`, `POST /api/motet/trace`, `GET`
 //! and `POST /api/motet/users`, and
 //! what is in [`inspect`].
 //!
@@ -37,11 +37,11 @@ use tokio::time::timeout;
 /// Where the token of a running server is, inside the data directory.
 pub const TOKEN_FILE: &str = "admin-token";
 /// Where a backup is asked for.
-pub const BACKUP_PATH: &str = "/api/backup";
+pub const BACKUP_PATH: &str = "/api/motet/backup";
 /// Where a running server is told to read its configuration again.
-pub const RELOAD_PATH: &str = "/api/reload";
+pub const RELOAD_PATH: &str = "/api/motet/reload";
 /// Where messages are followed.
-pub const TRACE_PATH: &str = "/api/trace";
+pub const TRACE_PATH: &str = "/api/motet/trace";
 /// Where accounts are listed and changed.
 pub const USERS_PATH: &str = "/api/motet/users";
 /// Bytes of a request's body: a path (4096 at most on Linux) and what is around it, each byte escaped.
@@ -84,7 +84,8 @@ impl Admin {
         })
     }
 
-    fn admits(&self, headers: &HeaderMap) -> bool {
+    /// Whoever asks has read the token.
+    pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
         let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
         // A scheme is compared without regard to case. [RFC9110-11.1]
         let Some((scheme, token)) = given.and_then(|given| given.split_at_checked(b"Bearer ".len())) else {

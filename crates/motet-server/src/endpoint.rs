@@ -9,10 +9,13 @@
 //! | `http` | by the first bytes: TCP; HTTP and its WebSocket; TLS, and inside it the same again | MQTT, AMQP, pages |
 //! | `https` | TLS, and inside it by the first bytes: HTTP and its WebSocket, or nothing between | MQTT, AMQP, pages |
 //! | `ws` | WebSocket on any path | MQTT |
+//! | `management` | HTTP | the management API |
+//! | `management-tls` | TLS | the same |
 
 use crate::admin::Admin;
 use crate::admission::{Admission, Door};
 use crate::config::{Network, Protocol};
+use crate::console::Console;
 use crate::driver::framing::Framing;
 use crate::driver::{Admitted, Arrival, Carrier, Connection};
 use crate::house::{House, MachineMaker};
@@ -62,6 +65,7 @@ pub(crate) struct Endpoint<E: Engine> {
     pub(crate) door: Arc<Door>,
     /// None where nobody speaks HTTP.
     pub(crate) admin: Option<Arc<Admin>>,
+    pub(crate) console: Arc<Console<E>>,
     pub(crate) reloader: Arc<Reloader>,
 }
 
@@ -110,9 +114,9 @@ impl<E: Engine> Endpoint<E> {
                 }
             }
         };
-        let (peer, loopback) = (Some(peer), self.loopback);
+        let (peer, local, loopback) = (Some(peer), stream.local_addr().ok(), self.loopback);
         let (encrypted, secure, turn) = (false, None, Some(turn));
-        self.talk_to(stream, Arrival { protocol: MQTT, encrypted, secure, peer, loopback, admitted, turn });
+        self.talk_to(stream, Arrival { protocol: MQTT, encrypted, secure, peer, local, loopback, admitted, turn });
     }
 
     fn talk_to(self: &Arc<Self>, stream: TcpStream, arrival: Arrival) {
@@ -121,13 +125,13 @@ impl<E: Engine> Endpoint<E> {
             // No wrapping future: this one is all that an idle connection holds.
             Protocol::Mqtt => self.talk(stream, arrival, &[]),
             Protocol::Amqp => self.talk(stream, Arrival { protocol: AMQP, ..arrival }, &[]),
-            Protocol::Mqtts | Protocol::Amqps | Protocol::Https => {
+            Protocol::Mqtts | Protocol::Amqps | Protocol::Https | Protocol::ManagementTls => {
                 tokio::spawn(async move { this.serve_tls(Prefixed::new(Bytes::new(), stream), arrival).await });
             }
             Protocol::Http => {
                 tokio::spawn(async move { this.serve_shared(stream, arrival).await });
             }
-            Protocol::Ws => {
+            Protocol::Ws | Protocol::Management => {
                 tokio::spawn(async move { this.serve_http(Prefixed::new(Bytes::new(), stream), arrival).await });
             }
         }
@@ -151,6 +155,9 @@ impl<E: Engine> Endpoint<E> {
         match self.protocol {
             Protocol::Mqtts => return self.talk(stream, arrival, &[]),
             Protocol::Amqps => return self.talk(stream, Arrival { protocol: AMQPS, ..arrival }, &[]),
+            Protocol::ManagementTls => {
+                return Box::pin(self.serve_http(Prefixed::new(Bytes::new(), stream), arrival)).await;
+            }
             _ => {}
         }
         let Some((spoken, heard)) = self.listen(&mut stream, &arrival).await else { return };

@@ -1,4 +1,4 @@
-//! `POST /api/trace`: an operator follows messages whose topic matches a pattern, step by step, as JSON lines.
+//! `POST /api/motet/trace`: an operator follows messages whose topic matches a pattern, step by step, as JSON lines.
 //!
 //! Bounded in time, in lines per second and in lines that wait for the operator; what is beyond is counted and told.
 

@@ -2,6 +2,7 @@
 
 use crate::admin;
 use crate::config::{Config, Protocol};
+use crate::console;
 use crate::driver::framing::{Frames, Framing};
 use crate::driver::{Admitted, Arrival, Carrier, Connection};
 use crate::endpoint::{Endpoint, WS, WSS};
@@ -64,6 +65,11 @@ impl Web {
         Web { policy, metrics_path: config.metrics.enabled.then(|| config.metrics.path.clone()) }
     }
 
+    /// Whether a page of this origin may change something at this host.
+    pub(crate) fn welcomes(&self, origin: &str, host: &str) -> bool {
+        self.policy.allowed_origins.allows_page(origin, host)
+    }
+
     /// Literals and localhost cannot be re-bound to us by somebody's DNS; other names are configured.
     fn serves(&self, host: &str) -> bool {
         let Ok(authority) = host.parse::<hyper::http::uri::Authority>() else { return false };
@@ -77,12 +83,13 @@ impl Web {
 pub(crate) async fn serve<S: Carrier, E: Engine>(endpoint: Arc<Endpoint<E>>, io: Prefixed<S>, arrival: Arrival) {
     let house = endpoint.house.clone();
     let peer = arrival.peer;
+    let from = console::From { peer, secure: arrival.secure.clone() };
     let refused = matches!(arrival.admitted, Admitted::ToBeRefused(_));
     // Whoever upgrades takes it along.
     let arrival = Arc::new(Mutex::new(Some(arrival)));
     let service = service_fn(|request| {
         count(&house.counters.http_requests);
-        let (endpoint, arrival) = (endpoint.clone(), arrival.clone());
+        let (endpoint, arrival, from) = (endpoint.clone(), arrival.clone(), from.clone());
         async move {
             let answer = if refused {
                 come_back_later()
@@ -90,6 +97,9 @@ pub(crate) async fn serve<S: Carrier, E: Engine>(endpoint: Arc<Endpoint<E>>, io:
                 end_turn(&arrival);
                 // Boxed: it is rare, and the others need not hold its room.
                 Box::pin(admin::answer(wish, &endpoint, request, peer)).await
+            } else if is_for_console(&endpoint, &request) {
+                end_turn(&arrival);
+                Box::pin(console::answer(&endpoint, request, from)).await
             } else {
                 respond::<S, E>(&endpoint, request, &arrival)
             };
@@ -137,7 +147,8 @@ fn respond<S: Carrier, E: Engine>(
 ) -> Answer {
     let path = request.uri().path();
     let web_socket_only = endpoint.protocol == Protocol::Ws;
-    if web_socket_only || path == MQTT_PATH || request.headers().contains_key(UPGRADE) && path == "/" {
+    let upgrades = path == MQTT_PATH || request.headers().contains_key(UPGRADE) && path == "/";
+    if web_socket_only || upgrades && endpoint.protocol.is_web() {
         return upgrade::<S, E>(endpoint, request, arrival);
     }
     end_turn(arrival);
@@ -158,6 +169,12 @@ fn admin_asked<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -
     (endpoint.protocol != Protocol::Ws && named_rightly(endpoint, request)).then_some(wish)
 }
 
+/// For the management API: likewise.
+fn is_for_console<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> bool {
+    let asked = console::is_ours(request.uri().path()) && endpoint.protocol != Protocol::Ws;
+    asked && named_rightly(endpoint, request)
+}
+
 fn named_rightly<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> bool {
     let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     // HTTP/1.0 may come without one; a page always sends it. [RFC9112-3.2]
@@ -173,7 +190,7 @@ fn page<E: Engine>(endpoint: &Endpoint<E>, path: &str) -> Answer {
         "/readyz" if house.store.is_failing() => text(StatusCode::SERVICE_UNAVAILABLE, "the disk takes nothing\n"),
         "/readyz" if house.alarms.any() => text(StatusCode::SERVICE_UNAVAILABLE, "an alarm holds publishers back\n"),
         "/readyz" => text(StatusCode::OK, "ready\n"),
-        _ if endpoint.web.metrics_path.as_deref() == Some(path) => {
+        _ if endpoint.web.metrics_path.as_deref() == Some(path) && endpoint.protocol.is_web() => {
             with_type(StatusCode::OK, metrics::CONTENT_TYPE, metrics::render(house))
         }
         _ => text(StatusCode::NOT_FOUND, "there is no such page; see /\n"),
@@ -249,6 +266,7 @@ fn html<E: Engine>(endpoint: &Endpoint<E>) -> String {
          <h1>Motet {}</h1><p>A real-time messaging server. This port speaks HTTP, TLS and MQTT.</p><ul>\
          <li><code>/mqtt</code>: MQTT over WebSocket, sub-protocol <code>mqtt</code></li>\
          <li><a href=\"/healthz\">/healthz</a>, <a href=\"/readyz\">/readyz</a>: is it alive, is it ready</li>\
+         <li><code>/api</code>: the management API, as RabbitMQ's tools speak it; also on port 15672</li>\
          {metrics}</ul></body></html>\n",
         env!("CARGO_PKG_VERSION")
     )

@@ -19,6 +19,7 @@ mod backup;
 mod bridge;
 mod client_tls;
 mod clock;
+mod console;
 mod doors;
 mod driver;
 mod endpoint;

@@ -4,7 +4,7 @@
 use crate::alarm::resident_bytes;
 use crate::house::House;
 use crate::rates::SCOPES;
-use crate::telemetry::{PROTOCOLS, PerProtocol};
+use crate::telemetry::{ANSWERS, PROTOCOLS, PerProtocol};
 use motet_core::engine::Engine;
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,6 +105,9 @@ fn server<E: Engine>(page: &mut Page, house: &House<E>) {
     let refused =
         [("connections", &counters.refused_limit), ("connections_per_address", &counters.refused_per_address)];
     page.each("motet_server_refused_total", "counter", "Connections refused at a bound.", "bound", refused);
+    let answers = ANSWERS.into_iter().zip(&counters.management_requests);
+    let help = "Requests of the management API.";
+    page.each("motet_management_requests_total", "counter", help, "answer", answers);
     let held = SCOPES.into_iter().zip(&counters.held_back);
     page.each("motet_server_rate_pauses_total", "counter", "Pauses of publishers over their rate.", "scope", held);
     for (name, help, counter) in [

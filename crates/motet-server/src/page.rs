@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 pub(crate) fn start_page(config: &Config, addresses: &[Bound], recovered: Recovered) -> String {
     let mut page = format!("motet {}\n\n", env!("CARGO_PKG_VERSION"));
     for bound in addresses {
-        let _ = writeln!(page, "  {:<6} {:<24} {}", bound.protocol.word(), bound.address, about(bound.protocol));
+        let _ = writeln!(page, "  {:<10} {:<24} {}", bound.protocol.word(), bound.address, about(bound.protocol));
     }
     if let Some(Bound { address, .. }) = addresses.iter().find(|bound| bound.protocol == Protocol::Mqtt) {
         let address = reachable(*address);
@@ -41,11 +41,14 @@ fn about(protocol: Protocol) -> &'static str {
     match protocol {
         Protocol::Mqtt => "MQTT 3.1, 3.1.1 and 5.0",
         Protocol::Mqtts => "the same over TLS",
-        Protocol::Http => "start page, metrics, MQTT over WebSocket on /mqtt; knows TLS, plain MQTT and AMQP too",
+        Protocol::Http => {
+            "start page, metrics, management on /api, MQTT over WebSocket on /mqtt; knows TLS, plain MQTT and AMQP too"
+        }
         Protocol::Https => "the same over TLS",
         Protocol::Ws => "MQTT over WebSocket",
         Protocol::Amqp => "AMQP 0-9-1",
-        Protocol::Amqps => "the same over TLS",
+        Protocol::Amqps | Protocol::ManagementTls => "the same over TLS",
+        Protocol::Management => "RabbitMQ's management API, on /api",
     }
 }
 

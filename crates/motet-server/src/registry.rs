@@ -1,6 +1,7 @@
 //! Who is connected: one small handle per connection, for the timer wheel, for the drain and for the figures.
 
 use crate::wheel::Look;
+use motet_core::conversation::add;
 use motet_core::mailbox::{Mailbox, Notice};
 use motet_core::time::WallMillis;
 use parking_lot::Mutex;
@@ -18,7 +19,10 @@ const SHARDS: usize = 32;
 pub(crate) struct About {
     /// Index of its figures in [`crate::telemetry::PROTOCOLS`].
     pub(crate) protocol: usize,
+    pub(crate) encrypted: bool,
     pub(crate) peer: Option<SocketAddr>,
+    /// Our end.
+    pub(crate) local: Option<SocketAddr>,
     pub(crate) since: WallMillis,
 }
 
@@ -32,6 +36,8 @@ pub(crate) struct Handle {
     waker: Mutex<Option<Waker>>,
     /// Dropped messages that the log has heard of.
     reported: AtomicU64,
+    /// Bytes read and written, by its own task alone.
+    bytes: [AtomicU64; 2],
 }
 
 impl Handle {
@@ -39,6 +45,21 @@ impl Handle {
     pub(crate) fn newly_dropped(&self) -> u64 {
         let dropped = self.mailbox.counters().dropped.load(Ordering::Relaxed);
         dropped.saturating_sub(self.reported.swap(dropped, Ordering::Relaxed))
+    }
+
+    /// So many bytes came from the peer.
+    pub(crate) fn received(&self, count: usize) {
+        add(&self.bytes[0], count as u64);
+    }
+
+    /// So many bytes went to the peer.
+    pub(crate) fn sent(&self, count: usize) {
+        add(&self.bytes[1], count as u64);
+    }
+
+    /// Bytes read and written so far.
+    pub(crate) fn bytes(&self) -> (u64, u64) {
+        (self.bytes[0].load(Ordering::Relaxed), self.bytes[1].load(Ordering::Relaxed))
     }
 
     /// Remembers whom to wake. A task has the same waker all its life, so this is one comparison per poll.
@@ -84,7 +105,8 @@ impl Registry {
     /// A handle for a new connection; give it back with [`Registry::leave`].
     pub(crate) fn enter(&self, mailbox: Arc<Mailbox>, about: About) -> Arc<Handle> {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        let handle = Arc::new(Handle { id, about, mailbox, waker: Mutex::default(), reported: AtomicU64::new(0) });
+        let (waker, reported, bytes) = (Mutex::default(), AtomicU64::new(0), Default::default());
+        let handle = Arc::new(Handle { id, about, mailbox, waker, reported, bytes });
         self.live.fetch_add(1, Ordering::AcqRel);
         self.shards[id as usize % SHARDS].lock().insert(id, Arc::downgrade(&handle));
         handle

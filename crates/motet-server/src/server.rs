@@ -7,6 +7,7 @@ use crate::assemble::{Store, assemble};
 use crate::audit::{self, Audit};
 use crate::bridge::Bridges;
 use crate::config::{Config, Protocol, ProxyProtocol, Tls};
+use crate::console::{Console, LOOK_EVERY};
 use crate::endpoint::Endpoint;
 use crate::error::ServerError;
 use crate::house::{House, Parts};
@@ -90,6 +91,7 @@ impl<E: Engine> Server<E> {
         let admin = has_pages.then(|| Admin::open(&config.data_dir)).transpose()?.map(Arc::new);
         let reloader = Arc::new(Reloader::new(config, parts.reload));
         reloader.add(limits_hook(&house, &door));
+        let console = Arc::new(Console::new(&house, config));
         let (mut sockets, mut all_certificates) = (Vec::new(), AllCertificates::new());
         for (at, listener) in config.listener.iter().enumerate() {
             let certificates = certificates(config, at)?.map(Arc::new);
@@ -104,6 +106,7 @@ impl<E: Engine> Server<E> {
                 certificates,
                 web: Web::new(config, listener.is_loopback()),
                 admin: admin.clone(),
+                console: console.clone(),
                 reloader: reloader.clone(),
                 proxies: proxied.then(|| listener.proxy_networks.clone()),
                 door: door.clone(),
@@ -131,6 +134,13 @@ impl<E: Engine> Server<E> {
                 listen::accept(socket, &house, |stream, peer, turn| endpoint.serve(stream, peer, turn)).await;
             }));
         }
+        console.listens(&server.addresses);
+        server.tasks.push(tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(LOOK_EVERY).await;
+                console.clone().look().await;
+            }
+        }));
         server.keep_time(SysTree::new(config.mqtt.sys_interval));
         server.watch_certificates(&all_certificates);
         if let Some((spans, task)) = otlp::start(&house, &config.otlp) {
@@ -314,7 +324,7 @@ fn note_expiry<E: Engine>(house: &House<E>, all: &AllCertificates) {
 
 /// A `ws` listener has nothing but WebSocket.
 fn serves_pages(protocol: Protocol) -> bool {
-    matches!(protocol, Protocol::Http | Protocol::Https)
+    matches!(protocol, Protocol::Http | Protocol::Https | Protocol::Management | Protocol::ManagementTls)
 }
 
 fn certificates(config: &Config, at: usize) -> Result<Option<Certificates>, ServerError> {

@@ -12,6 +12,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What is counted for each protocol of a listener.
 pub(crate) const PROTOCOLS: [&str; 7] = ["mqtt", "mqtts", "ws", "wss", "http", "amqp", "amqps"];
 
+/// Classes of answers.
+pub(crate) const ANSWERS: [&str; 4] = ["2xx", "3xx", "4xx", "5xx"];
+
 /// Figures of one protocol.
 #[derive(Debug, Default)]
 pub(crate) struct PerProtocol {
@@ -64,6 +67,8 @@ pub(crate) struct Counters {
     pub(crate) certificate_expires: AtomicU64,
     pub(crate) unknown_first_bytes: AtomicU64,
     pub(crate) http_requests: AtomicU64,
+    /// Requests of the management API by the class of their answer, in the order of [`ANSWERS`].
+    pub(crate) management_requests: [AtomicU64; ANSWERS.len()],
     pub(crate) upgrades_refused: AtomicU64,
     pub(crate) carrier_failures: AtomicU64,
     pub(crate) timeouts: AtomicU64,

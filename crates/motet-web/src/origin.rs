@@ -105,6 +105,11 @@ pub struct AllowedOrigins {
 }
 
 impl AllowedOrigins {
+    /// Whether a page of `origin` may do something at `host`, both as headers have them.
+    pub fn allows_page(&self, origin: &str, host: &str) -> bool {
+        Authority::parse(host).is_some_and(|host| self.allows(origin, &host))
+    }
+
     /// Whether the page may connect. `null`, which any page can take on, only when it is listed.
     pub(crate) fn allows(&self, origin: &str, host: &Authority) -> bool {
         if self.listed.iter().any(|entry| entry == "*" || entry == origin) {

@@ -2,6 +2,7 @@
 
 pub(crate) mod acl;
 pub(crate) mod bench;
+pub(crate) mod broker;
 pub(crate) mod import;
 pub(crate) mod operator;
 
@@ -92,6 +93,26 @@ pub(crate) enum Command {
     Sessions {
         #[command(subcommand)]
         command: operator::SessionsCommand,
+    },
+    /// See, purge and delete the queues of a running server.
+    Queues {
+        #[command(subcommand)]
+        command: broker::QueuesCommand,
+    },
+    /// See the exchanges of a running server.
+    Exchanges {
+        #[command(subcommand)]
+        command: broker::ListCommand,
+    },
+    /// See the bindings of a running server.
+    Bindings {
+        #[command(subcommand)]
+        command: broker::ListCommand,
+    },
+    /// See the channels of AMQP clients of a running server.
+    Channels {
+        #[command(subcommand)]
+        command: broker::ListCommand,
     },
     /// See and end the connections of a running server.
     Connections {

@@ -1,10 +1,34 @@
 //! The resources: each file has its part of the table, and what answers there.
+//!
+//! | file | paths |
+//! |---|---|
+//! | `whoami.rs` | `/whoami`, `/auth` |
+//! | `overview.rs` | `/overview`, `/cluster-name`, `/extensions`, features, `/rebalance/queues` |
+//! | `nodes.rs` | `/nodes` |
+//! | `health.rs` | `/health/checks/…`, `/aliveness-test` |
+//! | `connections.rs`, `channels.rs`, `consumers.rs` | the same |
+//! | `exchanges.rs`, `publish.rs` | `/exchanges` |
+//! | `queues.rs`, `queue.rs`, `get.rs` | `/queues`; how a queue looks; fetching |
+//! | `bindings.rs` | `/bindings` |
 
+mod bindings;
+mod body;
+mod channels;
+mod connections;
+mod consumers;
 mod definitions;
+mod exchanges;
+mod get;
+mod health;
 mod limits;
+mod nodes;
+mod overview;
 mod parameters;
 mod permissions;
 mod policies;
+mod publish;
+mod queue;
+mod queues;
 mod users;
 mod vhosts;
 mod whoami;
@@ -23,6 +47,17 @@ pub(crate) fn routes<E: Engine>() -> Vec<Route<E>> {
         limits::routes(),
         parameters::routes(),
         definitions::routes(),
+        overview::routes(),
+        nodes::routes(),
+        health::routes(),
+        connections::routes(),
+        channels::routes(),
+        consumers::routes(),
+        exchanges::routes(),
+        publish::routes(),
+        queues::routes(),
+        get::routes(),
+        bindings::routes(),
     ]
     .into_iter()
     .flatten()

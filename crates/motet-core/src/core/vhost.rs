@@ -5,6 +5,7 @@ use super::govern::{Policies, UNLIMITED};
 use super::guard::{Guard, RulesHere};
 use crate::engine::{Locator, ObjectId, Stage};
 use crate::exchange::Topology;
+use crate::route::SpareNames;
 use crate::session::Session;
 use crate::topics::Topics;
 use bytes::Bytes;
@@ -63,6 +64,7 @@ pub struct Vhost {
     pub(super) max_connections: AtomicI64,
     pub(super) max_queues: AtomicI64,
     pub(super) deleted: AtomicBool,
+    pub(crate) spare_names: Arc<SpareNames>,
 }
 
 impl Vhost {
@@ -85,6 +87,7 @@ impl Vhost {
             max_connections: AtomicI64::new(UNLIMITED),
             max_queues: AtomicI64::new(UNLIMITED),
             deleted: AtomicBool::new(false),
+            spare_names: Arc::default(),
         }
     }
 

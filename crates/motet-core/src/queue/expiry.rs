@@ -35,6 +35,11 @@ impl<M: Clone> Queue<M> {
         self.read_ahead(fx);
     }
 
+    /// When it was last used, in milliseconds since the Unix epoch.
+    pub fn last_used_ms(&self) -> u64 {
+        self.last_used_ms
+    }
+
     /// Somebody used the queue (a redeclaration, a fetch, a consumer that left): its `expires_ms` starts over.
     pub fn touch(&mut self, now_ms: u64) {
         self.last_used_ms = now_ms;

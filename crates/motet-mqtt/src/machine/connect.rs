@@ -13,6 +13,7 @@ use crate::packet::{
 };
 use crate::session::{OWN_IDENTIFIERS, Resumed};
 use bytes::BytesMut;
+use motet_core::conversation::Conversation;
 use motet_core::core::govern::Seat;
 use motet_core::core::{OpenRefused, Publisher};
 use motet_core::engine::{Engine, Position};
@@ -25,6 +26,7 @@ use motet_core::session::{Expiry, OpenSession, Opened, Will as CoreWill};
 use motet_core::spelling::mqtt;
 use motet_core::time::Instant;
 use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// A CONNECT that waits for its credentials to be checked: what of it is needed afterwards.
@@ -370,6 +372,7 @@ impl Connection {
         };
         // Before MQTT 5 the client cannot be told, so it is held to what it said itself.
         let held_to = if pending.terms.version == Version::V5 { keep_alive_secs } else { pending.keep_alive_secs };
+        introduce(cx, &opened, pending.terms.version, &principal, held_to);
         let resumed = Resumed::from_record(&opened.record);
         let rights = Rights::new(cx, &principal);
         if opened.present {
@@ -499,4 +502,19 @@ fn core_will(config: &Config, will: &Will<'_>) -> Result<CoreWill, (ReasonCode, 
     });
     let batch = builder.finish(address, PublisherId::default(), mapping::FACE);
     Ok(CoreWill { batch, delay_secs, expiry_secs: will.properties.message_expiry_interval() })
+}
+
+/// Tells operators who is there.
+fn introduce<E: Engine>(cx: &Context<'_, E>, opened: &Opened, version: Version, who: &Principal, heartbeat_secs: u16) {
+    let mut conversation = Conversation::default();
+    conversation.protocol = match version {
+        Version::V31 => "MQTT 3.1",
+        Version::V311 => "MQTT 3.1.1",
+        Version::V5 => "MQTT 5.0",
+    };
+    conversation.user = who.name.clone();
+    conversation.client = who.client_name().cloned().unwrap_or_default();
+    conversation.vhost = opened.handle.session().vhost().name().clone();
+    conversation.heartbeat_secs = heartbeat_secs;
+    cx.mailbox.introduce(Arc::new(conversation));
 }

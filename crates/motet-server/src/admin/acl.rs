@@ -1,4 +1,4 @@
-//! `GET /api/acl?user=&client=&group=&tag=&action=&kind=&what=`: which rule of the running server decides. `group` and `tag`
+//! `GET /api/motet/acl?user=&client=&group=&tag=&action=&kind=&what=`: which rule of the running server decides. `group` and `tag`
 //! may come several times. The answer is `{"allowed": bool, "reason": text}`.
 
 use super::inspect::percent_decoded;
@@ -10,7 +10,7 @@ use motet_core::engine::Engine;
 use serde_json::json;
 
 /// Where it is asked.
-pub const ACL_PATH: &str = "/api/acl";
+pub const ACL_PATH: &str = "/api/motet/acl";
 
 pub(super) fn answer<E: Engine>(house: &House<E>, uri: &Uri) -> Answer {
     let said = wish(uri.query().unwrap_or_default()).and_then(|wish| wish.explain(&house.core.vhost().access()));

@@ -2,11 +2,11 @@
 //!
 //! | request | answer |
 //! |---|---|
-//! | `GET /api/sessions?limit=&after=&filter=&connected=` | `{"sessions": […], "next": name}`, by name; `next` is where to go on |
-//! | `GET /api/sessions/NAME` | the same with its subscriptions and its queue |
-//! | `DELETE /api/sessions/NAME` | it is gone, its connection too |
-//! | `GET /api/connections?limit=&after=&filter=` | `{"connections": […], "next": number}`, by number |
-//! | `DELETE /api/connections/NUMBER` | it was told to go |
+//! | `GET /api/motet/sessions?limit=&after=&filter=&connected=` | `{"sessions": […], "next": name}`, by name; `next` is where to go on |
+//! | `GET /api/motet/sessions/NAME` | the same with its subscriptions and its queue |
+//! | `DELETE /api/motet/sessions/NAME` | it is gone, its connection too |
+//! | `GET /api/motet/connections?limit=&after=&filter=` | `{"connections": […], "next": number}`, by number |
+//! | `DELETE /api/motet/connections/NUMBER` | it was told to go |
 
 use crate::house::House;
 use crate::http::{Answer, text, with_type};
@@ -26,9 +26,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Where sessions are asked for.
-pub const SESSIONS_PATH: &str = "/api/sessions";
+pub const SESSIONS_PATH: &str = "/api/motet/sessions";
 /// Where connections are asked for.
-pub const CONNECTIONS_PATH: &str = "/api/connections";
+pub const CONNECTIONS_PATH: &str = "/api/motet/connections";
 /// Entries of one answer: what nobody asks for, and what nobody gets more of.
 const LIMIT_DEFAULT: usize = 100;
 const LIMIT_MAX: usize = 1000;
@@ -293,9 +293,12 @@ mod tests {
 
     #[test]
     fn only_the_paths_of_the_table_are_ours() {
-        for (path, ours) in
-            [("/api/sessions", true), ("/api/sessions/a", true), ("/api/sessionsx", false), ("/", false)]
-        {
+        for (path, ours) in [
+            ("/api/motet/sessions", true),
+            ("/api/motet/sessions/a", true),
+            ("/api/motet/sessionsx", false),
+            ("/", false),
+        ] {
             assert_eq!(is_ours(path), ours, "{path}");
         }
     }

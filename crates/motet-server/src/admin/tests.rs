@@ -49,7 +49,7 @@ async fn ask(address: SocketAddr, request: &str) -> String {
 /// The head and body of a request for a backup.
 fn request(token: &str, body: &str) -> String {
     let length = body.len();
-    let head = "POST /api/backup HTTP/1.1\r\nHost: localhost\r\nConnection: close";
+    let head = "POST /api/motet/backup HTTP/1.1\r\nHost: localhost\r\nConnection: close";
     format!("{head}\r\nAuthorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{body}")
 }
 
@@ -66,9 +66,9 @@ async fn a_request_without_a_right_is_refused_and_a_wrong_one_told_why() {
     let token = token(&config);
     let full = format!("{{\"target\":{:?}}}", dir.path());
     for (request, status, part) in [
-        ("GET /api/backup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(), 405, "allow: POST"),
+        ("GET /api/motet/backup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(), 405, "allow: POST"),
         (request(&"0".repeat(64), &full), 401, "www-authenticate: Bearer"),
-        ("POST /api/backup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(), 401, "admin-token"),
+        ("POST /api/motet/backup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".into(), 401, "admin-token"),
         (request(&token, &full).replace("localhost", "evil.example"), 403, "web.allowed_hosts"),
         (request(&token, "{}"), 400, "expected {\"target\""),
         (request(&token, &"x".repeat(BODY_BYTES_MAX + 1)), 400, "length limit exceeded"),

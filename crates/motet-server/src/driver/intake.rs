@@ -51,6 +51,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             Poll::Ready(Ok(0)) => return Err(End(CloseCause::PeerClosed)),
             Poll::Ready(Ok(count)) => {
                 self.figures().received_bytes.fetch_add(count as u64, Ordering::Relaxed);
+                self.handle.received(count);
                 self.first_byte_by = None;
                 count
             }

@@ -57,6 +57,8 @@ pub(crate) struct Arrival {
     /// What the handshake knows; None without TLS. Shared, because an idle connection's future holds a pointer only.
     pub(crate) secure: Option<Arc<Secure>>,
     pub(crate) peer: Option<SocketAddr>,
+    /// Our end, where the carrier has one.
+    pub(crate) local: Option<SocketAddr>,
     /// The listener is bound to loopback.
     pub(crate) loopback: bool,
     /// Counts against the bounds as long as it lives.
@@ -153,7 +155,13 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         let limits = house.limits();
         let overflow = crate::slow::overflow(limits.slow_subscriber);
         let mailbox = Mailbox::sharing(limits.mailbox_bytes.len(), overflow, house.waiting.clone());
-        let about = About { protocol: arrival.protocol, peer: arrival.peer, since: house.clock.now().wall };
+        let about = About {
+            protocol: arrival.protocol,
+            encrypted: arrival.encrypted,
+            peer: arrival.peer,
+            local: arrival.local,
+            since: house.clock.now().wall,
+        };
         let handle = house.registry.enter(mailbox, about);
         if house.is_draining() {
             // The round of goodbyes may have passed us while a handshake went on.
@@ -164,6 +172,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         let figures = &house.counters.protocols[arrival.protocol];
         figures.enter();
         figures.received_bytes.fetch_add(already.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        handle.received(already.len());
         let handshaken = !already.is_empty() || matches!(framing, Framing::WebSocket(_));
         let unfed = !already.is_empty() || matches!(&framing, Framing::WebSocket(frames) if frames.has_rest());
         Connection {

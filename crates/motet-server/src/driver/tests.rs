@@ -20,7 +20,16 @@ struct Bench {
 fn arrival() -> Arrival {
     let admission = Door::new(10, 10).admit().unwrap().at(IpAddr::V4(Ipv4Addr::LOCALHOST)).unwrap();
     let admitted = Admitted::In(admission);
-    Arrival { protocol: 0, encrypted: false, secure: None, peer: None, loopback: true, admitted, turn: None }
+    Arrival {
+        protocol: 0,
+        encrypted: false,
+        secure: None,
+        peer: None,
+        local: None,
+        loopback: true,
+        admitted,
+        turn: None,
+    }
 }
 
 /// A connection over a pipe that holds `pipe` bytes; polled by hand.

@@ -3,6 +3,7 @@
 mod acl;
 mod backup;
 mod bench;
+mod broker;
 mod config;
 mod http;
 mod import;
@@ -34,6 +35,10 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Acl { command }) => acl::acl(&command, &arguments.configuration),
         Some(Command::Sessions { command }) => operator::sessions(&command, &arguments.configuration),
         Some(Command::Connections { command }) => operator::connections(&command, &arguments.configuration),
+        Some(Command::Queues { command }) => broker::queues(&command, &arguments.configuration),
+        Some(Command::Exchanges { command }) => broker::exchanges(&command, &arguments.configuration),
+        Some(Command::Bindings { command }) => broker::bindings(&command, &arguments.configuration),
+        Some(Command::Channels { command }) => broker::channels(&command, &arguments.configuration),
         Some(Command::Bench { command }) => bench::bench(&command),
         Some(Command::User { command }) => user::user(&command, &arguments.configuration),
         Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),

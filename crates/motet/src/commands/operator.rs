@@ -69,7 +69,7 @@ pub(super) fn ask(configuration: &Configuration, asked: &Asked, method: &str, pa
     let token = read(&data_dir.join(TOKEN_FILE))?;
     let response = http::ask(&authority, method, path, token.trim())
         .map_err(|error| format!("http://{authority}{path}: {error}\n  to do: check that motet runs"))?;
-    if response.status != 200 {
+    if response.status / 100 != 2 {
         return Err(format!("the server said {}: {}", response.status, response.body.trim()).into());
     }
     Ok(response.body)
@@ -185,7 +185,7 @@ fn more(answer: &Value) -> String {
 }
 
 /// A value as one reads it. Clients choose their names, so nothing of them may steer a terminal.
-fn word(value: &Value) -> String {
+pub(super) fn word(value: &Value) -> String {
     match value {
         Value::Null => "-".into(),
         Value::String(text) => {

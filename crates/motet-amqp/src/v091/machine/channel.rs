@@ -8,16 +8,21 @@ use super::transaction::Tx;
 use super::unacked::Unacked;
 use crate::v091::packet::{MethodFields, put_method};
 use bytes::BytesMut;
+use motet_core::conversation::ChannelBooks;
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
 use motet_core::queue::Leaving;
 use motet_core::rope::Rope;
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A channel that is open, or that we have closed and whose goodbye has not been answered.
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) number: u16,
+    /// For operators.
+    pub(super) books: Arc<ChannelBooks>,
     /// We said channel.close: all but the answer is ignored.
     pub(super) is_closing: bool,
     pub(super) content: Content,
@@ -60,9 +65,10 @@ enum Reply {
 }
 
 impl Channel {
-    pub(super) fn new(number: u16) -> Self {
+    pub(super) fn new(number: u16, books: Arc<ChannelBooks>) -> Self {
         Channel {
             number,
+            books,
             is_closing: false,
             content: Content::None,
             mode: Mode::Plain,
@@ -83,6 +89,11 @@ impl Channel {
             Mode::Confirm(confirms) => Some(confirms),
             Mode::Plain | Mode::Tx(_) => None,
         }
+    }
+
+    /// Tells operators how many deliveries wait.
+    pub(super) fn note_unacked(&self) {
+        self.books.unacked.store(self.unacked.len() as u64, Ordering::Relaxed);
     }
 
     pub(super) fn consumer(&mut self, key: u64) -> Option<&mut Consumer> {

@@ -4,13 +4,18 @@ use super::running::Running;
 use super::{Connection, Flow, State};
 use crate::v091::error::{Failure, ReplyCode, Scope};
 use crate::v091::packet::{Frame, FrameKind, Method, channel, connection, put_method};
+use motet_core::conversation::Conversation;
 use motet_core::engine::Engine;
 use motet_core::machine::{CloseCause, Context};
 use motet_core::mailbox::{KickReason, Notice, Pulled};
 use motet_core::queue::Leaving;
 
 /// What a peer is told whose connection we end.
-pub(super) fn kicked(reason: KickReason) -> Failure {
+pub(super) fn kicked(reason: KickReason, conversation: Option<&Conversation>) -> Failure {
+    let farewell = conversation.and_then(|conversation| conversation.farewell.get());
+    if let (KickReason::Administrative, Some(text)) = (reason, farewell) {
+        return Failure::new(ReplyCode::ConnectionForced, &**text);
+    }
     let text = match reason {
         KickReason::ServerShuttingDown => "broker forced connection closure with reason 'shutdown'",
         KickReason::Administrative => "Closed via management plugin",
@@ -123,6 +128,7 @@ impl Running {
             self.partial_bytes -= channel.content.announced();
             channel.release_all(cx, Leaving::Orderly);
             channel.is_closing = true;
+            self.conversation.close(&channel.books);
         }
         self.waiting.remove(&number);
     }
@@ -132,6 +138,7 @@ impl Running {
         self.flush(cx);
         for channel in self.channels.values_mut() {
             channel.release_all(cx, leaving);
+            self.conversation.close(&channel.books);
         }
         self.channels.clear();
         self.waiting.clear();

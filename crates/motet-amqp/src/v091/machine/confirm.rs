@@ -8,6 +8,7 @@ use bytes::BytesMut;
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
 use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
 
 /// Consecutive publications, from the first to the last of their numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,16 @@ impl Confirms {
     /// What the oldest that waits waits for.
     pub(super) fn next_position(&self) -> Option<Position> {
         self.pending.front().map(|(position, _)| *position)
+    }
+
+    /// How many have been told, one way or the other, those aside that overtook.
+    pub(super) fn told(&self) -> u64 {
+        self.low - 1
+    }
+
+    /// How many wait to be told, with those that overtook one that waits.
+    pub(super) fn untold(&self) -> u64 {
+        self.next - self.low
     }
 
     /// Spans of publications that are not told yet.
@@ -140,7 +151,10 @@ impl Running {
             Mode::Tx(_) => {
                 return Err(Failure::new(ReplyCode::PreconditionFailed, "cannot switch from tx to confirm mode"));
             }
-            Mode::Plain => channel.mode = Mode::Confirm(Confirms::new()),
+            Mode::Plain => {
+                channel.mode = Mode::Confirm(Confirms::new());
+                channel.books.confirm.store(true, Ordering::Relaxed);
+            }
             Mode::Confirm(_) => {}
         }
         if !select.no_wait {

@@ -10,12 +10,14 @@ use crate::v091::config::Config;
 use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::packet::{FieldTable, Reserved, basic, put_method};
 use bytes::{BufMut, BytesMut};
+use motet_core::conversation::{ConsumerBooks, add};
 use motet_core::core::Delivery;
 use motet_core::core::broker::{Got, NamedQueue, QueueDeclaration};
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
 use motet_core::queue::{AckMode, ConsumerId, ConsumerOptions};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// A consumer of a channel.
 #[derive(Debug)]
@@ -98,6 +100,8 @@ impl Running {
             true => channel.prefetch_global = qos.prefetch_count,
             false => channel.prefetch = qos.prefetch_count,
         }
+        channel.books.prefetch.store(channel.prefetch.into(), Ordering::Relaxed);
+        channel.books.prefetch_global.store(channel.prefetch_global.into(), Ordering::Relaxed);
         if !channel.holds_back() {
             self.ready.extend(channel.held.drain(..));
         }
@@ -154,6 +158,15 @@ impl Running {
         let head = short(&tag);
         let consumer = Consumer { tag, head, key, queue, id, no_ack: consume.no_ack, is_ready: false };
         let channel = self.channel(number);
+        channel.books.enter(ConsumerBooks {
+            id,
+            tag: consumer.tag.clone(),
+            queue: Arc::downgrade(&consumer.queue),
+            acknowledges: !consume.no_ack,
+            exclusive: consume.exclusive,
+            prefetch: prefetch.into(),
+            arguments: super::handshake::told(consume.arguments),
+        });
         if is_reply {
             channel.reply_consumer = Some(key);
         }
@@ -192,6 +205,7 @@ impl Running {
         let channel = self.channel(number);
         if let Some(at) = channel.consumers.iter().position(|consumer| *consumer.tag == *cancel.consumer_tag) {
             let consumer = channel.consumers.swap_remove(at);
+            channel.books.leave(&consumer.tag);
             channel.forget(consumer.key);
             cx.core.cancel(cx.now, &consumer.queue, consumer.id);
         }
@@ -211,6 +225,7 @@ impl Running {
         }
         let Some(at) = channel.consumers.iter().position(|consumer| consumer.key == key) else { return };
         let consumer = channel.consumers.swap_remove(at);
+        channel.books.leave(&consumer.tag);
         channel.forget(key);
         if self.capabilities.consumer_cancel_notify {
             let cancel = basic::Cancel { consumer_tag: &consumer.tag, no_wait: true };
@@ -292,6 +307,9 @@ impl Running {
             let (queue, consumer) = (fetcher.queue.clone(), fetcher.id);
             channel.unacked.push(Entry { tag, queue, consumer, seq: delivery.seq, since: now.instant });
         }
+        add(&channel.books.got_total, 1);
+        add(&channel.books.redelivered_total, delivery.redelivered.into());
+        channel.note_unacked();
         let message_count = u32::try_from(left).unwrap_or(u32::MAX);
         let sending = Sending {
             now,

@@ -5,16 +5,19 @@ use super::close;
 use super::running::{Running, Terms};
 use crate::v091::config::Config;
 use crate::v091::error::{Failure, ReplyCode};
+use crate::v091::mapping;
 use crate::v091::packet::{
     FRAME_MIN_SIZE, FieldTable, FieldValue, Frame, FrameKind, LongString, Method, MethodId, Reserved, TableBuf,
     connection, put_method, snippet,
 };
 use motet_core::authentication::{Attempt, Dialogue, Opening, Step};
+use motet_core::conversation::Conversation;
 use motet_core::core::govern::{NoSeat, Seat};
 use motet_core::core::{Core, Publisher, Vhost};
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
 use motet_core::mailbox::{Notice, Pulled};
+use motet_core::message::Value;
 use motet_core::principal::{Denied, Principal};
 use motet_core::time::Instant;
 use std::sync::Arc;
@@ -30,6 +33,8 @@ pub(super) struct Handshake {
     capabilities: Capabilities,
     /// As the client named it, for the text of a refusal.
     mechanism: String,
+    /// What the client says of itself, for operators.
+    client_properties: Vec<(Box<str>, Value)>,
     dialogue: Option<Box<dyn Dialogue>>,
     principal: Option<Principal>,
     terms: Terms,
@@ -123,6 +128,7 @@ impl Handshake {
             deadline: cx.now.instant + config.connect_timeout,
             capabilities: Capabilities::default(),
             mechanism: String::new(),
+            client_properties: Vec::new(),
             dialogue: None,
             principal: None,
             terms: Terms::default(),
@@ -200,6 +206,7 @@ impl Handshake {
     ) -> Result<Flow, Failure> {
         self.capabilities = Capabilities::of(start_ok.client_properties);
         start_ok.mechanism.clone_into(&mut self.mechanism);
+        self.client_properties = told(start_ok.client_properties);
         let response = start_ok.response.0;
         let (user, password) = match start_ok.mechanism {
             "PLAIN" => plain(response)?,
@@ -348,7 +355,7 @@ impl Handshake {
         cx.mailbox.pull(&mut pulled);
         for notice in pulled.notices {
             let flow = match notice {
-                Notice::Kicked(reason) => return Err(close::kicked(reason)),
+                Notice::Kicked(reason) => return Err(close::kicked(reason, None)),
                 Notice::Authenticated(TICKET, answer) if self.await_ == Await::Verdict => match answer {
                     Ok(principal) => Ok(self.accepted(config, cx, principal)),
                     Err(denied) => Err(self.denied(denied)),
@@ -369,9 +376,46 @@ impl Handshake {
         let vhost = self.vhost.expect("the handshake ends when its vhost is open");
         let seat = self.seat.expect("a vhost is opened with a seat");
         let core: &Core<E> = cx.core;
+        let mut conversation = Conversation::default();
+        conversation.protocol = "AMQP 0-9-1";
+        conversation.user = principal.name.clone();
+        conversation.vhost = vhost.name().clone();
+        conversation.mechanism = mechanism(&self.mechanism);
+        conversation.frame_bytes_max = self.terms.frame_max;
+        conversation.channels_max = self.terms.channel_max;
+        conversation.heartbeat_secs = self.terms.heartbeat_secs;
+        conversation.client_properties = self.client_properties;
+        let conversation = Arc::new(conversation);
+        cx.mailbox.introduce(conversation.clone());
         let publisher = Publisher::new(core, principal, None).in_vhost(&vhost).asking(cx.mailbox);
-        Running::new(config.pending_bytes_high, self.terms, self.capabilities, vhost, publisher, seat, cx.now)
+        let pending_bytes_high = config.pending_bytes_high;
+        let known = (conversation, seat);
+        Running::new(pending_bytes_high, self.terms, self.capabilities, vhost, publisher, known, cx.now)
     }
+}
+
+/// Fields of a table that are kept for operators, and bytes of the longest text among them.
+const TOLD_MAX: usize = 32;
+const TOLD_TEXT_BYTES_MAX: usize = 256;
+
+/// What of a table is kept for operators, as long as the connection lives: not what is long.
+pub(super) fn told(table: FieldTable<'_>) -> Vec<(Box<str>, Value)> {
+    let is_short = |value: &Value| match value {
+        Value::Text(text) => text.len() <= TOLD_TEXT_BYTES_MAX,
+        Value::Bytes(_) | Value::List(_) => false,
+        Value::Table(fields) => {
+            fields.len() <= TOLD_MAX && fields.iter().all(|(_, value)| matches!(value, Value::Bool(_)))
+        }
+        _ => true,
+    };
+    let fields = mapping::fields(table).filter(|(name, value)| name.len() <= TOLD_TEXT_BYTES_MAX && is_short(value));
+    fields.take(TOLD_MAX).map(|(name, value)| (name.into(), value)).collect()
+}
+
+/// A mechanism's name for as long as the process lives.
+fn mechanism(name: &str) -> &'static str {
+    let known = ["PLAIN", "AMQPLAIN", "EXTERNAL", "SCRAM-SHA-1", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"];
+    known.into_iter().find(|known| *known == name).unwrap_or("SASL")
 }
 
 /// The client's value of a term, within ours.

@@ -11,6 +11,7 @@ use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::mapping::{self, REPLY_TOPIC_PREFIX};
 use crate::v091::packet::{FieldValue, Properties, basic, connection, put_method};
 use bytes::BytesMut;
+use motet_core::conversation::add;
 use motet_core::core::{Outcome, RejectCause};
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
@@ -250,7 +251,15 @@ impl Running {
     /// Offers a batch to the core, and tells the publisher what became of it.
     fn offer<E: Engine>(&mut self, cx: &mut Context<'_, E>, offer: Stalled) {
         let batch = offer.batch.clone();
+        let count = batch.messages().len() as u64;
         let receipt = cx.core.publish(cx.now, &self.publisher, &offer.known, batch, None);
+        if let Some(channel) = self.channels.get(&offer.channel)
+            && receipt.outcome != Outcome::Rejected(RejectCause::StoreFull)
+        {
+            add(&channel.books.published_total, count);
+            let returned = offer.mandatory && receipt.outcome == Outcome::Unroutable;
+            add(&channel.books.returned_total, if returned { count } else { 0 });
+        }
         let accepted = match receipt.outcome {
             Outcome::Rejected(RejectCause::StoreFull) => return self.stall(cx, offer),
             Outcome::Rejected(_) => false,
@@ -276,7 +285,7 @@ impl Running {
             if let Some(pressure) = cx.core.pressure(cx.now, &self.publisher, &offer.known, cx.mailbox) {
                 self.held = Some(pressure);
             }
-            confirms.settle(first, offer.batch.messages().len() as u64, accepted, position);
+            confirms.settle(first, count, accepted, position);
             self.waiting.insert(offer.channel);
         }
     }

@@ -4,15 +4,26 @@ use super::encode::{As, Sending, put_message};
 use super::running::Running;
 use super::unacked::Entry;
 use crate::v091::config::Config;
+use motet_core::conversation::{ChannelBooks, add};
+use motet_core::core::Delivery;
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
 use motet_core::message::{Batch, MessageRef};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Messages taken from one consumer's queue before it is the next one's turn.
 const TAKE_MESSAGES: usize = 128;
 /// Bytes taken likewise.
 const TAKE_BYTES: usize = 128 * 1024;
+
+/// Tells operators what a consumer was given: once for all of it.
+fn note_deliveries(books: &ChannelBooks, taken: &[Delivery], no_ack: bool) {
+    let total = if no_ack { &books.delivered_settled_total } else { &books.delivered_total };
+    add(total, taken.len() as u64);
+    let again = taken.iter().filter(|delivery| delivery.redelivered).count();
+    add(&books.redelivered_total, again as u64);
+}
 
 impl Running {
     /// A queue says that a consumer has something.
@@ -58,6 +69,7 @@ impl Running {
         let cell = consumer.queue.cell();
         let took = cx.core.take_from(cx.now, cell, consumer.id, most, TAKE_BYTES, &mut self.taken);
         let delivered = !self.taken.is_empty();
+        note_deliveries(&channel.books, &self.taken, consumer.no_ack);
         let counts_aloud = consumer.queue.queue_type() == "quorum";
         for delivery in self.taken.drain(..) {
             let tag = channel.unacked.next_tag();
@@ -80,6 +92,8 @@ impl Running {
                 });
             }
         }
+        let unacked = channel.unacked.len() as u64;
+        channel.books.unacked.store(unacked, Ordering::Relaxed);
         // Nothing taken although there is more: the queue will say when there is.
         let more = took.more && delivered;
         consumer.is_ready = more;

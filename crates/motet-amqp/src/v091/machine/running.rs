@@ -11,6 +11,7 @@ use crate::v091::packet::{
     Frame, FrameKind, Method, MethodId, Reserved, access, channel, connection, put_heartbeat, put_method, snippet, tx,
 };
 use motet_core::authentication::Attempt;
+use motet_core::conversation::Conversation;
 use motet_core::core::broker::Settle;
 use motet_core::core::govern::Seat;
 use motet_core::core::{Delivery, Pressure, Publisher, Vhost};
@@ -22,6 +23,7 @@ use motet_core::queue::Leaving;
 use motet_core::time::{Instant, Now};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// How often a publisher whose message the store refused is offered again.
@@ -48,6 +50,8 @@ pub(super) struct Running {
     pub(super) publisher: Publisher,
     /// Its connection and its channels count for its vhost and its user.
     pub(super) seat: Seat,
+    /// For operators.
+    pub(super) conversation: Arc<Conversation>,
     /// By which exclusive queues are this connection's.
     pub(super) id: u64,
     pub(super) channels: HashMap<u16, Box<Channel>, foldhash::fast::RandomState>,
@@ -99,13 +103,14 @@ impl Running {
         capabilities: Capabilities,
         vhost: Arc<Vhost>,
         publisher: Publisher,
-        seat: Seat,
+        (conversation, seat): (Arc<Conversation>, Seat),
         now: Now,
     ) -> Self {
         Running {
             terms,
             capabilities,
             vhost,
+            conversation,
             id: publisher.id().0,
             channels: HashMap::default(),
             run: None,
@@ -285,7 +290,7 @@ impl Running {
             );
             Failure::new(ReplyCode::NotAllowed, text)
         })?;
-        self.channels.insert(number, Box::new(Channel::new(number)));
+        self.channels.insert(number, Box::new(Channel::new(number, self.conversation.open(number))));
         put_method(cx.out.tail(), number, &channel::OpenOk { reserved_1: Reserved::NONE });
         Ok(())
     }
@@ -336,6 +341,7 @@ impl Running {
         if let Some(mut channel) = self.forget_channel(number) {
             self.partial_bytes -= channel.content.announced();
             channel.release_all(cx, Leaving::Orderly);
+            self.conversation.close(&channel.books);
         }
         self.waiting.remove(&number);
         put_method(cx.out.tail(), number, &channel::CloseOk {});
@@ -353,7 +359,7 @@ impl Running {
         let text = match reason {
             KickReason::UserDeleted => format!("user '{}' is deleted", self.publisher.principal().name),
             KickReason::VhostDeleted => format!("vhost '{}' is down", self.vhost.name()),
-            _ => return super::close::kicked(reason),
+            _ => return super::close::kicked(reason, Some(&self.conversation)),
         };
         Failure::new(ReplyCode::ConnectionForced, text)
     }
@@ -416,6 +422,9 @@ impl Running {
             // Back-pressure: what would ask for more messages waits while a subscriber is slow.
             if let Some(confirms) = channel.confirms().filter(|_| self.held.is_none()) {
                 confirms.release(durable, number, cx.out.tail());
+                let (confirmed, waiting) = (confirms.told(), confirms.untold());
+                channel.books.confirmed_total.store(confirmed, Ordering::Relaxed);
+                channel.books.unconfirmed.store(waiting, Ordering::Relaxed);
             }
             if !channel.holds_back() {
                 self.ready.extend(channel.held.drain(..));

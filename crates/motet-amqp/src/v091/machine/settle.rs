@@ -6,6 +6,7 @@ use super::unacked::Entry;
 use crate::v091::config::Config;
 use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::packet::basic;
+use motet_core::conversation::add;
 use motet_core::core::broker::Settle;
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
@@ -61,8 +62,10 @@ impl Running {
                 true => channel.unacked.take_up_to(tag).ok_or_else(unknown)?.collect(),
                 false => vec![channel.unacked.take(tag).ok_or_else(unknown)?],
             };
+            channel.note_unacked();
             return entries.into_iter().try_for_each(|entry| tx.settle(entry, settlement));
         }
+        let before = channel.unacked.len();
         let settles = &mut self.settles;
         let mut push = |entry: Entry| {
             settles.push(Settle { queue: entry.queue, consumer: entry.consumer, seq: entry.seq, settlement });
@@ -71,6 +74,9 @@ impl Running {
             true => channel.unacked.take_up_to(tag).ok_or_else(unknown)?.for_each(&mut push),
             false => push(channel.unacked.take(tag).ok_or_else(unknown)?),
         }
+        let settled = (before - channel.unacked.len()) as u64;
+        add(&channel.books.acked_total, if settlement == Settlement::Ack { settled } else { 0 });
+        channel.note_unacked();
         // There is room again for those that the channel's own bound held back.
         if !channel.holds_back() {
             self.ready.extend(channel.held.drain(..));
@@ -106,6 +112,7 @@ impl Running {
         }
         let channel = self.channels.get_mut(&number).expect("the channel of a method is open");
         let entries = channel.unacked.drain();
+        channel.note_unacked();
         self.settles.extend(entries.into_iter().map(|entry| Settle {
             queue: entry.queue,
             consumer: entry.consumer,

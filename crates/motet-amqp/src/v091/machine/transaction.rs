@@ -71,7 +71,10 @@ impl Running {
             Mode::Confirm(_) => {
                 return Err(Failure::new(ReplyCode::PreconditionFailed, "cannot switch from confirm to tx mode"));
             }
-            Mode::Plain => channel.mode = Mode::Tx(Box::new(Tx::new())),
+            Mode::Plain => {
+                channel.mode = Mode::Tx(Box::new(Tx::new()));
+                channel.books.transactional.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
             Mode::Tx(_) => {}
         }
         self.reply(cx, number, None, &tx::SelectOk {});

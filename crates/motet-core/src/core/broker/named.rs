@@ -7,7 +7,7 @@ use crate::core::Vhost;
 use crate::core::govern::Governed;
 use crate::engine::ObjectId;
 use crate::message::{Properties, Value};
-use crate::queue::{Queue, QueueConfig, QueueStats};
+use crate::queue::{ConsumerId, Queue, QueueConfig, QueueStats};
 use crate::queues::{QueueCell, Queued};
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -110,6 +110,16 @@ impl NamedQueue {
     /// Consumers now, readers of a stream among them.
     pub fn consumers(&self) -> u64 {
         self.cell.inner.lock().consumer_count()
+    }
+
+    /// Of a queue with a single active consumer: the one that receives.
+    pub fn active_consumer(&self) -> Option<ConsumerId> {
+        self.cell.inner.lock().queue.active_consumer()
+    }
+
+    /// When it was last declared, fetched from or consumed from, in milliseconds since the Unix epoch.
+    pub fn last_used_ms(&self) -> u64 {
+        self.cell.inner.lock().queue.last_used_ms()
     }
 
     /// The first offset a stream has and the next it will give; `None` when it is no stream.

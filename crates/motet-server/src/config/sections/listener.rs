@@ -27,6 +27,10 @@ choice! {
         Amqp = "amqp",
         /// AMQP 0-9-1 over TLS; 5671.
         Amqps = "amqps",
+        /// RabbitMQ's management API over HTTP, on `/api`; 15672. It is under `/api` of `http` and `https` too.
+        Management = "management",
+        /// The same over TLS; 15671.
+        ManagementTls = "management-tls",
     }
 }
 
@@ -41,20 +45,22 @@ impl Protocol {
             Self::Ws => 8083,
             Self::Amqp => 5672,
             Self::Amqps => 5671,
+            Self::Management => 15672,
+            Self::ManagementTls => 15671,
         }
     }
 
     /// Whether TLS can be spoken there, so that certificates are of use.
     pub fn may_speak_tls(self) -> bool {
-        matches!(self, Self::Mqtts | Self::Http | Self::Https | Self::Amqps)
+        matches!(self, Self::Mqtts | Self::Http | Self::Https | Self::Amqps | Self::ManagementTls)
     }
 
     /// Whether nothing but TLS is spoken there.
     pub fn is_encrypted(self) -> bool {
-        matches!(self, Self::Mqtts | Self::Https | Self::Amqps)
+        matches!(self, Self::Mqtts | Self::Https | Self::Amqps | Self::ManagementTls)
     }
 
-    /// Whether HTTP requests are answered there.
+    /// Whether pages are there, and with them figures for everybody.
     pub fn is_web(self) -> bool {
         matches!(self, Self::Http | Self::Https)
     }
@@ -95,7 +101,8 @@ section! {
 impl Listener {
     /// What a server listens on when it is told nothing: every protocol, on loopback.
     pub fn defaults() -> Vec<Self> {
-        [Protocol::Mqtt, Protocol::Mqtts, Protocol::Amqp, Protocol::Amqps, Protocol::Http, Protocol::Ws]
+        use Protocol::{Amqp, Amqps, Http, Management, Mqtt, Mqtts, Ws};
+        [Mqtt, Mqtts, Amqp, Amqps, Http, Ws, Management]
             .map(|protocol| Self {
                 address: Some(ListenAddress::localhost(protocol.port())),
                 protocol,
@@ -121,7 +128,9 @@ impl Listener {
         vec![Conflict {
             key: "tls",
             wrong: format!("is set, but the protocol \"{}\" has no TLS", self.protocol),
-            expected: "certificates only where protocol is \"mqtts\", \"amqps\", \"http\" or \"https\"".into(),
+            expected:
+                "certificates only where protocol is \"mqtts\", \"amqps\", \"http\", \"https\" or \"management-tls\""
+                    .into(),
             remedy: "change `protocol` to one of these, or remove `tls`".into(),
         }]
     }

@@ -1,0 +1,185 @@
+//! The management API over HTTP: who asks is found out, the body is read, the answer is made on a thread that may wait.
+
+mod login;
+mod process;
+
+use crate::admin::Admin;
+use crate::audit;
+use crate::config::Config;
+use crate::endpoint::Endpoint;
+use crate::house::House;
+use crate::http::Answer;
+use crate::server::Bound;
+use crate::telemetry::count;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
+use hyper::{Request as HttpRequest, Response as HttpResponse, StatusCode};
+use motet_console::{Api, Asker, BODY_BYTES_MAX, Method, Refusal, Request, Response};
+use motet_core::engine::Engine;
+use motet_core::machine::Secure;
+use process::Process;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+/// How often figures are looked at, for rates.
+pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Where the API is.
+const PREFIX: &str = "/api";
+/// Requests that are answered at the same time: each may hold a body and a thread. Others wait.
+const REQUESTS_MAX: usize = 8;
+/// How long a body may take to arrive.
+const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// As RabbitMQ calls it; browsers show it.
+const REALM: &str = "Basic realm=\"RabbitMQ Management\"";
+
+/// The API of one server.
+pub(crate) struct Console<E: Engine> {
+    api: Arc<Api<E>>,
+    process: Arc<Process<E>>,
+    turns: Arc<Semaphore>,
+}
+
+/// Who sends a request, as the carrier knows it.
+#[derive(Clone)]
+pub(crate) struct From {
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) secure: Option<Arc<Secure>>,
+}
+
+impl<E: Engine> Console<E> {
+    pub(crate) fn new(house: &Arc<House<E>>, config: &Config) -> Self {
+        let process = Arc::new(Process::new(house.clone(), config));
+        let api = Api::new(house.core.clone(), process.clone());
+        let api = Arc::new(match house.accounts.clone().roster() {
+            Some(roster) => api.with_roster(roster),
+            None => api,
+        });
+        Console { api, process, turns: Arc::new(Semaphore::new(REQUESTS_MAX)) }
+    }
+
+    /// The ports are known.
+    pub(crate) fn listens(&self, addresses: &[Bound]) {
+        self.process.listens(addresses);
+    }
+
+    /// Looks at figures.
+    pub(crate) async fn look(self: Arc<Self>) {
+        // It takes the lock of each queue in turn: not on a thread that carries bytes.
+        let _ = tokio::task::spawn_blocking(move || self.api.look()).await;
+    }
+}
+
+/// Whether a path belongs to the API. Motet's own requests are beneath it and are looked for first.
+pub(crate) fn is_ours(path: &str) -> bool {
+    path.strip_prefix(PREFIX).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Answers a request of the API.
+pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: HttpRequest<Incoming>, from: From) -> Answer {
+    let response = respond(endpoint, request, from).await.unwrap_or_else(|refusal| refusal.response());
+    if let Some(counter) =
+        endpoint.house.counters.management_requests.get(usize::from(response.status / 100).wrapping_sub(2))
+    {
+        count(counter);
+    }
+    served(response)
+}
+
+async fn respond<E: Engine>(
+    endpoint: &Endpoint<E>,
+    request: HttpRequest<Incoming>,
+    from: From,
+) -> Result<Response, Refusal> {
+    let Some(method) = Method::from_name(request.method().as_str()) else { return Ok(Response::empty(405)) };
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
+    let mut asked = Request::read(method, path, parts.uri.query().unwrap_or_default(), Bytes::new())?;
+    asked.reason = parts.headers.get("x-reason").and_then(|reason| reason.to_str().ok()).map(str::to_owned);
+    if method != Method::Get && !is_welcome(endpoint, &parts.headers) {
+        return Err(Refusal::not_authorised("a page of another origin may not change anything here"));
+    }
+    let console = &endpoint.console;
+    let asker = match console.api.is_public(&asked) {
+        true => None,
+        false => match who(endpoint, &parts.headers, &from).await? {
+            Some(asker) => Some(asker),
+            None => return Ok(Response::empty(401).with("www-authenticate", REALM)),
+        },
+    };
+    let Ok(turn) = console.turns.clone().acquire_owned().await else {
+        return Err(Refusal::unavailable("the server is shutting down"));
+    };
+    asked.body = read(body).await?;
+    let about = format!("{} {}", parts.method, parts.uri);
+    let api = console.api.clone();
+    let answered = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        api.answer(&asked, asker.as_ref())
+    });
+    let response = answered.await.map_err(|_| Refusal::internal("answering panicked; please report this"))?;
+    if method != Method::Get && method != Method::Options {
+        let outcome = if response.status < 400 { "done" } else { "failed" };
+        let record = audit::Operator { action: "manage", outcome, peer: from.peer, about: audit::cut(&about) };
+        endpoint.house.audit.record(&record);
+    }
+    Ok(response)
+}
+
+/// What a page of another origin sends with a password that the browser remembers is not the user's wish. [DESIGN 1]
+fn is_welcome<E: Engine>(endpoint: &Endpoint<E>, headers: &HeaderMap) -> bool {
+    let text = |value: Option<&HeaderValue>| value.and_then(|value| value.to_str().ok()).map(str::to_owned);
+    match (headers.get(ORIGIN), text(headers.get(HOST))) {
+        (None, _) => true,
+        (origin, Some(host)) => text(origin).is_some_and(|origin| endpoint.web.welcomes(&origin, &host)),
+        (Some(_), None) => false,
+    }
+}
+
+/// Who asks; None where nobody says so.
+async fn who<E: Engine>(endpoint: &Endpoint<E>, headers: &HeaderMap, from: &From) -> Result<Option<Asker>, Refusal> {
+    if endpoint.admin.as_deref().is_some_and(|admin: &Admin| admin.admits(headers)) {
+        return Ok(Some(login::owner()));
+    }
+    match login::credentials(headers) {
+        Some(credentials) => login::check(endpoint, credentials, from).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn read(body: Incoming) -> Result<Bytes, Refusal> {
+    let read = timeout(BODY_WITHIN, Limited::new(body, BODY_BYTES_MAX).collect()).await;
+    match read {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(Refusal::bad_request(error.to_string())),
+        Err(_) => Err(Refusal::bad_request("the request did not arrive in time")),
+    }
+}
+
+/// As HTTP has it.
+fn served(response: Response) -> Answer {
+    let mut answer = HttpResponse::new(Full::new(response.body).boxed());
+    *answer.status_mut() = StatusCode::from_u16(response.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = answer.headers_mut();
+    if let Some(content_type) = response.content_type {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    }
+    headers.insert("cache-control", HeaderValue::from_static("no-cache"));
+    headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    if response.status == 401 {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(REALM));
+    }
+    for (name, value) in response.headers {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests;
