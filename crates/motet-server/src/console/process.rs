@@ -63,7 +63,7 @@ impl<E: Engine> Node for Process<E> {
             pid: std::process::id(),
             uptime_ms: self.now().instant.since(self.started).as_millis() as u64,
             files: (open_files(), open_files_max()),
-            sockets: (house.registry.live() as u64, limits.connections),
+            sockets: (house.registry.live() as u64, limits.connections.into()),
             memory: (resident_bytes().unwrap_or(0), limits.memory_max.map_or(0, |max| max.bytes())),
             disk_free: (house.alarms.disk_free(), limits.disk_free_min.bytes()),
             memory_alarm,

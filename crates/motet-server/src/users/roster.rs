@@ -39,7 +39,7 @@ impl<E: Engine> Users<E> {
         let kept = self.core.registry_get(RegistryKind::ACCOUNT_ABOUT, name.as_bytes());
         let kept = kept.and_then(|kept| String::from_utf8(kept.to_vec()).ok()).unwrap_or_default();
         let other = kept.lines().filter(|word| Tag::ALL.iter().all(|tag| tag.word() != *word));
-        tags.words().chain(other).map(Into::into).collect()
+        tags.words().map(String::from).chain(other.map(String::from)).collect()
     }
 
     fn stored_of(&self, secret: &Secret<'_>) -> Result<StoredPassword, UserError> {

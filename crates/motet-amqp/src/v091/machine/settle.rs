@@ -62,8 +62,9 @@ impl Running {
                 true => channel.unacked.take_up_to(tag).ok_or_else(unknown)?.collect(),
                 false => vec![channel.unacked.take(tag).ok_or_else(unknown)?],
             };
+            let settled = entries.into_iter().try_for_each(|entry| tx.settle(entry, settlement));
             channel.note_unacked();
-            return entries.into_iter().try_for_each(|entry| tx.settle(entry, settlement));
+            return settled;
         }
         let before = channel.unacked.len();
         let settles = &mut self.settles;
