@@ -198,7 +198,7 @@ impl<E: Engine> Users<E> {
     }
 }
 
-fn wait_durable<E: Engine>(core: &Core<E>, position: Position) -> Result<(), UserError> {
+pub(crate) fn wait_durable<E: Engine>(core: &Core<E>, position: Position) -> Result<(), UserError> {
     let begun = Instant::now();
     while core.durable() < position {
         if begun.elapsed() > DURABLE_WITHIN {

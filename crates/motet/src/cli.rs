@@ -124,6 +124,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: import::ImportCommand,
     },
+    /// Write what the server was told while it ran.
+    Export {
+        #[command(subcommand)]
+        command: import::ExportCommand,
+    },
     /// Measure a server: rate, latency, loss, duplicates, order, and what it costs the server.
     Bench {
         #[command(subcommand)]

@@ -6,7 +6,7 @@ use crate::define::erlang::text;
 use motet_core::core::Vhost;
 use motet_core::core::govern::PolicyKind;
 use motet_core::engine::{Engine, Position};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -24,6 +24,17 @@ pub struct Imported {
 }
 
 impl Imported {
+    /// For people and programs: `taken`, `changed`, `refused`.
+    pub fn told(&self) -> Value {
+        let why = |reason: &Value| match reason.as_str() {
+            Some(text) => text.trim().replace('\n', " "),
+            None => reason.to_string(),
+        };
+        let refused = self.refused.iter().map(|(what, refusal)| format!("{what}: {}", why(&refusal.reason)));
+        let refused: Vec<_> = refused.collect();
+        json!({ "taken": self.taken, "changed": self.changed, "refused": refused })
+    }
+
     fn count(&mut self, part: &'static str, what: impl FnOnce() -> String, made: Result<Made, Refusal>) {
         match made {
             Ok(made) => {

@@ -8,8 +8,9 @@
 //! | `settings.rs`, `policy.rs` | which settings a policy may have; policies as JSON |
 //! | `limit.rs`, `permission.rs`, `vhost.rs`, `user.rs`, `parameter.rs` | each kind as JSON and back |
 //! | `topology.rs` | queues, exchanges and bindings |
-//! | `export.rs`, `import.rs` | all of it as one document |
+//! | `export.rs`, `import.rs`, `dry.rs` | all of it as one document; what would become of one |
 
+mod dry;
 pub(crate) mod erlang;
 mod export;
 mod import;
@@ -23,6 +24,7 @@ mod topology;
 pub(crate) mod user;
 pub(crate) mod vhost;
 
+pub use dry::try_out;
 pub use export::{export, export_vhost};
 pub use import::{Imported, import, import_vhost};
 pub(crate) use roster::NoRoster;

@@ -55,6 +55,9 @@ fn document<E: Engine>(call: &Call<'_, E>) -> Result<Map<String, Value>, Refusal
 /// What could be taken was; the answer names what could not.
 fn answer<E: Engine>(call: &Call<'_, E>, imported: Imported) -> Result<Response, Refusal> {
     call.durable(Some(imported.position))?;
+    if call.request.says("report") {
+        return Ok(Response::ok(&imported.told()));
+    }
     match imported.refused.into_iter().next() {
         None => Ok(Response::done()),
         Some((what, refusal)) => {
