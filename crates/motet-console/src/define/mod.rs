@@ -20,6 +20,8 @@ pub(crate) mod permission;
 pub(crate) mod policy;
 mod roster;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod topology;
 pub(crate) mod user;
 pub(crate) mod vhost;
