@@ -185,10 +185,10 @@ def test_limits_are_kept_in_rabbitmqs_words(own_server, api, place):
                        match=r"connection refused for user 'ann': user connection limit \(1\) is reached"):
         ann(own_server)
     api.put("/user-limits/ann/max-connections", {"value": 5})
-    api.put("/user-limits/ann/max-channels", {"value": 3})
+    api.put("/user-limits/ann/max-channels", {"value": 2})
     connection = ann(own_server)
     connection.channel()
-    with pytest.raises(ConnectionClosedByBroker, match=r"maximum allowed user limit of \(3\)"):
+    with pytest.raises(ConnectionClosedByBroker, match=r"maximum allowed user limit of \(2\)"):
         connection.channel()
         connection.channel()
 
@@ -266,10 +266,12 @@ def test_a_file_of_rabbitmq_is_taken_while_no_server_runs(own_server, tmp_path):
     file = tmp_path / "definitions.json"
     file.write_text(json.dumps(RABBIT))
     command = [os.environ["MOTET_BIN"], "import", "rabbitmq", str(file)]
-    tried = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, timeout=30)
+    tried = subprocess.run([*command, "--dry-run"], capture_output=True, text=True, timeout=30,
+                           env=own_server.environment())
     assert tried.returncode == 0 and "would take" in tried.stdout, tried
-    taken = subprocess.run([*command, "--data-dir", str(own_server.data_dir)], capture_output=True, text=True,
-                           timeout=30)
+    taken = subprocess.run([*command, "--data-dir", str(own_server.data_dir)],
+                           capture_output=True, text=True, timeout=30,
+                           env=own_server.environment())
     assert taken.returncode == 0, taken
     assert "policy ha: ha-mode mean nothing here" in taken.stdout
     own_server.start()
@@ -280,11 +282,15 @@ def test_a_file_of_rabbitmq_is_taken_by_a_running_server_and_at_a_start(own_serv
     file = tmp_path / "definitions.json"
     file.write_text(json.dumps(RABBIT))
     taken = subprocess.run([os.environ["MOTET_BIN"], "import", "rabbitmq", str(file), "--data-dir",
-                            str(own_server.data_dir)], capture_output=True, text=True, timeout=30)
+                            str(own_server.data_dir)],
+                           capture_output=True, text=True, timeout=30,
+                           env=own_server.environment())
     assert taken.returncode == 0, taken
     works_for_carol(own_server)
     exported = subprocess.run([os.environ["MOTET_BIN"], "export", "definitions", "--data-dir",
-                               str(own_server.data_dir)], capture_output=True, text=True, timeout=30)
+                               str(own_server.data_dir)],
+                           capture_output=True, text=True, timeout=30,
+                           env=own_server.environment())
     assert json.loads(exported.stdout)["users"][0]["password_hash"] == RABBIT["users"][0]["password_hash"]
     other = kind(tmp_path / "other", settings=f"load_definitions = {json.dumps(str(file))}").start()
     try:

@@ -6,6 +6,7 @@ mod bench;
 mod broker;
 mod config;
 mod definitions;
+mod govern;
 mod http;
 mod import;
 mod operator;
@@ -44,6 +45,9 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Exchanges { command }) => broker::exchanges(&command, &arguments.configuration),
         Some(Command::Bindings { command }) => broker::bindings(&command, &arguments.configuration),
         Some(Command::Channels { command }) => broker::channels(&command, &arguments.configuration),
+        Some(Command::Vhosts { command }) => govern::vhosts(&command, &arguments.configuration),
+        Some(Command::Permissions { command }) => govern::permissions(&command, &arguments.configuration),
+        Some(Command::Policies { command }) => govern::policies(&command, &arguments.configuration),
         Some(Command::Bench { command }) => bench::bench(&command),
         Some(Command::User { command }) => user::user(&command, &arguments.configuration),
         Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),
