@@ -273,22 +273,30 @@ fn spawn_reader<D: Disk>(
             for (queue, entries) in requests {
                 let places: Vec<_> = entries.iter().map(|(_, at)| place(*at)).collect();
                 let read = journal.read_many(&places);
-                let entries = entries.into_iter().zip(read).map(|((seq, _), record)| (seq, body(record))).collect();
+                let mut block = BytesMut::new();
+                let entries =
+                    entries.into_iter().zip(read).map(|((seq, _), record)| (seq, body(record, &mut block))).collect();
                 outlet.send(Completion::Read { queue, entries });
             }
         })
         .expect("the system has room for one more thread at start")
 }
 
-/// What the core asked for: length of the head, head, stored message.
-fn body(record: Result<Record, crate::error::ReadError>) -> Option<Bytes> {
+/// Bytes that answers of one request share.
+const ANSWERS_BLOCK: usize = 64 << 10;
+
+/// What the core asked for: length of the head, head, stored message; put into `block`, where there is room.
+fn body(record: Result<Record, crate::error::ReadError>, block: &mut BytesMut) -> Option<Bytes> {
     let record = record.inspect_err(|error| tracing::error!(%error, "a stored message cannot be read")).ok()?;
     let len = u16::try_from(record.head.len()).ok()?;
-    let mut out = BytesMut::with_capacity(2 + record.head.len() + record.body.len());
-    out.put_u16_le(len);
-    out.extend_from_slice(&record.head);
-    out.extend_from_slice(&record.body);
-    Some(out.freeze())
+    let size = 2 + record.head.len() + record.body.len();
+    if block.capacity() - block.len() < size {
+        *block = BytesMut::with_capacity(size.max(ANSWERS_BLOCK));
+    }
+    block.put_u16_le(len);
+    block.extend_from_slice(&record.head);
+    block.extend_from_slice(&record.body);
+    Some(block.split().freeze())
 }
 
 /// Passes on what the journal finds, keeping back what is the engine's own.

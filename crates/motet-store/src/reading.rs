@@ -136,11 +136,13 @@ fn read_group<D: Disk>(journal: &Journal<D>, places: &[Locator], group: &[usize]
         Ok(count) => block.truncate(count),
         Err(_) => return group.iter().map(alone).collect(),
     }
+    // All share the block: whoever asked for many copies what it keeps.
+    let block = Bytes::from(block);
     let cut = |index: &usize| {
         let at = places[*index];
-        let bytes = block.get((at.address() - first.address()) as usize..).unwrap_or_default();
-        let record = RawRecord::parse(bytes).map_or(&[][..], |record| &bytes[..record.size]);
-        check_record(record.to_vec(), segment.seed)
+        let begin = (at.address() - first.address()) as usize;
+        let size = block.get(begin..).and_then(|bytes| RawRecord::parse_checked(bytes, segment.seed)).map(|r| r.size);
+        size.map(|size| block.slice(begin..begin + size))
             .ok_or_else(|| damaged(&segment.path, segment.offset(at.address())).into())
     };
     group.iter().map(cut).collect()

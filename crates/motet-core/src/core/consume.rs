@@ -4,8 +4,8 @@ use super::Core;
 use super::after::{After, announce};
 use super::broker::Letter;
 use crate::engine::{Engine, ObjectId, Position, Stage};
-use crate::mailbox::Notice;
-use crate::message::decode_stored;
+use crate::mailbox::{Grant, Notice};
+use crate::message::StoredRun;
 use crate::queue::{Body, ConsumerId, Effect, Nack, Taken};
 use crate::queues::{Inner, QueueCell, Queued, decode_head, locator};
 use crate::session::{SESSION_CONSUMER, SessionHandle};
@@ -244,11 +244,11 @@ impl<E: Engine> Core<E> {
     /// The store brings bodies that were paged out.
     pub(super) fn loaded(&self, queue: ObjectId, entries: Vec<(u64, Option<Bytes>)>) {
         let Some(cell) = self.queue(queue) else { return };
+        let read = decode_queued(entries);
         let mut stage = self.engine.stage_release();
         let mut inner = cell.inner.lock();
         let mut after = After::default();
-        for (seq, bytes) in entries {
-            let queued = bytes.and_then(|bytes| decode_queued(&bytes));
+        for (seq, queued) in read {
             self.counters.damaged.fetch_add(u64::from(queued.is_none()), Ordering::Relaxed);
             if let Some(part) = &mut inner.stream {
                 part.loaded(&cell, seq - 1, queued.as_ref(), &mut after);
@@ -276,10 +276,23 @@ impl<E: Engine> Core<E> {
     }
 }
 
-/// A queue's record as the store returns it: the length of the queue's note, the note, the stored message.
-fn decode_queued(bytes: &[u8]) -> Option<Queued> {
-    let (len, rest) = bytes.split_first_chunk::<2>()?;
-    let (head, stored) = rest.split_at_checked(u16::from_le_bytes(*len) as usize)?;
-    let head = decode_head(head)?;
-    Some(Queued { message: decode_stored(stored).ok()?, grant: Arc::new(head.grant), retained: head.retained })
+/// A queue's records as the store returns them, each the length of the queue's note, the note, the stored message.
+fn decode_queued(entries: Vec<(u64, Option<Bytes>)>) -> Vec<(u64, Option<Queued>)> {
+    let mut run = StoredRun::default();
+    let mut grant = Arc::new(Grant::default());
+    let mut decode = |bytes: Option<Bytes>| {
+        let bytes = bytes?;
+        let (len, rest) = bytes.split_first_chunk::<2>()?;
+        let (head, stored) = rest.split_at_checked(u16::from_le_bytes(*len) as usize)?;
+        let head = decode_head(head)?;
+        let at = run.push(stored).ok()?;
+        if *grant != head.grant {
+            grant = Arc::new(head.grant);
+        }
+        Some((at, grant.clone(), head.retained))
+    };
+    let decoded: Vec<_> = entries.into_iter().map(|(seq, bytes)| (seq, decode(bytes))).collect();
+    let message = run.finish();
+    let queued = |(at, grant, retained)| Queued { message: message(at), grant, retained };
+    decoded.into_iter().map(|(seq, found)| (seq, found.map(queued))).collect()
 }

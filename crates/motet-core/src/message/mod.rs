@@ -13,6 +13,7 @@ mod properties;
 mod stored;
 
 pub use properties::{Properties, ReplyAddress, Value};
+pub(crate) use stored::StoredRun;
 pub use stored::{StoredError, decode_stored, encode_stored_head};
 pub(crate) use stored::{take_value, write_value};
 

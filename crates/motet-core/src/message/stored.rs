@@ -8,11 +8,12 @@
 
 use super::deaths::{get_deaths, put_deaths};
 use super::{
-    BatchBuilder, FaceId, MessageParts, MessageRef, Properties, PublisherId, Reliability, ReplyAddress, Value,
+    Batch, BatchBuilder, FaceId, MessageParts, MessageRef, Properties, PublisherId, Reliability, ReplyAddress, Value,
 };
 use crate::name::Name;
 use crate::time::WallMillis;
 use bytes::{Buf, Bytes};
+use std::sync::Arc;
 
 const VERSION: u8 = 1;
 const RETAIN: u8 = 0b0000_0100;
@@ -59,33 +60,100 @@ pub fn encode_stored_head(message: &MessageRef, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// [`StoredError`] when the bytes are not what a release up to this one wrote.
-pub fn decode_stored(mut bytes: &[u8]) -> Result<MessageRef, StoredError> {
-    let version = get_u8(&mut bytes, "version")?;
-    if version != VERSION {
-        return Err(StoredError::Version(version));
-    }
-    let flags = get_u8(&mut bytes, "flags")?;
-    let face = FaceId(get_u8(&mut bytes, "face")?);
-    let publisher = PublisherId(get_u64(&mut bytes, "publisher")?);
-    let reliability = Reliability::from_bits(flags & 3).ok_or(StoredError::Damaged("reliability"))?;
-    let expires_at = if flags & EXPIRES != 0 { Some(WallMillis(get_u64(&mut bytes, "expiry")?)) } else { None };
-    let address = get_bytes(&mut bytes, "address")?;
-    let address = Name::from_flat(Bytes::copy_from_slice(address)).map_err(|_| StoredError::Damaged("address"))?;
-    let origin = get_bytes(&mut bytes, "origin")?;
-    let properties = match flags & PROPERTIES {
-        0 => None,
-        _ => Some(Box::new(get_properties(get_bytes(&mut bytes, "properties")?)?)),
-    };
+pub fn decode_stored(bytes: &[u8]) -> Result<MessageRef, StoredError> {
+    let stored = Stored::parse(bytes)?;
+    let address = stored.name()?;
     let mut builder = BatchBuilder::new();
-    builder.push(MessageParts {
-        payload: bytes,
-        origin,
-        reliability,
-        retain: flags & RETAIN != 0,
-        expires_at,
-        properties,
-    });
-    Ok(MessageRef::new(builder.finish(address, publisher, face), 0))
+    builder.push(stored.parts);
+    Ok(MessageRef::new(builder.finish(address, stored.publisher, stored.face), 0))
+}
+
+/// A stored message, in its bytes.
+struct Stored<'a> {
+    address: &'a [u8],
+    publisher: PublisherId,
+    face: FaceId,
+    parts: MessageParts<'a>,
+}
+
+impl<'a> Stored<'a> {
+    fn parse(mut bytes: &'a [u8]) -> Result<Self, StoredError> {
+        let version = get_u8(&mut bytes, "version")?;
+        if version != VERSION {
+            return Err(StoredError::Version(version));
+        }
+        let flags = get_u8(&mut bytes, "flags")?;
+        let face = FaceId(get_u8(&mut bytes, "face")?);
+        let publisher = PublisherId(get_u64(&mut bytes, "publisher")?);
+        let reliability = Reliability::from_bits(flags & 3).ok_or(StoredError::Damaged("reliability"))?;
+        let expires_at = if flags & EXPIRES != 0 { Some(WallMillis(get_u64(&mut bytes, "expiry")?)) } else { None };
+        let address = get_bytes(&mut bytes, "address")?;
+        let origin = get_bytes(&mut bytes, "origin")?;
+        let properties = match flags & PROPERTIES {
+            0 => None,
+            _ => Some(Box::new(get_properties(get_bytes(&mut bytes, "properties")?)?)),
+        };
+        let retain = flags & RETAIN != 0;
+        let parts = MessageParts { payload: bytes, origin, reliability, retain, expires_at, properties };
+        Ok(Stored { address, publisher, face, parts })
+    }
+
+    fn name(&self) -> Result<Name, StoredError> {
+        Name::from_flat(Bytes::copy_from_slice(self.address)).map_err(|_| StoredError::Damaged("address"))
+    }
+}
+
+/// Bytes of a batch that is put together again: what one of its messages pins by staying.
+const TOGETHER_BYTES_MAX: usize = 8 << 10;
+
+/// Decodes messages that are read together: neighbours of one publisher to one address share a batch, as they did when
+/// they came.
+#[derive(Default)]
+pub(crate) struct StoredRun {
+    builder: BatchBuilder,
+    place: Option<(Name, PublisherId, FaceId)>,
+    batches: Vec<Arc<Batch>>,
+}
+
+/// Where [`StoredRun::finish`] has put a message.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InRun {
+    batch: usize,
+    index: usize,
+}
+
+impl StoredRun {
+    /// # Errors
+    /// As [`decode_stored`].
+    pub(crate) fn push(&mut self, bytes: &[u8]) -> Result<InRun, StoredError> {
+        let stored = Stored::parse(bytes)?;
+        let fits = self.place.as_ref().is_some_and(|(name, publisher, face)| {
+            name.as_flat()[..] == *stored.address
+                && (*publisher, *face) == (stored.publisher, stored.face)
+                && self.builder.bytes() + bytes.len() <= TOGETHER_BYTES_MAX
+        });
+        if !fits {
+            let name = stored.name()?;
+            self.end_batch();
+            self.place = Some((name, stored.publisher, stored.face));
+        }
+        let at = InRun { batch: self.batches.len(), index: self.builder.len() };
+        self.builder.push(stored.parts);
+        Ok(at)
+    }
+
+    fn end_batch(&mut self) {
+        if let Some((name, publisher, face)) = self.place.take() {
+            self.batches.push(self.builder.finish(name, publisher, face));
+        }
+    }
+
+    /// Where all that was pushed is.
+    pub(crate) fn finish(mut self) -> impl Fn(InRun) -> MessageRef {
+        self.end_batch();
+        let batches = self.batches;
+        move |at| MessageRef::new(batches[at.batch].clone(), at.index)
+    }
 }
 
 pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
