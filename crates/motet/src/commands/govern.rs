@@ -55,8 +55,7 @@ pub(crate) fn permissions(command: &PermissionsCommand, configuration: &Configur
         PermissionsCommand::List { asked } => {
             let body = ask(configuration, asked, "GET", "/api/permissions")?;
             let items: Value = serde_json::from_str(&body)?;
-            let count = items.as_array().map_or(0, Vec::len);
-            let page = json!({ "items": items, "item_count": count, "filtered_count": count, "total_count": count, "page": 1, "page_count": 1, "page_size": count.max(1) });
+            let page = json!({ "items": items });
             print::answer(if asked.json { format!("{body}\n") } else { table(&page, PERMISSIONS) });
             Ok(ExitCode::SUCCESS)
         }
