@@ -29,7 +29,8 @@ pub struct Publisher {
     refusals: Refusals,
     /// Who is nudged when somebody had to be asked whether it may.
     asking: Option<Arc<Mailbox>>,
-    cache: RouteCache,
+    /// None until it publishes: most connections only listen.
+    cache: Option<Box<RouteCache>>,
 }
 
 impl Publisher {
@@ -43,7 +44,7 @@ impl Publisher {
             session: session.map_or(0, |s| s.session().id().0),
             refusals: Refusals::Heard,
             asking: None,
-            cache: RouteCache::default(),
+            cache: None,
         }
     }
 
@@ -66,14 +67,14 @@ impl Publisher {
     /// The same one, authenticated again: rights that came with the old proof are looked up anew.
     pub fn renew(&mut self, principal: Principal) {
         self.principal = principal.in_place_of(&self.principal);
-        self.cache = RouteCache::default();
+        self.cache = None;
     }
 
     /// The same publisher in another vhost.
     #[must_use]
     pub fn in_vhost(mut self, vhost: &Arc<Vhost>) -> Self {
         self.vhost = vhost.clone();
-        self.cache = RouteCache::default();
+        self.cache = None;
         self
     }
 
@@ -106,7 +107,7 @@ impl Publisher {
     /// # Errors
     /// What `decode` says.
     pub fn known<X>(&mut self, spelled: &[u8], decode: impl FnOnce() -> Result<Name, X>) -> Result<&KnownName, X> {
-        self.cache.lookup(&self.vhost, &self.principal, self.asking.as_ref(), spelled, decode)
+        self.cache.get_or_insert_default().lookup(&self.vhost, &self.principal, self.asking.as_ref(), spelled, decode)
     }
 
     /// What is known about a routing key of an exchange; the name in the answer is the address its batches carry.
@@ -114,7 +115,7 @@ impl Publisher {
     /// # Errors
     /// [`PublishError`]: there is no such exchange, it is internal, or exchange and key together are too long a name.
     pub fn exchange(&mut self, exchange: &[u8], key: &[u8]) -> Result<&KnownName, PublishError> {
-        self.cache.exchange(&self.vhost, &self.principal, self.asking.as_ref(), exchange, key)
+        self.cache.get_or_insert_default().exchange(&self.vhost, &self.principal, self.asking.as_ref(), exchange, key)
     }
 }
 

@@ -233,6 +233,10 @@ impl Connected {
             let page = cx.core.retained_page(cx.now, &self.handle, &mut replay.cursor, &replay.grant, REPLAY_PAGE);
             if !page.more {
                 self.outbound.replays.pop_front();
+                if self.outbound.replays.is_empty() {
+                    // Most clients subscribe once: the room would stay for nothing.
+                    self.outbound.replays = VecDeque::new();
+                }
             }
             self.outbound.values.extend(page.direct);
             if page.queued > 0 {
