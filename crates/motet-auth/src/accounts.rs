@@ -47,8 +47,9 @@ pub struct Accounts {
     by_name: HashMap<Arc<str>, Arc<Account>>,
     /// What is verified where there is no account: as costly as the costliest. None while no account is slow.
     decoy: Option<Decoy>,
-    /// Lives on loopback as long as there is nobody else.
+    /// Lives on loopback as long as there is nobody else, or for longer when it was told so.
     guest: Option<Arc<Account>>,
+    keeps_guest: bool,
 }
 
 impl Accounts {
@@ -158,7 +159,7 @@ impl Accounts {
     /// The account that `name` stands for; `guest_may` where guest is welcome as long as there is nobody else.
     pub(crate) fn find(&self, name: &str, guest_may: bool) -> Option<&Arc<Account>> {
         match &self.guest {
-            Some(guest) if guest_may && self.is_empty() && *guest.principal.name == *name => Some(guest),
+            Some(guest) if guest_may && self.has_guest() && *guest.principal.name == *name => Some(guest),
             _ => self.get(name),
         }
     }
@@ -170,6 +171,16 @@ impl Accounts {
             Arc::new(Account { principal: Principal::named("guest"), stored, tags, origin: Origin::Configured })
         });
         self
+    }
+
+    /// Guest stays beside others: it made them itself. What is on loopback alone stays so.
+    pub fn keep_guest(&mut self, keeps: bool) {
+        self.keeps_guest = keeps;
+    }
+
+    /// Guest may come where it may come at all.
+    pub fn has_guest(&self) -> bool {
+        self.keeps_guest || self.is_empty()
     }
 
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
@@ -184,7 +195,7 @@ impl Accounts {
     /// Somebody can use SCRAM with this hash. Where nobody can, offering it would only mislead clients that take the
     /// strongest mechanism.
     pub(crate) fn offers(&self, hash: ScramHash, guest_may: bool) -> bool {
-        (self.is_empty() && guest_may) || self.by_name.values().any(|account| account.stored.offers(hash))
+        (self.has_guest() && guest_may) || self.by_name.values().any(|account| account.stored.offers(hash))
     }
 
     /// Whether `account` (one of ours, or none) has this password. A "no" takes the same time whether there is an
@@ -194,6 +205,7 @@ impl Accounts {
             Some(StoredPassword::Argon2id(hash)) => hash.verify(password),
             Some(StoredPassword::Scram(keys)) => keys.quickest().verify(password),
             Some(StoredPassword::Mosquitto(hash)) => hash.verify(password),
+            Some(StoredPassword::Rabbit(hash)) => hash.verify(password),
             Some(StoredPassword::Keyed(hash)) if hash.verify(password) => true,
             _ => self.decoy.as_ref().is_some_and(|decoy| decoy.verify(password)),
         }

@@ -73,8 +73,8 @@ pub use jwt::{
     TokenKeys, TokenRules, Tokens, rules_of_claim,
 };
 pub use password::{
-    Argon2idHash, KeyedHash, Make, MosquittoHash, PASSWORD_BYTES_MAX, PasswordError, ScramSet, StoredPassword,
-    argon2id_phc,
+    Argon2idHash, KeyedHash, Make, MosquittoHash, PASSWORD_BYTES_MAX, PasswordError, RabbitAlgorithm, RabbitHash,
+    ScramSet, StoredPassword, argon2id_phc,
 };
 pub use signatures::{SIGNING_KEY_BYTES_MIN, Signatures, SigningKey};
 pub use tags::{Tag, Tags, UnknownTag};

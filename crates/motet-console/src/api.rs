@@ -2,6 +2,7 @@
 
 use crate::asker::Needs;
 use crate::call::Call;
+use crate::define::{NoRoster, Roster};
 use crate::rates::Rates;
 use crate::resource;
 use crate::route::Route;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub struct Api<E: Engine> {
     pub(crate) core: Arc<Core<E>>,
     pub(crate) node: Arc<dyn Node>,
+    pub(crate) roster: Arc<dyn Roster>,
     pub(crate) rates: Rates,
     /// The node's name.
     name: Box<str>,
@@ -32,7 +34,14 @@ impl<E: Engine> Api<E> {
     /// Over this core and this node.
     pub fn new(core: Arc<Core<E>>, node: Arc<dyn Node>) -> Self {
         let name = node.figures().name.into();
-        Api { core, node, rates: Rates::default(), name, routes: resource::routes() }
+        let roster = Arc::new(NoRoster);
+        Api { core, node, roster, rates: Rates::default(), name, routes: resource::routes() }
+    }
+
+    /// The same with accounts to list and to change; without them there are none.
+    #[must_use]
+    pub fn with_roster(self, roster: Arc<dyn Roster>) -> Self {
+        Api { roster, ..self }
     }
 
     /// Looks at figures, for rates: to be called every few seconds.

@@ -24,7 +24,6 @@ pub(crate) enum Needs {
     /// A look at everything.
     Monitoring,
     /// Policies and parameters.
-    #[expect(dead_code, reason = "routes of policies ask for it")]
     Policymaker,
     /// Everything.
     Administrator,

@@ -1,6 +1,7 @@
 //! What a handler is given: the request, who asks, the core and the node; and what every handler needs.
 
 use crate::asker::Asker;
+use crate::define::Place;
 use crate::{Api, Node, Refusal, Request, Response, listing};
 use motet_core::access::{Action, Resource};
 use motet_core::core::{Core, Decision, Vhost};
@@ -25,6 +26,11 @@ pub(crate) struct Call<'a, E: Engine> {
 impl<'a, E: Engine> Call<'a, E> {
     pub(crate) fn core(&self) -> &Core<E> {
         &self.api.core
+    }
+
+    /// Where definitions go.
+    pub(crate) fn place(&self) -> Place<'_, E> {
+        Place { core: &self.api.core, roster: &*self.api.roster, now: self.now() }
     }
 
     pub(crate) fn node(&self) -> &dyn Node {

@@ -16,6 +16,7 @@
 //! | `node.rs` | what the process tells, as a trait |
 //! | `route.rs`, `call.rs` | the table of paths; what a handler is given |
 //! | `listing.rs` | pages, order, columns |
+//! | `define/` | what RabbitMQ calls definitions: taken, told, moved from server to server |
 //! | `rates.rs` | what changed between two looks |
 //! | `json.rs` | the core's values as JSON and back |
 //! | `resource/` | one file a resource, each with its part of the table |
@@ -23,6 +24,7 @@
 mod api;
 mod asker;
 mod call;
+pub mod define;
 mod json;
 mod listing;
 mod node;

@@ -79,6 +79,10 @@ pub enum KickReason {
     Administrative,
     /// The subscriber did not read what it asked for.
     SlowConsumer,
+    /// The account is no more.
+    UserDeleted,
+    /// The vhost is no more.
+    VhostDeleted,
 }
 
 /// What a subscriber's mailbox does when it is full.

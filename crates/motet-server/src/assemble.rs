@@ -4,6 +4,7 @@
 use crate::backup::{BackupError, JOURNAL_DIR};
 use crate::clock::Clock;
 use crate::config::{Config, Limits};
+use crate::definitions;
 use crate::doors::Doors;
 use crate::error::ServerError;
 use crate::house::Parts;
@@ -44,6 +45,7 @@ pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), Ser
     }));
     let recovered = core.recover(Clock::new().now(), recovery);
     let users = Arc::new(Users::open(config, core.clone())?);
+    definitions::load(config, &core, &users)?;
     let clock = Clock::new();
     let clocks: Clocks = Arc::new(move || {
         let now = clock.now();

@@ -54,7 +54,11 @@ pub(crate) struct Caller {
 impl<E: Engine> Console<E> {
     pub(crate) fn new(house: &Arc<House<E>>, config: &Config) -> Self {
         let process = Arc::new(Process::new(house.clone(), config));
-        let api = Arc::new(Api::new(house.core.clone(), process.clone()));
+        let api = Api::new(house.core.clone(), process.clone());
+        let api = Arc::new(match house.accounts.clone().roster() {
+            Some(roster) => api.with_roster(roster),
+            None => api,
+        });
         Console { api, process, turns: Arc::new(Semaphore::new(REQUESTS_MAX)) }
     }
 

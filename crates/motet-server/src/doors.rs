@@ -43,8 +43,7 @@ impl<E: Engine> Doors<E> {
         let signatures = signatures(config)?;
         let (tokens, source) = tokens(config)?;
         let hook = self.hook(config)?;
-        let permissions = self.core.vhost().access().permissions().clone();
-        self.core.set_access(rules.with_permissions(permissions));
+        self.core.set_access(rules);
         self.core.set_signatures((!signatures.is_empty()).then(|| Arc::new(signatures) as Arc<dyn SignatureCheck>));
         let authority = hook.clone().filter(|hook| hook.config().authorizes);
         self.core.set_authority(authority.map(|hook| Arc::new(hook) as Arc<dyn Authority>));

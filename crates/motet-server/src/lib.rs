@@ -20,6 +20,7 @@ mod bridge;
 mod client_tls;
 mod clock;
 mod console;
+mod definitions;
 mod doors;
 mod driver;
 mod endpoint;
@@ -62,6 +63,7 @@ pub use admin::{
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
 pub use client_tls::ClientTls;
+pub use definitions::{export_definitions, import_definitions};
 pub use error::ServerError;
 pub use house::{MachineMaker, Parts};
 pub use passwords::accepts_password_hash;

@@ -3,6 +3,8 @@
 //!
 //! What is in the configuration wins, and changes with it alone.
 
+mod roster;
+
 use crate::assemble::{Store, StoreControl, assemble};
 use crate::clock::Clock;
 use crate::config::{self, Config};
@@ -12,6 +14,7 @@ use motet_auth::{
     AccountError, Accounts, Anonymous, AuthConfig, Counters, Directory, Listed, Make, Origin, PasswordError, SaltKey,
     StoredPassword, Tags, record,
 };
+use motet_console::define::{Place, Roster};
 use motet_core::core::{Core, RegistryKind};
 use motet_core::engine::{Engine, Position};
 use parking_lot::Mutex;
@@ -20,6 +23,8 @@ use std::time::{Duration, Instant};
 
 /// The key of the secret that makes salts for who does not exist.
 const SALTS: &[u8] = b"scram-salts";
+/// The key of the record that says that definitions were taken.
+const DEFINED: &[u8] = b"defined";
 /// How long a change may take to be on disk.
 const DURABLE_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks whether it is.
@@ -115,6 +120,10 @@ pub trait AccountControl: Send + Sync {
     fn counters(&self) -> &Counters;
     /// What a user may do beyond its messages; `loopback` as in [`Directory::tags`].
     fn tags(&self, user: &str, loopback: bool) -> Tags;
+    /// As the management API sees them, where they can be seen so.
+    fn roster(self: Arc<Self>) -> Option<Arc<dyn Roster>> {
+        None
+    }
 }
 
 /// The accounts of a server over its store.
@@ -185,16 +194,19 @@ impl<E: Engine> Users<E> {
             Some(record) => self.core.registry_put(RegistryKind::ACCOUNT, name.as_bytes(), &record),
             None => Ok(self.core.registry_delete(RegistryKind::ACCOUNT, name.as_bytes()).unwrap_or(Position(0))),
         };
-        let position = position.map_err(|_| UserError::TooBig)?;
-        let begun = Instant::now();
-        while self.core.durable() < position {
-            if begun.elapsed() > DURABLE_WITHIN {
-                return Err(UserError::NotDurable);
-            }
-            std::thread::sleep(LOOK_AGAIN);
-        }
-        Ok(())
+        wait_durable(&self.core, position.map_err(|_| UserError::TooBig)?)
     }
+}
+
+pub(crate) fn wait_durable<E: Engine>(core: &Core<E>, position: Position) -> Result<(), UserError> {
+    let begun = Instant::now();
+    while core.durable() < position {
+        if begun.elapsed() > DURABLE_WITHIN {
+            return Err(UserError::NotDurable);
+        }
+        std::thread::sleep(LOOK_AGAIN);
+    }
+    Ok(())
 }
 
 impl<E: Engine> AccountControl for Users<E> {
@@ -216,7 +228,16 @@ impl<E: Engine> AccountControl for Users<E> {
         // Once to see whether it is allowed, once for good: what is in force is on disk.
         self.directory.try_change(apply)?;
         self.keep(name, wanted.as_ref())?;
+        if wanted.is_none() {
+            // Told in these words, before the directory says that they are not welcome any more.
+            self.core.kick_user(name);
+        }
         self.directory.change(apply)?;
+        if wanted.is_none() {
+            self.core.registry_delete(RegistryKind::ACCOUNT_ABOUT, name.as_bytes());
+            self.core.forget_user(name);
+            self.core.kick_user(name);
+        }
         Ok(())
     }
 
@@ -227,11 +248,16 @@ impl<E: Engine> AccountControl for Users<E> {
     fn tags(&self, user: &str, loopback: bool) -> Tags {
         self.directory.tags(user, loopback)
     }
+
+    fn roster(self: Arc<Self>) -> Option<Arc<dyn Roster>> {
+        Some(self)
+    }
 }
 
 /// The accounts of a store that no server uses.
 pub struct OfflineUsers {
     users: Arc<dyn AccountControl>,
+    core: Arc<Core<Store>>,
     store: Box<dyn StoreControl>,
 }
 
@@ -242,12 +268,25 @@ impl OfflineUsers {
     /// [`ServerError::InUse`] while a server runs: then ask it. Otherwise see [`ServerError`].
     pub fn open(config: &Config) -> Result<Self, ServerError> {
         let (parts, _): (crate::Parts<Store>, _) = assemble(config)?;
-        Ok(OfflineUsers { users: parts.accounts, store: parts.store })
+        Ok(OfflineUsers { users: parts.accounts, core: parts.core, store: parts.store })
     }
 
     /// The accounts.
     pub fn users(&self) -> &dyn AccountControl {
         &*self.users
+    }
+
+    /// Works on everything that definitions are made of, and waits until it is durable.
+    ///
+    /// # Errors
+    /// The disk takes nothing.
+    pub fn define<T>(&self, work: impl FnOnce(Place<'_, Store>) -> T) -> Result<T, UserError> {
+        let roster = self.users.clone().roster().expect("the accounts of a store can be seen");
+        let done = work(Place { core: &self.core, roster: &*roster, now: Clock::new().now() });
+        // Whatever was staged before this is durable when this is.
+        let position = self.core.registry_put(RegistryKind::SECRET, DEFINED, &[]).map_err(|_| UserError::TooBig)?;
+        wait_durable(&self.core, position)?;
+        Ok(done)
     }
 }
 
@@ -306,6 +345,11 @@ fn accounts<E: Engine>(config: &Config, core: &Core<E>) -> Result<Accounts, Serv
             tracing::warn!(user = %name, %error, "a user that was made while a server ran is left out");
         }
     }
+    let guest = b"guest";
+    accounts.keep_guest(
+        core.registry_get(RegistryKind::ACCOUNT_ABOUT, guest).is_some()
+            && core.registry_get(RegistryKind::ACCOUNT, guest).is_none(),
+    );
     Ok(accounts)
 }
 

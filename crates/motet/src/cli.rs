@@ -3,6 +3,7 @@
 pub(crate) mod acl;
 pub(crate) mod bench;
 pub(crate) mod broker;
+pub(crate) mod govern;
 pub(crate) mod import;
 pub(crate) mod operator;
 
@@ -119,10 +120,30 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: operator::ConnectionsCommand,
     },
+    /// See, make and remove the vhosts of a running server.
+    Vhosts {
+        #[command(subcommand)]
+        command: govern::VhostsCommand,
+    },
+    /// See, give and take away permissions on a running server.
+    Permissions {
+        #[command(subcommand)]
+        command: govern::PermissionsCommand,
+    },
+    /// See, make and remove the policies of a running server.
+    Policies {
+        #[command(subcommand)]
+        command: govern::PoliciesCommand,
+    },
     /// Bring in the configuration of another server.
     Import {
         #[command(subcommand)]
         command: import::ImportCommand,
+    },
+    /// Write what the server was told while it ran.
+    Export {
+        #[command(subcommand)]
+        command: import::ExportCommand,
     },
     /// Measure a server: rate, latency, loss, duplicates, order, and what it costs the server.
     Bench {

@@ -95,6 +95,15 @@ impl Desk {
         }
     }
 
+    /// Guest comes with its own name and password, where it may and nobody has taken its name.
+    pub(super) fn is_guest(&self, user: Option<&str>, password: Option<&[u8]>, loopback: bool) -> bool {
+        let accounts = self.accounts.read();
+        (user, password) == (Some("guest"), Some(b"guest"))
+            && self.guest_may(loopback)
+            && accounts.has_guest()
+            && accounts.stored("guest").is_none()
+    }
+
     /// Lets guest in, until the first account is made.
     pub(super) fn admit_guest(&self, mailbox: &Arc<Mailbox>) -> Answer {
         let guest = Principal::named("guest");
@@ -233,7 +242,7 @@ impl Desk {
         }
         if self.config.disconnect_changed {
             current.names().filter(changed).for_each(|name| leaving.extend(memory.present.take(name)));
-            if current.is_empty() && !accounts.is_empty() {
+            if current.has_guest() && !accounts.has_guest() {
                 leaving.extend(memory.present.take("guest"));
             }
         }

@@ -153,9 +153,11 @@ impl Inner {
             (None, None | Some(b"")) => return Some(desk.admit_anonymous(loopback)),
             // Without accounts a name proves nothing and a password protects nothing: whoever may come without a
             // login may come with one, and is nobody all the same, except guest with guest's password.
+            (user, password) if identity(attempt.secure).is_none() && desk.is_guest(user, password, loopback) => {
+                return Some(desk.admit_guest(mailbox));
+            }
             _ if desk.has_no_accounts() && identity(attempt.secure).is_none() => {
-                let guest = (user, attempt.password) == (Some("guest"), Some(b"guest")) && desk.guest_may(loopback);
-                return Some(if guest { desk.admit_guest(mailbox) } else { desk.admit_anonymous(loopback) });
+                return Some(desk.admit_anonymous(loopback));
             }
             // Half a login is none. It is the same answer for every name, and nothing was guessed.
             (None, _) | (_, None) => return Some(Err(Denied::BadCredentials)),

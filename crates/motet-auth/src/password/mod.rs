@@ -3,6 +3,7 @@
 mod argon2id;
 mod keyed;
 mod mosquitto;
+mod rabbit;
 mod scram;
 
 pub use argon2id::Argon2idHash;
@@ -10,6 +11,7 @@ pub use argon2id::Argon2idHash;
 pub(crate) use argon2id::quick_phc;
 pub use keyed::KeyedHash;
 pub use mosquitto::MosquittoHash;
+pub use rabbit::{RabbitAlgorithm, RabbitHash};
 pub use scram::ScramSet;
 
 use crate::sasl::PrepareError;
@@ -31,6 +33,8 @@ pub enum StoredPassword {
     Keyed(KeyedHash),
     /// As Mosquitto's password file has it. Verified by the pool. Useless to SCRAM.
     Mosquitto(MosquittoHash),
+    /// As RabbitMQ's definitions have it. Verified by the pool. Useless to SCRAM.
+    Rabbit(RabbitHash),
 }
 
 /// What to make of a new password.
@@ -51,6 +55,9 @@ impl StoredPassword {
     pub fn from_text(text: &str) -> Result<Self, PasswordError> {
         if MosquittoHash::is_meant(text) {
             return MosquittoHash::from_text(text).map(StoredPassword::Mosquitto);
+        }
+        if RabbitHash::is_meant(text) {
+            return RabbitHash::from_text(text).map(StoredPassword::Rabbit);
         }
         if text.starts_with("SCRAM-") { ScramSet::read(text).map(StoredPassword::Scram) } else { Self::from_phc(text) }
     }
@@ -92,6 +99,7 @@ impl StoredPassword {
             StoredPassword::Argon2id(hash) => Some(hash.to_phc()),
             StoredPassword::Scram(keys) => Some(keys.to_string()),
             StoredPassword::Mosquitto(hash) => Some(hash.to_text()),
+            StoredPassword::Rabbit(hash) => Some(hash.to_text()),
             StoredPassword::Keyed(_) => None,
         }
     }
@@ -102,6 +110,7 @@ impl StoredPassword {
             StoredPassword::Argon2id(_) => "argon2id".into(),
             StoredPassword::Scram(keys) => keys.mechanisms().to_ascii_lowercase(),
             StoredPassword::Mosquitto(_) => "mosquitto".into(),
+            StoredPassword::Rabbit(_) => "rabbitmq".into(),
             StoredPassword::Keyed(_) => "plain".into(),
         }
     }
@@ -109,7 +118,7 @@ impl StoredPassword {
     /// The keys for `hash`, if there are any; salt and iterations are those of a plain password.
     pub(crate) fn scram(&self, hash: ScramHash, salt: &[u8], iterations: u32) -> Option<ScramKeys> {
         match self {
-            StoredPassword::Argon2id(_) | StoredPassword::Mosquitto(_) => None,
+            StoredPassword::Argon2id(_) | StoredPassword::Mosquitto(_) | StoredPassword::Rabbit(_) => None,
             StoredPassword::Scram(keys) => keys.get(hash).cloned(),
             StoredPassword::Keyed(plain) => plain.scram(hash, salt, iterations),
         }
@@ -118,7 +127,7 @@ impl StoredPassword {
     /// Whether it can serve SCRAM with this hash.
     pub(crate) fn offers(&self, hash: ScramHash) -> bool {
         match self {
-            StoredPassword::Argon2id(_) | StoredPassword::Mosquitto(_) => false,
+            StoredPassword::Argon2id(_) | StoredPassword::Mosquitto(_) | StoredPassword::Rabbit(_) => false,
             StoredPassword::Scram(keys) => keys.get(hash).is_some(),
             StoredPassword::Keyed(_) => true,
         }
@@ -133,6 +142,7 @@ impl fmt::Debug for StoredPassword {
             StoredPassword::Scram(keys) => keys.fmt(f),
             StoredPassword::Keyed(hash) => hash.fmt(f),
             StoredPassword::Mosquitto(hash) => hash.fmt(f),
+            StoredPassword::Rabbit(hash) => hash.fmt(f),
         }
     }
 }
@@ -143,6 +153,7 @@ pub(crate) enum Decoy {
     Argon2id(Argon2idHash),
     Scram(ScramKeys),
     Mosquitto(MosquittoHash),
+    Rabbit(RabbitHash),
 }
 
 impl Decoy {
@@ -152,6 +163,7 @@ impl Decoy {
             StoredPassword::Argon2id(hash) => Some(Decoy::Argon2id(hash.decoy())),
             StoredPassword::Scram(keys) => Some(Decoy::Scram(keys.quickest().clone())),
             StoredPassword::Mosquitto(hash) => Some(Decoy::Mosquitto(hash.decoy())),
+            StoredPassword::Rabbit(hash) => Some(Decoy::Rabbit(hash.decoy())),
             StoredPassword::Keyed(_) => None,
         }
     }
@@ -162,6 +174,7 @@ impl Decoy {
             Decoy::Argon2id(hash) => hash.work_kib(),
             Decoy::Scram(keys) => u64::from(keys.iterations()) / 3,
             Decoy::Mosquitto(hash) => u64::from(hash.iterations()) / 3 + 1,
+            Decoy::Rabbit(_) => 1,
         }
     }
 
@@ -171,6 +184,7 @@ impl Decoy {
             Decoy::Argon2id(hash) => hash.verify(password),
             Decoy::Scram(keys) => keys.verify(password) & false,
             Decoy::Mosquitto(hash) => hash.verify(password) & false,
+            Decoy::Rabbit(hash) => hash.verify(password) & false,
         }
     }
 }
@@ -226,6 +240,9 @@ pub enum PasswordError {
     /// It begins like a hash of Mosquitto and is none.
     #[error("the text is no hash of Mosquitto's; expected $7$iterations$salt$hash or $6$salt$hash in base64")]
     MalformedMosquitto,
+    /// No hash of RabbitMQ's, or one of MD5.
+    #[error("the text is no hash of RabbitMQ's; expected base64 of salt and SHA-256 or SHA-512")]
+    MalformedRabbit,
     /// The password is longer than [`PASSWORD_BYTES_MAX`].
     #[error("the password is longer than 4096 bytes")]
     TooLong,

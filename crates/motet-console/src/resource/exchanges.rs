@@ -65,7 +65,7 @@ fn view(vhost: &Vhost, name: &[u8], config: &ExchangeConfig) -> Value {
         "durable": config.durable,
         "internal": config.internal,
         "name": json::text(name),
-        "policy": null,
+        "policy": vhost.exchange_governed(name).policy,
         "type": kind,
         "user_who_performed_action": if own { "rmq-internal" } else { "" },
         "vhost": &**vhost.name(),

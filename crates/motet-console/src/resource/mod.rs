@@ -16,14 +16,21 @@ mod body;
 mod channels;
 mod connections;
 mod consumers;
+mod definitions;
 mod exchanges;
 mod get;
 mod health;
+mod limits;
 mod nodes;
 mod overview;
+mod parameters;
+mod permissions;
+mod policies;
 mod publish;
 mod queue;
 mod queues;
+mod users;
+mod vhosts;
 mod whoami;
 
 use crate::route::Route;
@@ -33,6 +40,13 @@ use motet_core::engine::Engine;
 pub(crate) fn routes<E: Engine>() -> Vec<Route<E>> {
     [
         whoami::routes(),
+        vhosts::routes(),
+        users::routes(),
+        permissions::routes(),
+        policies::routes(),
+        limits::routes(),
+        parameters::routes(),
+        definitions::routes(),
         overview::routes(),
         nodes::routes(),
         health::routes(),

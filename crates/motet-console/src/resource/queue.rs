@@ -30,17 +30,17 @@ pub(super) fn in_full<E: Engine>(call: &Call<'_, E>, queue: &NamedQueue) -> Valu
 
 fn declared<E: Engine>(call: &Call<'_, E>, queue: &NamedQueue) -> Value {
     let declared = queue.declared();
-    let vhost = queue.vhost();
+    let (vhost, governed) = (queue.vhost(), queue.governed());
     json!({
         "arguments": json::object(&declared.arguments),
         "auto_delete": declared.auto_delete,
         "durable": declared.durable,
-        "effective_policy_definition": json::object(&queue.policy()),
+        "effective_policy_definition": json::object(&governed.definition),
         "exclusive": declared.exclusive.is_some(),
         "name": json::text(queue.name()),
         "node": call.api.name(),
-        "operator_policy": null,
-        "policy": null,
+        "operator_policy": governed.operator_policy,
+        "policy": governed.policy,
         "state": "running",
         "type": queue.queue_type(),
         "vhost": vhost.as_ref().map_or("", |vhost| vhost.name()),

@@ -19,7 +19,8 @@ use super::{Action, Place};
 use crate::pattern::Token;
 use crate::principal::Principal;
 use regex::bytes::{Regex, RegexBuilder};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 /// Bytes of one expression as it is written.
 pub const REGEX_BYTES_MAX: usize = 1024;
@@ -86,8 +87,10 @@ impl TopicPermission {
 /// The permissions of all users.
 #[derive(Debug, Clone, Default)]
 pub struct Permissions {
-    /// By user, then by vhost.
-    users: HashMap<Box<str>, HashMap<Box<str>, Held>>,
+    /// By user, then by vhost. Shared, so that a change copies one user.
+    users: HashMap<Arc<str>, Arc<HashMap<Box<str>, Held>>>,
+    /// Users who have what is here and nothing else, were it nothing at all.
+    confined: HashSet<Arc<str>>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -127,11 +130,32 @@ impl Permissions {
     /// Takes away everything that a user has.
     pub fn forget_user(&mut self, user: &str) {
         self.users.remove(user);
+        self.confined.remove(user);
     }
 
-    /// Whether the user may enter the vhost; `None` when it has no permissions anywhere.
+    /// Takes away what everybody has in a vhost.
+    pub fn forget_vhost(&mut self, vhost: &str) {
+        let here = self.users.iter().filter(|(_, vhosts)| vhosts.contains_key(vhost));
+        let users: Vec<_> = here.map(|(user, _)| user.clone()).collect();
+        for user in users {
+            self.set(&user, vhost, None);
+            self.clear_topics(&user, vhost, None);
+        }
+    }
+
+    /// From now on the user has what its permissions say and nothing else, even when that is nothing at all.
+    pub fn confine(&mut self, user: &str) {
+        self.confined.insert(user.into());
+    }
+
+    /// Whether [`Permissions::confine`] was called for the user.
+    pub fn is_confined(&self, user: &str) -> bool {
+        self.confined.contains(user)
+    }
+
+    /// Whether the user may enter the vhost; `None` when it has no permissions anywhere, and need not have.
     pub fn may_enter(&self, user: &str, vhost: &str) -> Option<bool> {
-        let vhosts = self.users.get(user)?;
+        let Some(vhosts) = self.users.get(user) else { return self.is_confined(user).then_some(false) };
         Some(vhosts.get(vhost).is_some_and(|held| held.permission.is_some()))
     }
 
@@ -155,7 +179,9 @@ impl Permissions {
         place: Place,
         asked: &Asked<'_>,
     ) -> Option<bool> {
-        let vhosts = self.users.get(&*who.name)?;
+        let Some(vhosts) = self.users.get(&*who.name) else {
+            return self.is_confined(&who.name).then_some(false);
+        };
         let Some(permission) = vhosts.get(vhost).and_then(|held| held.permission.as_ref()) else { return Some(false) };
         let key = spelled(asked);
         let name = match place {
@@ -173,11 +199,12 @@ impl Permissions {
     }
 
     fn held(&mut self, user: &str, vhost: &str) -> &mut Held {
-        self.users.entry(user.into()).or_default().entry(vhost.into()).or_default()
+        let vhosts = self.users.entry(user.into()).or_default();
+        Arc::make_mut(vhosts).entry(vhost.into()).or_default()
     }
 
     fn forget_empty(&mut self, user: &str, vhost: &str) {
-        let Some(vhosts) = self.users.get_mut(user) else { return };
+        let Some(vhosts) = self.users.get_mut(user).map(Arc::make_mut) else { return };
         if vhosts.get(vhost).is_some_and(|held| held.permission.is_none() && held.topics.is_empty()) {
             vhosts.remove(vhost);
         }

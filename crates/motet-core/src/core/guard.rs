@@ -66,6 +66,18 @@ impl Guard {
         self.epoch.load(Ordering::Acquire)
     }
 
+    /// Those that hold in all vhosts.
+    pub(super) fn rules(&self) -> Arc<AccessRules> {
+        self.rules.read().clone()
+    }
+
+    /// Changes the rules; who asked before asks again.
+    pub(super) fn change_rules<X>(&self, change: impl FnOnce(&mut Arc<AccessRules>) -> Result<(), X>) -> Result<(), X> {
+        change(&mut self.rules.write())?;
+        self.epoch.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
     pub(crate) fn signatures(&self) -> Option<Arc<dyn SignatureCheck>> {
         self.signatures.read().clone()
     }
@@ -181,9 +193,13 @@ impl Vhost {
 
 impl<E: Engine> Core<E> {
     /// Replaces the access rules; publishers notice at their next message, subscribers by [`Core::keep_allowed`].
+    /// Permissions are not among them: they stay as they are, in every vhost.
     pub fn set_access(&self, rules: AccessRules) {
-        *self.guard.rules.write() = Arc::new(rules);
-        self.guard.epoch.fetch_add(1, Ordering::Release);
+        let replaced: Result<(), std::convert::Infallible> = self.guard.change_rules(|known| {
+            *known = Arc::new(rules.with_permissions(known.permissions().clone()));
+            Ok(())
+        });
+        replaced.unwrap_or_else(|never| match never {});
     }
 
     /// Who is asked where no rule decides.

@@ -15,6 +15,7 @@ mod consume;
 mod delayed;
 mod ending;
 mod fanout;
+pub mod govern;
 mod guard;
 mod inspect;
 mod objects;
@@ -168,6 +169,8 @@ pub struct Core<E> {
     unshown: Mutex<Vec<(Position, Arc<broker::NamedQueue>)>>,
     timers: Timers,
     registry: registry::Registry,
+    /// Who has a connection.
+    seats: Arc<govern::Seats>,
     next_publisher: AtomicU64,
     next_volatile: AtomicU64,
     next_consumer: AtomicU64,
@@ -202,6 +205,7 @@ impl<E: Engine> Core<E> {
             unshown: Mutex::default(),
             timers: Timers::default(),
             registry: registry::Registry::default(),
+            seats: Arc::default(),
             next_publisher: AtomicU64::new(1),
             next_volatile: AtomicU64::new(VOLATILE),
             // One is the consumer of every session's queue.

@@ -100,6 +100,8 @@ impl<E: Engine> Core<E> {
             self.registry.recovered(key, value, at);
         }
         self.restore_vhosts(&mut report);
+        report.damaged += self.restore_policies() + self.restore_permissions();
+        self.restore_limits();
         for vhost in self.vhosts() {
             self.recover_retained(&vhost, &mut recovery, &mut report);
             let topology = recovery.take(vhost.objects.topology).keyed;
@@ -108,6 +110,7 @@ impl<E: Engine> Core<E> {
             self.end_empty_groups(now, &vhost);
             self.resume_delayed(now, &vhost);
         }
+        self.restore_governed(now);
         self.drop_garbage(recovery, &mut report);
         report
     }

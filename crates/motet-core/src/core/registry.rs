@@ -32,6 +32,10 @@ impl RegistryKind {
     pub const LIMIT: RegistryKind = RegistryKind(b'l');
     /// Secrets of the server that outlive it, by their use.
     pub const SECRET: RegistryKind = RegistryKind(b's');
+    /// What is said of a vhost, by its name.
+    pub const VHOST_ABOUT: RegistryKind = RegistryKind(b'a');
+    /// What is said of an account, by its user name.
+    pub const ACCOUNT_ABOUT: RegistryKind = RegistryKind(b'b');
     /// Vhosts by name.
     pub const VHOST: RegistryKind = RegistryKind(b'v');
 }

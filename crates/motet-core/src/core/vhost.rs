@@ -1,6 +1,7 @@
 //! A vhost: a space of names, sessions, exchanges and queues of its own.
 
 use super::broker::NamedQueue;
+use super::govern::{Policies, UNLIMITED};
 use super::guard::{Guard, RulesHere};
 use crate::engine::{Locator, ObjectId, Stage};
 use crate::exchange::Topology;
@@ -13,7 +14,7 @@ use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 /// Clients choose these keys, so the hash is seeded.
 pub(super) type SessionMap = HashMap<Box<str>, Arc<Session>, RandomState>;
@@ -55,6 +56,13 @@ pub struct Vhost {
     records: Mutex<Places>,
     /// Exclusive queues by the connection that owns them.
     pub(super) exclusive: Mutex<HashMap<u64, Vec<Arc<NamedQueue>>, RandomState>>,
+    /// Read where a queue or an exchange begins.
+    pub(super) policies: RwLock<Policies>,
+    /// Held while policies change or take hold, before any other lock.
+    pub(super) policy_turn: Mutex<()>,
+    /// Negative: no limit.
+    pub(super) max_connections: AtomicI64,
+    pub(super) max_queues: AtomicI64,
     pub(super) deleted: AtomicBool,
     pub(crate) spare_names: Arc<SpareNames>,
 }
@@ -74,6 +82,10 @@ impl Vhost {
             topology_epoch: AtomicU64::new(0),
             records: Mutex::default(),
             exclusive: Mutex::default(),
+            policies: RwLock::default(),
+            policy_turn: Mutex::default(),
+            max_connections: AtomicI64::new(UNLIMITED),
+            max_queues: AtomicI64::new(UNLIMITED),
             deleted: AtomicBool::new(false),
             spare_names: Arc::default(),
         }

@@ -151,7 +151,8 @@ impl<Q> Topology<Q> {
                         Target::Exchange(next) => arrive(next, hops + 1, delay_ms, routed),
                     }
                 });
-                let alternate = exchange.config.alternate.as_ref().filter(|_| !is_matched);
+                let alternate = exchange.config.alternate.as_ref().or(exchange.governing_alternate.as_ref());
+                let alternate = alternate.filter(|_| !is_matched);
                 if let Some(next) = alternate.and_then(|name| self.exchange_names.get(name)) {
                     arrive(*next, hops + 1, delay_ms, routed);
                 }

@@ -50,6 +50,8 @@ pub(super) struct Exchange {
     pub(super) config: ExchangeConfig,
     pub(super) table: Table,
     pub(super) role: Role,
+    /// The alternate exchange that a policy names; one of the declaration comes first.
+    pub(super) governing_alternate: Option<Bytes>,
 }
 
 /// What is special about a pre-declared exchange.
@@ -141,6 +143,23 @@ impl<Q> Topology<Q> {
         self.exchange(name).ok_or_else(|| DeclareError::NotFound(text_of(name)))
     }
 
+    /// Holds every exchange against policies: `alternate` is what they say of a name.
+    pub(crate) fn govern_exchanges(&mut self, alternate: impl Fn(&[u8]) -> Option<Bytes>) {
+        let names: Vec<Bytes> = self.exchange_names.keys().filter(|name| !name.is_empty()).cloned().collect();
+        names.iter().for_each(|name| self.govern_exchange(name, alternate(name)));
+    }
+
+    /// What policies say of one exchange.
+    pub(crate) fn govern_exchange(&mut self, name: &[u8], alternate: Option<Bytes>) {
+        let Some(key) = self.exchange_names.get(name) else { return };
+        if let Some(exchange) = self.exchanges.get_mut(key)
+            && exchange.governing_alternate != alternate
+        {
+            exchange.governing_alternate = alternate;
+            self.epoch += 1;
+        }
+    }
+
     /// The exchanges' names, in no order.
     pub fn exchange_names(&self) -> impl Iterator<Item = &Bytes> {
         self.exchange_names.keys()
@@ -196,7 +215,7 @@ impl<Q> Topology<Q> {
         let key = ExchangeKey(self.allot_key());
         let table = Table::new(&config.kind, role == Role::TopicTree);
         self.exchange_names.insert(name.clone(), key);
-        self.exchanges.insert(key, Exchange { name, config, table, role });
+        self.exchanges.insert(key, Exchange { name, config, table, role, governing_alternate: None });
         self.epoch += 1;
     }
 

@@ -146,6 +146,11 @@ impl<M: Clone> Stream<M> {
         stream
     }
 
+    /// Other limits, from now on; the next appends let go what is over them.
+    pub fn reconfigure(&mut self, config: StreamConfig) {
+        self.config = config;
+    }
+
     /// Appends a message of `bytes` and gives its offset.
     pub fn append(&mut self, now_ms: u64, message: M, bytes: u32) -> u64 {
         let offset = self.next;

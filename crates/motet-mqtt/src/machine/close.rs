@@ -54,6 +54,8 @@ impl Farewell {
             Farewell::Kicked(KickReason::SlowConsumer) => {
                 (ReasonCode::QuotaExceeded, "the client did not read what it subscribed to")
             }
+            Farewell::Kicked(KickReason::UserDeleted) => (ReasonCode::AdministrativeAction, "the user is deleted"),
+            Farewell::Kicked(KickReason::VhostDeleted) => (ReasonCode::AdministrativeAction, "the vhost is deleted"),
             Farewell::KeepAlive => (ReasonCode::KeepAliveTimeout, ""),
             _ => return None,
         })

@@ -14,6 +14,7 @@ use crate::packet::{
 use crate::session::{OWN_IDENTIFIERS, Resumed};
 use bytes::BytesMut;
 use motet_core::conversation::Conversation;
+use motet_core::core::govern::Seat;
 use motet_core::core::{OpenRefused, Publisher};
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::{Attempt, Context};
@@ -292,6 +293,13 @@ impl Connection {
                 return Flow::Continue;
             }
         }
+        let vhost = cx.core.vhost();
+        if !vhost.may_enter(&principal) {
+            return Flow::Close(terms.refuse(ReasonCode::NotAuthorized, "the user may not use the vhost"));
+        }
+        let Ok(seat) = cx.core.take_seat(vhost, &principal.name, cx.mailbox) else {
+            return Flow::Close(terms.refuse(ReasonCode::QuotaExceeded, "no further connection is taken"));
+        };
         let opened = cx.core.open_session(
             cx.now,
             OpenSession {
@@ -316,7 +324,7 @@ impl Connection {
                 );
             }
         };
-        self.connected(cx, &pending, principal, opened, data);
+        self.connected(cx, &pending, principal, (opened, seat), data);
         Flow::Continue
     }
 
@@ -325,7 +333,7 @@ impl Connection {
         cx: &mut Context<'_, E>,
         pending: &PendingConnect,
         principal: Principal,
-        opened: Opened,
+        (opened, seat): (Opened, Seat),
         data: Option<&[u8]>,
     ) {
         let keep_alive_secs = match (self.config.keep_alive_max_secs, pending.keep_alive_secs) {
@@ -376,6 +384,7 @@ impl Connection {
             version: pending.terms.version,
             publisher: if pending.terms.version == Version::V5 { publisher } else { publisher.without_refusals() },
             handle: opened.handle,
+            _seat: seat,
             silence_max: (held_to > 0).then(|| Duration::from_millis(u64::from(held_to) * 1500)),
             last_input: cx.now.instant,
             packet_bytes_max: pending.terms.packet_bytes_max,

@@ -70,6 +70,8 @@ enum State {
 /// A client that is in.
 #[derive(Debug)]
 struct Connected {
+    /// The connection counts for its vhost and its user as long as this is here.
+    _seat: motet_core::core::govern::Seat,
     version: Version,
     handle: SessionHandle,
     publisher: Publisher,

@@ -8,6 +8,39 @@ use clap::{Args, Subcommand};
 pub(crate) enum ImportCommand {
     /// Read Mosquitto's configuration and write a motet.toml, with a report of every line that matters.
     Mosquitto(ImportMosquitto),
+    /// Take the definitions that RabbitMQ exported: users, vhosts, permissions, policies, queues, exchanges, bindings.
+    Rabbitmq(ImportRabbitmq),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportRabbitmq {
+    /// What `rabbitmqctl export_definitions` or the management API wrote.
+    pub(crate) file: PathBuf,
+    /// Only say what would become of it on an empty server.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Where the running server answers HTTP, when its data directory does not tell.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The report in JSON, for programs.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ExportCommand {
+    /// Write everything that the management API calls definitions, as RabbitMQ's tools read it.
+    Definitions(ExportDefinitions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportDefinitions {
+    /// Where to write, instead of standard output; a file that is there stays.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) to: Option<PathBuf>,
+    /// Where the running server answers HTTP, when its data directory does not tell.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
 }
 
 #[derive(Debug, Args)]

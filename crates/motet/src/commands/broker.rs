@@ -14,7 +14,7 @@ use crate::cli::operator::Asked;
 use crate::print;
 
 /// A column of a table: its head, the way to its value, how wide it is.
-type Column = (&'static str, &'static [&'static str], usize);
+pub(super) type Column = (&'static str, &'static [&'static str], usize);
 
 const QUEUES: &[Column] = &[
     ("vhost", &["vhost"], 12),
@@ -87,12 +87,12 @@ fn of(queue: &Named) -> String {
     format!("/api/queues/{}/{}", percent_encoded(&queue.vhost), percent_encoded(&queue.name))
 }
 
-fn done(asked: &Asked, text: String) -> Result<ExitCode, Failure> {
+pub(super) fn done(asked: &Asked, text: String) -> Result<ExitCode, Failure> {
     print::answer(if asked.json { "{}\n".into() } else { text });
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(
+pub(super) fn list(
     configuration: &Configuration,
     asked: &Asked,
     what: &str,
@@ -119,7 +119,7 @@ fn path(what: &str, page: &Page) -> String {
     path
 }
 
-fn table(answer: &Value, columns: &[Column]) -> String {
+pub(super) fn table(answer: &Value, columns: &[Column]) -> String {
     let mut text = String::new();
     let line = |text: &mut String, cells: Vec<String>| {
         let padded = cells.iter().zip(columns).map(|(cell, (_, _, width))| format!("{cell:<width$}"));

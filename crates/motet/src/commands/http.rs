@@ -47,6 +47,12 @@ pub(crate) fn post(authority: &str, path: &str, token: &str, json: &str) -> io::
     exchange(stream, &post_request(authority, path, token, json))
 }
 
+/// Puts `json` at a path, as the one whom `token` names.
+pub(crate) fn put(authority: &str, path: &str, token: &str, json: &str) -> io::Result<Response> {
+    let request = post_request(authority, path, token, json).replacen("POST", "PUT", 1);
+    exchange(connect(authority)?, &request)
+}
+
 /// Asks for what goes on, as the one whom `token` names: each line as it comes. Some: the answer is none, but a refusal.
 pub(crate) fn stream(
     authority: &str,

@@ -5,6 +5,8 @@ mod backup;
 mod bench;
 mod broker;
 mod config;
+mod definitions;
+mod govern;
 mod http;
 mod import;
 mod operator;
@@ -19,6 +21,7 @@ mod user;
 use std::error::Error;
 use std::process::ExitCode;
 
+use crate::cli::import::ExportCommand;
 use crate::cli::{Arguments, Command};
 
 /// What ends the program with a complaint and exit status 1.
@@ -31,7 +34,10 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Config { command }) => config::config(&command, &arguments.configuration),
         Some(Command::Status(status)) => status::status(&status),
         Some(Command::Store { command }) => Ok(store::store(&command, &arguments.configuration)),
-        Some(Command::Import { command }) => import::import(&command),
+        Some(Command::Import { command }) => import::import(&command, &arguments.configuration),
+        Some(Command::Export { command: ExportCommand::Definitions(asked) }) => {
+            definitions::export(&asked, &arguments.configuration)
+        }
         Some(Command::Acl { command }) => acl::acl(&command, &arguments.configuration),
         Some(Command::Sessions { command }) => operator::sessions(&command, &arguments.configuration),
         Some(Command::Connections { command }) => operator::connections(&command, &arguments.configuration),
@@ -39,6 +45,9 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Exchanges { command }) => broker::exchanges(&command, &arguments.configuration),
         Some(Command::Bindings { command }) => broker::bindings(&command, &arguments.configuration),
         Some(Command::Channels { command }) => broker::channels(&command, &arguments.configuration),
+        Some(Command::Vhosts { command }) => govern::vhosts(&command, &arguments.configuration),
+        Some(Command::Permissions { command }) => govern::permissions(&command, &arguments.configuration),
+        Some(Command::Policies { command }) => govern::policies(&command, &arguments.configuration),
         Some(Command::Bench { command }) => bench::bench(&command),
         Some(Command::User { command }) => user::user(&command, &arguments.configuration),
         Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),

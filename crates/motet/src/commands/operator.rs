@@ -59,6 +59,21 @@ fn tell(
 
 /// The body of a good answer.
 pub(super) fn ask(configuration: &Configuration, asked: &Asked, method: &str, path: &str) -> Result<String, Failure> {
+    request(configuration, asked, path, |authority, token| http::ask(authority, method, path, token))
+}
+
+/// Puts a body at a path of a running server.
+pub(super) fn put(configuration: &Configuration, asked: &Asked, path: &str, body: &Value) -> Result<(), Failure> {
+    let body = body.to_string();
+    request(configuration, asked, path, |authority, token| http::put(authority, path, token, &body)).map(drop)
+}
+
+fn request(
+    configuration: &Configuration,
+    asked: &Asked,
+    path: &str,
+    send: impl FnOnce(&str, &str) -> std::io::Result<http::Response>,
+) -> Result<String, Failure> {
     let data_dir = configuration.load()?.config.data_dir;
     let authority = match &asked.url {
         Some(url) => {
@@ -67,7 +82,7 @@ pub(super) fn ask(configuration: &Configuration, asked: &Asked, method: &str, pa
         None => http_listener(&data_dir)?,
     };
     let token = read(&data_dir.join(TOKEN_FILE))?;
-    let response = http::ask(&authority, method, path, token.trim())
+    let response = send(&authority, token.trim())
         .map_err(|error| format!("http://{authority}{path}: {error}\n  to do: check that motet runs"))?;
     if response.status / 100 != 2 {
         return Err(format!("the server said {}: {}", response.status, response.body.trim()).into());

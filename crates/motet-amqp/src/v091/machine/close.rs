@@ -19,6 +19,8 @@ pub(super) fn kicked(reason: KickReason, conversation: Option<&Conversation>) ->
     let text = match reason {
         KickReason::ServerShuttingDown => "broker forced connection closure with reason 'shutdown'",
         KickReason::Administrative => "Closed via management plugin",
+        KickReason::UserDeleted => "the user is deleted",
+        KickReason::VhostDeleted => "the vhost is down",
         KickReason::SlowConsumer => "the client did not read what it asked for",
     };
     Failure::new(ReplyCode::ConnectionForced, text)

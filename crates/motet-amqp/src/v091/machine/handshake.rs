@@ -12,6 +12,7 @@ use crate::v091::packet::{
 };
 use motet_core::authentication::{Attempt, Dialogue, Opening, Step};
 use motet_core::conversation::Conversation;
+use motet_core::core::govern::{NoSeat, Seat};
 use motet_core::core::{Core, Publisher, Vhost};
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
@@ -38,6 +39,8 @@ pub(super) struct Handshake {
     principal: Option<Principal>,
     terms: Terms,
     vhost: Option<Arc<Vhost>>,
+    /// The connection counts for its vhost and its user.
+    seat: Option<Seat>,
 }
 
 /// What is awaited.
@@ -130,6 +133,7 @@ impl Handshake {
             principal: None,
             terms: Terms::default(),
             vhost: None,
+            seat: None,
         }
     }
 
@@ -319,7 +323,28 @@ impl Handshake {
         let Some(vhost) = cx.core.find_vhost(name) else {
             return Err(Failure::new(ReplyCode::NotAllowed, format!("vhost {name} not found")));
         };
-        self.vhost = Some(vhost);
+        let principal = self.principal.as_ref().expect("a vhost is opened by whom was accepted");
+        let user = &principal.name;
+        let seat = cx.core.take_seat(&vhost, user, cx.mailbox).map_err(|refused| {
+            let text = match refused {
+                NoSeat::Vhost(limit) => {
+                    format!("access to vhost '{name}' refused for user '{user}': connection limit ({limit}) is reached")
+                }
+                NoSeat::User(limit) => {
+                    format!("connection refused for user '{user}': user connection limit ({limit}) is reached")
+                }
+            };
+            Failure::new(ReplyCode::NotAllowed, text)
+        })?;
+        if !vhost.may_enter(principal) {
+            let text = format!("access to vhost '{name}' refused for user '{user}'");
+            return Err(Failure::new(ReplyCode::NotAllowed, text));
+        }
+        // Whoever deletes the vhost now finds the seat.
+        if vhost.is_deleted() {
+            return Err(Failure::new(ReplyCode::NotAllowed, format!("vhost {name} not found")));
+        }
+        (self.vhost, self.seat) = (Some(vhost), Some(seat));
         put_method(cx.out.tail(), 0, &connection::OpenOk { reserved_1: Reserved::NONE });
         Ok(Flow::Opened)
     }
@@ -349,6 +374,7 @@ impl Handshake {
     pub(super) fn open<E: Engine>(self, config: &Config, cx: &Context<'_, E>) -> Running {
         let principal = self.principal.expect("a vhost is opened by whom was accepted");
         let vhost = self.vhost.expect("the handshake ends when its vhost is open");
+        let seat = self.seat.expect("a vhost is opened with a seat");
         let core: &Core<E> = cx.core;
         let mut conversation = Conversation::default();
         conversation.protocol = "AMQP 0-9-1";
@@ -363,7 +389,8 @@ impl Handshake {
         cx.mailbox.introduce(conversation.clone());
         let publisher = Publisher::new(core, principal, None).in_vhost(&vhost).asking(cx.mailbox);
         let pending_bytes_high = config.pending_bytes_high;
-        Running::new(pending_bytes_high, self.terms, self.capabilities, vhost, publisher, conversation, cx.now)
+        let known = (conversation, seat);
+        Running::new(pending_bytes_high, self.terms, self.capabilities, vhost, publisher, known, cx.now)
     }
 }
 

@@ -96,7 +96,7 @@ pub(super) fn queue(
         }
         QueueError::Limit(limit) => failed(
             ReplyCode::PreconditionFailed,
-            format!("cannot declare {what}: queue limit in vhost '{}' ({limit}) is reached", vhost.name()),
+            format!("cannot declare queue '{name}': queue limit in vhost '{}' ({limit}) is reached", vhost.name()),
         ),
         QueueError::NoVhost => failed(ReplyCode::NotAllowed, format!("vhost {} not found", vhost.name())),
     }

@@ -13,10 +13,11 @@ use crate::v091::packet::{
 use motet_core::authentication::Attempt;
 use motet_core::conversation::Conversation;
 use motet_core::core::broker::Settle;
+use motet_core::core::govern::Seat;
 use motet_core::core::{Delivery, Pressure, Publisher, Vhost};
 use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
-use motet_core::mailbox::{Notice, Pulled};
+use motet_core::mailbox::{KickReason, Notice, Pulled};
 use motet_core::principal::{Denied, Principal};
 use motet_core::queue::Leaving;
 use motet_core::time::{Instant, Now};
@@ -47,6 +48,8 @@ pub(super) struct Running {
     pub(super) capabilities: Capabilities,
     pub(super) vhost: Arc<Vhost>,
     pub(super) publisher: Publisher,
+    /// Its connection and its channels count for its vhost and its user.
+    pub(super) seat: Seat,
     /// For operators.
     pub(super) conversation: Arc<Conversation>,
     /// By which exclusive queues are this connection's.
@@ -100,7 +103,7 @@ impl Running {
         capabilities: Capabilities,
         vhost: Arc<Vhost>,
         publisher: Publisher,
-        conversation: Arc<Conversation>,
+        (conversation, seat): (Arc<Conversation>, Seat),
         now: Now,
     ) -> Self {
         Running {
@@ -134,6 +137,7 @@ impl Running {
             last_output: now.instant,
             next_ack_check: None,
             publisher,
+            seat,
         }
     }
 
@@ -259,7 +263,7 @@ impl Running {
     fn closing_channel<E: Engine>(&mut self, cx: &mut Context<'_, E>, number: u16, payload: &[u8]) {
         match Method::decode(payload) {
             Ok(Method::Channel(channel::Method::CloseOk(_))) => {
-                self.channels.remove(&number);
+                self.forget_channel(number);
             }
             Ok(Method::Channel(channel::Method::Close(_))) => {
                 put_method(cx.out.tail(), number, &channel::CloseOk {});
@@ -279,6 +283,13 @@ impl Running {
             let text = format!("number of channels opened ({open}) has reached the negotiated channel_max ({max})");
             return Err(Failure::new(ReplyCode::NotAllowed, text));
         }
+        self.seat.open_channel().map_err(|limit| {
+            let user = &self.publisher.principal().name;
+            let text = format!(
+                "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({limit})"
+            );
+            Failure::new(ReplyCode::NotAllowed, text)
+        })?;
         self.channels.insert(number, Box::new(Channel::new(number, self.conversation.open(number))));
         put_method(cx.out.tail(), number, &channel::OpenOk { reserved_1: Reserved::NONE });
         Ok(())
@@ -327,13 +338,30 @@ impl Running {
     }
 
     fn close_channel<E: Engine>(&mut self, cx: &mut Context<'_, E>, number: u16) {
-        if let Some(mut channel) = self.channels.remove(&number) {
+        if let Some(mut channel) = self.forget_channel(number) {
             self.partial_bytes -= channel.content.announced();
             channel.release_all(cx, Leaving::Orderly);
             self.conversation.close(&channel.books);
         }
         self.waiting.remove(&number);
         put_method(cx.out.tail(), number, &channel::CloseOk {});
+    }
+
+    /// The channel counts no more.
+    pub(super) fn forget_channel(&mut self, number: u16) -> Option<Box<Channel>> {
+        let channel = self.channels.remove(&number)?;
+        self.seat.close_channel();
+        Some(channel)
+    }
+
+    /// The end of the connection that somebody else decided on.
+    fn kicked(&self, reason: KickReason) -> Failure {
+        let text = match reason {
+            KickReason::UserDeleted => format!("user '{}' is deleted", self.publisher.principal().name),
+            KickReason::VhostDeleted => format!("vhost '{}' is down", self.vhost.name()),
+            _ => return super::close::kicked(reason, Some(&self.conversation)),
+        };
+        Failure::new(ReplyCode::ConnectionForced, text)
     }
 
     /// What was published and settled so far goes to the core, in that order: who publishes, then acknowledges, has
@@ -360,7 +388,7 @@ impl Running {
         pulled.direct.clear();
         for notice in pulled.notices.drain(..) {
             match notice {
-                Notice::Kicked(reason) => return Err(super::close::kicked(reason, Some(&self.conversation))),
+                Notice::Kicked(reason) => return Err(self.kicked(reason)),
                 Notice::Authenticated(TICKET, answer) if self.updating => self.secret_judged(cx, answer)?,
                 Notice::ConsumerCancelled(tag) => self.consumer_cancelled(cx, tag),
                 _ => {}

@@ -63,9 +63,9 @@ impl Running {
                 true => channel.unacked.take_up_to(tag).ok_or_else(unknown)?.collect(),
                 false => vec![channel.unacked.take(tag).ok_or_else(unknown)?],
             };
-            let waiting = channel.unacked.len() as u64;
-            channel.books.unacked.store(waiting, Ordering::Relaxed);
-            return entries.into_iter().try_for_each(|entry| tx.settle(entry, settlement));
+            let settled = entries.into_iter().try_for_each(|entry| tx.settle(entry, settlement));
+            channel.note_unacked();
+            return settled;
         }
         let before = channel.unacked.len();
         let settles = &mut self.settles;

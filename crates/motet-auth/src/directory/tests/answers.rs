@@ -190,6 +190,7 @@ fn nothing_that_can_be_printed_shows_a_secret() {
             StoredPassword::Keyed(hash) => format!("{hash:?}"),
             StoredPassword::Scram(keys) => format!("{keys:?}"),
             StoredPassword::Mosquitto(hash) => format!("{hash:?}"),
+            StoredPassword::Rabbit(hash) => format!("{hash:?}"),
         };
         shown += &format!("{stored:?}");
     }

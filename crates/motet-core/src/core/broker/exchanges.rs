@@ -33,7 +33,13 @@ impl<E: Engine> Core<E> {
         }
         let mut stage = config.durable.then(|| self.engine.stage_release());
         let value = records::encode_exchange(&config);
-        let created = vhost.change(|topology| topology.declare_exchange(Bytes::copy_from_slice(name), config))?;
+        let created = vhost.change(|topology| {
+            let created = topology.declare_exchange(Bytes::copy_from_slice(name), config)?;
+            if created && let Some(alternate) = vhost.exchange_governed(name).alternate() {
+                topology.govern_exchange(name, Some(alternate));
+            }
+            Ok::<_, DeclareError>(created)
+        })?;
         if let (true, Some(stage)) = (created, &mut stage) {
             vhost.stage_record(stage, records::exchange_key(name), &value);
         }

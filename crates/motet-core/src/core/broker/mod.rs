@@ -99,6 +99,7 @@ pub use arguments::age_ms;
 pub use commit::{Committed, TxMessage, TxQueue};
 pub use consumers::{Got, Settle, Settled};
 pub use error::{ArgumentError, PublishError, QueueError, VhostError};
+pub(super) use named::check_policy;
 pub use named::{NamedQueue, QueueDeclaration};
 pub use queues::{Declared, QueueTotals};
 

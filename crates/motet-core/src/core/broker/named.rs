@@ -4,6 +4,7 @@ use super::arguments::{Shape, read};
 use super::error::ArgumentError;
 use super::{QueueError, StreamPart};
 use crate::core::Vhost;
+use crate::core::govern::Governed;
 use crate::engine::ObjectId;
 use crate::message::{Properties, Value};
 use crate::queue::{ConsumerId, Queue, QueueConfig, QueueStats};
@@ -35,8 +36,8 @@ pub struct NamedQueue {
     cell: Arc<QueueCell>,
     declared: QueueDeclaration,
     shape: RwLock<Arc<Shape>>,
-    /// The definition of the policy in force, for listings.
-    policy: RwLock<Vec<(Box<str>, Value)>>,
+    /// The policies in force, for listings.
+    governed: RwLock<Arc<Governed>>,
     had_consumer: AtomicBool,
 }
 
@@ -61,7 +62,7 @@ impl NamedQueue {
             cell: Arc::new(QueueCell::of_named(id, durable, queue, stream, this.clone())),
             declared,
             shape: RwLock::new(Arc::new(shape)),
-            policy: RwLock::default(),
+            governed: RwLock::default(),
             had_consumer: AtomicBool::new(false),
         })
     }
@@ -86,9 +87,9 @@ impl NamedQueue {
         &self.declared
     }
 
-    /// The definition of the policy in force.
-    pub fn policy(&self) -> Vec<(Box<str>, Value)> {
-        self.policy.read().clone()
+    /// The policies in force and what they say together.
+    pub fn governed(&self) -> Arc<Governed> {
+        self.governed.read().clone()
     }
 
     /// The word of `x-queue-type`: `classic`, `quorum` or `stream`.
@@ -178,15 +179,18 @@ impl NamedQueue {
     ///
     /// # Errors
     /// [`ArgumentError`]; nothing was changed.
-    pub(super) fn govern(&self, policy: &[(Box<str>, Value)]) -> Result<(), ArgumentError> {
-        read(&super::arguments::governed(&[], policy))?;
-        let shape = read(&super::arguments::governed(&self.declared.arguments, policy))?;
+    pub(super) fn govern(&self, governed: Governed) -> Result<(), ArgumentError> {
+        check_policy(&governed.definition)?;
+        let shape = read(&super::arguments::governed(&self.declared.arguments, &governed.definition))?;
         let config = shape.config(&self.declared);
         let mut inner = self.cell.inner.lock();
         self.cell.set_moves_letters(config.dead_letter);
+        if let Some(part) = &mut inner.stream {
+            part.stream.reconfigure(shape.stream_config());
+        }
         inner.queue.reconfigure(config);
         *self.shape.write() = Arc::new(shape);
-        *self.policy.write() = policy.to_vec();
+        *self.governed.write() = Arc::new(governed);
         Ok(())
     }
 
@@ -217,6 +221,14 @@ impl NamedQueue {
             None => Ok(()),
         }
     }
+}
+
+/// Whether these are settings that can be put in force.
+///
+/// # Errors
+/// [`ArgumentError`] for the first that is not of its form.
+pub(in crate::core) fn check_policy(definition: &[(Box<str>, Value)]) -> Result<(), ArgumentError> {
+    read(&super::arguments::governed(&[], definition)).map(drop)
 }
 
 impl QueueDeclaration {

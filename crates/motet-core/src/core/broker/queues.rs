@@ -4,6 +4,7 @@ use super::arguments::read;
 use super::error::NAME_BYTES_MAX;
 use super::{ArgumentError, NamedQueue, QueueDeclaration, QueueError, StreamPart, records};
 use crate::core::after::After;
+use crate::core::govern::Governed;
 use crate::core::objects::Object;
 use crate::core::{Core, Vhost};
 use crate::engine::{Engine, Position, Stage};
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 use std::hash::BuildHasher;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// The answer to a declaration.
 #[derive(Debug, Clone)]
@@ -112,7 +114,8 @@ impl<E: Engine> Core<E> {
             (Queue::new(config, now.wall.0), shape.is_stream().then(stream))
         });
         let mut stage = kept.then(|| self.engine.stage_release());
-        let limit = self.limits.queues;
+        let own = u64::try_from(vhost.max_queues.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
+        let limit = self.limits.queues.min(own);
         let added = vhost.change(|topology| {
             if topology.queue_count() as u64 >= limit {
                 return Err(QueueError::Limit(limit));
@@ -139,6 +142,7 @@ impl<E: Engine> Core<E> {
         let after = self.carry_out::<E::Stage<'_>>(queue.cell(), &mut inner, None);
         drop(inner);
         self.carry_on(now, after);
+        self.govern_one(now, vhost, &queue);
         Ok(Declared { queue, created: true, messages: 0, consumers: 0, position })
     }
 
@@ -306,7 +310,17 @@ impl<E: Engine> Core<E> {
         queue: &Arc<NamedQueue>,
         policy: &[(Box<str>, Value)],
     ) -> Result<(), ArgumentError> {
-        queue.govern(policy)?;
+        self.govern(now, queue, Governed { definition: policy.to_vec(), ..Governed::default() })
+    }
+
+    /// The same by policies with names.
+    pub(in crate::core) fn govern(
+        &self,
+        now: Now,
+        queue: &Arc<NamedQueue>,
+        governed: Governed,
+    ) -> Result<(), ArgumentError> {
+        queue.govern(governed)?;
         let cell = queue.cell();
         let mut stage = cell.needs_stage().then(|| self.engine.stage_release());
         let mut inner = cell.inner.lock();

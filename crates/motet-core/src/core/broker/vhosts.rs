@@ -76,6 +76,7 @@ impl<E: Engine> Core<E> {
         }
         let vhost = self.vhosts.write().remove(name).ok_or_else(|| VhostError::NotFound(name.into()))?;
         vhost.deleted.store(true, Ordering::Release);
+        self.kick_vhost(name);
         for queue in self.queues(&vhost) {
             let deleted = self.delete_queue(now, &queue, false, false);
             debug_assert!(deleted.is_ok(), "an unconditional deletion is not refused");
@@ -86,6 +87,7 @@ impl<E: Engine> Core<E> {
                 self.remove_session_of(now, &vhost, &client);
             }
         }
+        self.forget_vhost(name);
         // Last of all, so that what a crash leaves behind belongs to a vhost that is still there.
         let mut stage = self.engine.stage_release();
         self.stage_registry_delete(&mut stage, RegistryKind::VHOST, name.as_bytes());

@@ -41,6 +41,9 @@ section! {
         /// Where everything durable lives: the journal, accounts, the self-signed certificate. A relative path
         /// starts at the working directory, so that a first run leaves its traces where it was started.
         data_dir: PathBuf = "./motet-data".into();
+        /// A document of definitions, as RabbitMQ exports them: vhosts, users, permissions, policies, queues, exchanges,
+        /// bindings. It is taken at each start, before anybody connects; what is not in it stays as it is.
+        load_definitions: Option<PathBuf> = None, example "\"/etc/motet/definitions.json\"";
         /// What the server says about itself.
         log: Log = Log::default();
         /// Where the server listens. Naming one listener replaces all the default ones, which are loopback: nobody

@@ -22,14 +22,18 @@ use std::process::ExitCode;
 
 use motet_server::config::{Sources, load};
 
-use super::Failure;
+use super::{Failure, definitions};
+use crate::cli::Configuration;
 use crate::cli::import::{ImportCommand, ImportMosquitto};
 use crate::print;
 use report::Report;
 
 /// Exit status 0 when everything has a counterpart here, 2 when a line was left out, 1 when nothing was written.
-pub(crate) fn import(command: &ImportCommand) -> Result<ExitCode, Failure> {
-    let ImportCommand::Mosquitto(asked) = command;
+pub(crate) fn import(command: &ImportCommand, configuration: &Configuration) -> Result<ExitCode, Failure> {
+    let asked = match command {
+        ImportCommand::Mosquitto(asked) => asked,
+        ImportCommand::Rabbitmq(asked) => return definitions::import(asked, configuration),
+    };
     let (text, report) = mosquitto(asked)?;
     write(&asked.to, &text)?;
     print::answer(if asked.json { report.json(&asked.to) } else { report.text(&asked.to) });
