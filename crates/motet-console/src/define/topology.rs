@@ -2,11 +2,12 @@
 
 use super::erlang::{need, text};
 use super::{Made, Place};
+use crate::resource::kind_and_arguments;
 use crate::{Refusal, json};
 use motet_core::core::Vhost;
 use motet_core::core::broker::{NamedQueue, QueueDeclaration};
 use motet_core::engine::Engine;
-use motet_core::exchange::{Arguments, BindingView, ExchangeConfig, ExchangeKind, HashOn, HashProperty};
+use motet_core::exchange::{Arguments, BindingView, ExchangeConfig};
 use motet_core::message::Value as Field;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -104,7 +105,7 @@ pub(super) fn queue_told(queue: &NamedQueue) -> Value {
 
 /// As definitions have it.
 pub(super) fn exchange_told(name: &[u8], config: &ExchangeConfig) -> Value {
-    let (kind, arguments) = spelled(config);
+    let (kind, arguments) = kind_and_arguments(config);
     json!({
         "name": json::text(name),
         "type": kind,
@@ -124,38 +125,4 @@ pub(super) fn binding_told(view: &BindingView) -> Value {
         "routing_key": json::text(&view.key),
         "arguments": json::object(view.arguments.fields()),
     })
-}
-
-/// The type and the arguments that make such an exchange.
-fn spelled(config: &ExchangeConfig) -> (&'static str, Value) {
-    let mut arguments = Map::new();
-    let kind = match &config.kind {
-        ExchangeKind::Direct => "direct",
-        ExchangeKind::Fanout => "fanout",
-        ExchangeKind::Topic => "topic",
-        ExchangeKind::Headers => "headers",
-        ExchangeKind::ConsistentHash(on) => {
-            match on {
-                HashOn::Key => None,
-                HashOn::Header(name) => arguments.insert("hash-header".into(), json!(name)),
-                HashOn::Property(property) => {
-                    let property = match property {
-                        HashProperty::MessageId => "message_id",
-                        HashProperty::CorrelationId => "correlation_id",
-                        HashProperty::Timestamp => "timestamp",
-                    };
-                    arguments.insert("hash-property".into(), json!(property))
-                }
-            };
-            "x-consistent-hash"
-        }
-    };
-    if let Some(alternate) = &config.alternate {
-        arguments.insert("alternate-exchange".into(), json!(json::text(alternate)));
-    }
-    if config.delayed {
-        arguments.insert("x-delayed-type".into(), json!(kind));
-        return ("x-delayed-message", arguments.into());
-    }
-    (kind, arguments.into())
 }

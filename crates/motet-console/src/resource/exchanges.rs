@@ -73,13 +73,15 @@ fn view(vhost: &Vhost, name: &[u8], config: &ExchangeConfig) -> Value {
 }
 
 /// The type and the arguments that a declaration of the same would have.
-pub(super) fn kind_and_arguments(config: &ExchangeConfig) -> (&'static str, Value) {
+pub(crate) fn kind_and_arguments(config: &ExchangeConfig) -> (&'static str, Value) {
     let mut arguments = Map::new();
     let kind = match &config.kind {
         ExchangeKind::Direct => "direct",
         ExchangeKind::Fanout => "fanout",
         ExchangeKind::Topic => "topic",
         ExchangeKind::Headers => "headers",
+        ExchangeKind::ModulusHash => "x-modulus-hash",
+        ExchangeKind::Random => "x-random",
         ExchangeKind::ConsistentHash(on) => {
             match on {
                 HashOn::Key => {}

@@ -33,6 +33,8 @@ mod users;
 mod vhosts;
 mod whoami;
 
+pub(crate) use exchanges::kind_and_arguments;
+
 use crate::route::Route;
 use motet_core::engine::Engine;
 

@@ -163,6 +163,8 @@ pub(super) fn exchange_types() -> Value {
         ("topic", "AMQP topic exchange, as per the AMQP specification"),
         ("x-consistent-hash", "Consistent Hashing Exchange"),
         ("x-delayed-message", "Delayed Message Exchange."),
+        ("x-modulus-hash", "Modulus Hashing Exchange"),
+        ("x-random", "Random Exchange"),
     ];
     let view = |(name, description)| json!({ "name": name, "description": description, "enabled": true });
     types.into_iter().map(view).collect()

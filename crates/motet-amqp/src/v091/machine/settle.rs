@@ -13,7 +13,6 @@ use motet_core::machine::Context;
 use motet_core::queue::Nack;
 use motet_core::time::Instant;
 use motet_core::transaction::Settlement;
-use std::sync::atomic::Ordering;
 
 /// Acknowledgements collected before they go to the core; bounds what a turn holds.
 const SETTLES_MAX: usize = 4096;
