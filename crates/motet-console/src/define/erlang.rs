@@ -46,7 +46,7 @@ pub(crate) fn pattern_fault(error: &str) -> String {
 
 /// `["invalid_regexp", …]`, whose texts are lists of code points.
 pub(crate) fn invalid_regexp(pattern: &str, error: &str) -> Value {
-    let codes = |text: &str| -> Value { text.chars().map(|c| u32::from(c)).collect::<Vec<_>>().into() };
+    let codes = |text: &str| -> Value { text.chars().map(u32::from).collect::<Vec<_>>().into() };
     json!(["invalid_regexp", codes(pattern), [codes(&pattern_fault(error)), pattern.chars().count()]])
 }
 

@@ -30,7 +30,7 @@ pub use dry::try_out;
 pub use export::{export, export_vhost};
 pub use import::{Imported, import, import_vhost};
 pub(crate) use roster::NoRoster;
-pub use roster::{Roster, RosterError, Secret, UserSeen};
+pub use roster::{OWN_HASHING, Roster, RosterError, Secret, UserSeen};
 
 use motet_core::core::Core;
 use motet_core::engine::{Engine, Position};

@@ -42,7 +42,7 @@ pub struct UserSeen {
 }
 
 /// The algorithm of hashes that only this server reads.
-pub(crate) const OWN_HASHING: &str = "motet";
+pub const OWN_HASHING: &str = "motet";
 
 /// What a user logs in with.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -2,14 +2,12 @@
 
 use super::{AccountControl as _, Change, UserError, Users};
 use motet_auth::{AccountError, Origin, RabbitAlgorithm, RabbitHash, StoredPassword, Tag, Tags};
-use motet_console::define::{Roster, RosterError, Secret, UserSeen};
+use motet_console::define::{OWN_HASHING, Roster, RosterError, Secret, UserSeen};
 use motet_core::core::RegistryKind;
 use motet_core::engine::Engine;
 
 /// The user that is there until somebody else is, and longer when it makes the others itself.
 const GUEST: &str = "guest";
-/// The algorithm of hashes that only this server reads.
-const OWN_HASHING: &str = "motet";
 
 impl From<UserError> for RosterError {
     fn from(error: UserError) -> Self {

@@ -75,6 +75,7 @@ mod tests {
             listens on localhost:5671 for amqps (this machine only, no login needed)
             listens on localhost:8080 for http (this machine only, no login needed)
             listens on localhost:8083 for ws (this machine only, no login needed)
+            listens on localhost:15672 for management (this machine only, no login needed)
         "#]]
         .assert_eq(&summary(&load(&Sources::default()).unwrap()));
     }

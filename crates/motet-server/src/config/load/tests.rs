@@ -97,7 +97,7 @@ fn an_unknown_key_far_from_any_is_told_with_all_of_them() {
         "[log]\nlevel = \"info\"\ncolour = true\n[colours]\n",
         expect![[r#"
             motet.toml:4:2: `colours` is not a key
-              expected: one of data_dir, log, listener, tls, user, access, jwt, hook, login, limits, mqtt, amqp, bridge, store, web, metrics, audit, otlp
+              expected: one of data_dir, load_definitions, log, listener, tls, user, access, jwt, hook, login, limits, mqtt, amqp, bridge, store, web, metrics, audit, otlp
               to do: remove it, or look the key up with `motet config reference`
             motet.toml:3:1: `log.colour` is not a key
               expected: one of level, format
@@ -202,7 +202,7 @@ fn keys_that_contradict_one_another_are_told() {
         "[tls]\ncertificate = \"c.pem\"\nclient_certificate = \"optional\"\n[[listener]]\nprotocol = \"mqtt\"\n[listener.tls]\n[[user]]\n[[user]]\nname = \"bob\"\n[metrics]\npath = \"metrics\"\n[web]\nallowed_origins = [\"app.example.org\"]",
         expect![[r#"
             motet.toml:6:1: `listener.0.tls` is set, but the protocol "mqtt" has no TLS
-              expected: certificates only where protocol is "mqtts", "amqps", "http" or "https"
+              expected: certificates only where protocol is "mqtts", "amqps", "http", "https" or "management-tls"
               to do: change `protocol` to one of these, or remove `tls`
             motet.toml:2:15: `tls.certificate` is set, but `key` beside it is not
               expected: both, or neither for a self-signed certificate
