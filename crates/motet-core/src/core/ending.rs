@@ -129,7 +129,7 @@ impl<E: Engine> Core<E> {
         if let Some(cell) = session.queue() {
             let mut inner = cell.inner.lock();
             inner.consumers.clear();
-            inner.queue = crate::queue::Queue::new(self.session_queue_config(false), 0);
+            inner.queue = crate::queue::Sleeper::new(self.session_queue_config(false), 0);
             inner.expired_counted = 0;
             self.weigh(cell, &inner);
         }

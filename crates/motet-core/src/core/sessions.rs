@@ -155,7 +155,7 @@ impl<E: Engine> Core<E> {
         let Some(cell) = session.queue() else { return Some(SentMarks::default()) };
         let mut inner = cell.inner.lock();
         let Inner { queue, fx, consumers, .. } = &mut *inner;
-        queue.remove_consumer(now.wall.0, SESSION_CONSUMER, Some(Leaving::Broken), fx);
+        queue.awake().remove_consumer(now.wall.0, SESSION_CONSUMER, Some(Leaving::Broken), fx);
         consumers.clear();
         let sent = queue.sent_marks();
         // Nobody is left to be woken.

@@ -453,8 +453,8 @@ impl<E: Engine> Core<E> {
         let Inner { queue: q, fx, .. } = &mut *inner;
         for (delivery, refused) in deliveries.iter().zip(refused) {
             let _ = match refused {
-                false => q.ack(place.consumer, delivery.seq, fx),
-                true => q.nack(now.wall.0, place.consumer, delivery.seq, Nack::Unsent, fx),
+                false => q.awake().ack(place.consumer, delivery.seq, fx),
+                true => q.awake().nack(now.wall.0, place.consumer, delivery.seq, Nack::Unsent, fx),
             };
         }
         let mut after = self.carry_out(from, &mut inner, stage.as_mut());
