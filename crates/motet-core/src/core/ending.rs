@@ -100,7 +100,12 @@ impl<E: Engine> Core<E> {
     }
 
     /// Ends a session and takes its name out of the registry.
-    fn forget(&self, shard: &mut super::vhost::SessionMap, session: &Arc<Session>, stage: Option<&mut E::Stage<'_>>) {
+    fn forget(
+        &self,
+        shard: &mut super::session_map::SessionMap,
+        session: &Arc<Session>,
+        stage: Option<&mut E::Stage<'_>>,
+    ) {
         shard.remove(session.client());
         session.vhost().session_count.fetch_sub(1, Ordering::Relaxed);
         self.owners.leave(session.owner());
