@@ -5,7 +5,7 @@ use crate::config::{AlsoCertificate, ClientCertificate};
 use std::os::unix::fs::PermissionsExt as _;
 
 fn read(dir: &Path, tls: &Tls) -> Result<Certificates, ServerError> {
-    Certificates::open(tls, dir, "tls")
+    Certificates::open(tls, dir, "tls", None)
 }
 
 /// Writes a certificate for these names and answers what `[tls]` says of it.
@@ -43,7 +43,7 @@ fn a_file_that_is_no_certificate_is_named_with_its_key() {
     let wrong = |change: &dyn Fn(&mut Tls)| {
         let mut tls = tls(dir.path());
         change(&mut tls);
-        Certificates::open(&tls, dir.path(), "listener.2.tls").unwrap_err().to_string()
+        Certificates::open(&tls, dir.path(), "listener.2.tls", None).unwrap_err().to_string()
     };
     let also = || AlsoCertificate { certificate: file.clone(), key: file.clone() };
     let clients = |tls: &mut Tls| {
@@ -101,7 +101,7 @@ fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
         let (certificate, key) = made(dir.path(), file, names);
         tls.also.push(AlsoCertificate { certificate, key });
     }
-    let served = Served::read(&tls, dir.path(), "tls").unwrap();
+    let served = Served::read(&tls, dir.path(), "tls", None).unwrap();
     let end_points: Vec<_> = [Some("mqtt.example.org"), Some("other.example.org"), Some("a.example.net")]
         .map(|name| served.end_point(name).unwrap())
         .into();
