@@ -10,6 +10,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+import uuid
 
 import pytest
 
@@ -94,7 +95,7 @@ class Client:
         plain = socket.create_connection(("127.0.0.1", server.ports["mqtts"]), timeout=WITHIN_SECONDS)
         self.stream = context.wrap_socket(plain, server_hostname=name)
         self.certificate = x509.load_der_x509_certificate(self.stream.getpeercert(binary_form=True))
-        self.stream.sendall(mqtt_connect())
+        self.stream.sendall(mqtt_connect(client=uuid.uuid4().hex.encode()))
         assert exactly(self.stream, 4)[3] == 0
 
     def ping(self):

@@ -5,6 +5,7 @@ use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::ClientHello;
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -37,12 +38,16 @@ impl Pending {
         let mut params = rcgen::CertificateParams::new([domain.to_owned()])?;
         params.custom_extensions = vec![rcgen::CustomExtension::new_acme_identifier(digest)];
         let certificate = params.self_signed(&key)?;
+        let provider = aws_lc_rs::default_provider();
         let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let private = provider.key_provider.load_private_key(private)?;
+        // Nobody checks whether they fit: the check refuses the extension, which must be critical.
+        let certified = CertifiedKey::new(vec![certificate.der().clone()], private);
         // Whoever validates has no certificate to show, whatever the listener wants of others.
-        let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], private)?;
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         config.alpn_protocols = vec![ALPN.to_vec()];
         self.handshakes.insert(domain.into(), Arc::new(config));
         Ok(())

@@ -39,7 +39,8 @@ impl Fetcher {
     /// Fetches and renews as long as it is polled. `fresh` is called after a certificate was stored.
     pub(crate) fn run<F: Fn()>(&self, board: Arc<Board>, fresh: F) -> impl Future<Output = ()> + use<F> {
         let mut wanted = self.0.subscribe();
-        wanted.mark_changed();
+        // Before anybody can ask how it goes.
+        board.turn(wanted.borrow().is_some());
         async move {
             loop {
                 let settings = wanted.borrow_and_update().clone();
