@@ -148,7 +148,9 @@ impl<E: Engine> Server<E> {
         server.keep_time(SysTree::new(config.mqtt.sys_interval));
         server.watch_certificates(&all_certificates);
         let (certified, board) = (house.clone(), house.acme.clone());
-        server.tasks.push(tokio::spawn(fetcher.run(board, move || look_again(&certified, &all_certificates))));
+        server
+            .tasks
+            .push(tokio::spawn(fetcher.run(board, Arc::new(move || look_again(&certified, &all_certificates)))));
         if let Some((spans, task)) = otlp::start(&house, &config.otlp) {
             let _ = house.spans.set(spans);
             server.tasks.push(task);

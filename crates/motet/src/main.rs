@@ -8,6 +8,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+/// musl's own allocator takes one lock for all threads.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match commands::perform(cli::Arguments::parse()) {
         Ok(code) => code,

@@ -17,6 +17,9 @@ const ORDER_TIMEOUT: Duration = Duration::from_secs(300);
 /// The longest sleep: then the wall clock is looked at, which an operator or NTP may have set.
 const SLEEP_MAX: Duration = Duration::from_secs(3_600);
 
+/// Called on a thread that may wait, after a certificate was stored.
+pub(crate) type Fresh = Arc<dyn Fn() + Send + Sync>;
+
 /// What is to be fetched; changed by a reload.
 pub(crate) struct Fetcher(watch::Sender<Option<Settings>>);
 
@@ -36,8 +39,8 @@ impl Fetcher {
         Ok(())
     }
 
-    /// Fetches and renews as long as it is polled. `fresh` is called after a certificate was stored.
-    pub(crate) fn run<F: Fn()>(&self, board: Arc<Board>, fresh: F) -> impl Future<Output = ()> + use<F> {
+    /// Fetches and renews as long as it is polled.
+    pub(crate) fn run(&self, board: Arc<Board>, fresh: Fresh) -> impl Future<Output = ()> + use<> {
         let mut wanted = self.0.subscribe();
         // Before anybody can ask how it goes.
         board.turn(wanted.borrow().is_some());
@@ -61,7 +64,7 @@ impl Fetcher {
 }
 
 /// Sleeps until something is due and does it, by these settings.
-async fn keep(settings: Settings, board: &Board, fresh: &impl Fn()) -> std::convert::Infallible {
+async fn keep(settings: Settings, board: &Arc<Board>, fresh: &Fresh) -> std::convert::Infallible {
     let (mut failures, mut not_before) = (0, 0);
     let random = getrandom::u64().unwrap_or_default();
     loop {
@@ -80,10 +83,8 @@ async fn keep(settings: Settings, board: &Board, fresh: &impl Fn()) -> std::conv
             continue;
         }
         // Boxed: it is rare, and the sleep before needs no such room.
-        match Box::pin(attempt(&settings, board)).await {
-            Ok(issued) => {
-                fresh();
-                board.done(&settings.acme.domains, issued.expires);
+        match Box::pin(attempt(&settings, board, fresh)).await {
+            Ok(()) => {
                 // An authority's certificate that is over as soon as it comes shall not make us ask all the time.
                 (failures, not_before) = (0, now() + settings.acme.retry_interval.as_secs().clamp(1, 60));
             }
@@ -98,13 +99,18 @@ async fn keep(settings: Settings, board: &Board, fresh: &impl Fn()) -> std::conv
     }
 }
 
-/// Fetches and stores.
-async fn attempt(settings: &Settings, board: &Board) -> Result<Issued, Failure> {
+/// Fetches, stores and says so. A reload may end the fetching; what is stored is also told.
+async fn attempt(settings: &Settings, board: &Arc<Board>, fresh: &Fresh) -> Result<(), Failure> {
     let fetched = tokio::time::timeout(ORDER_TIMEOUT, fetch(settings, &board.answers)).await;
     let issued = fetched.unwrap_or(Err(Failure::Late(ORDER_TIMEOUT)))?;
-    let (shelf, kept) = (settings.shelf.clone(), issued.clone());
-    on_a_thread(move || shelf.keep_certificate(&kept)).await?;
-    Ok(issued)
+    let (settings, board, fresh) = (settings.clone(), board.clone(), fresh.clone());
+    let kept = on_a_thread(move || {
+        settings.shelf.keep_certificate(&issued)?;
+        fresh();
+        board.done(&settings.acme.domains, issued.expires);
+        Ok(())
+    });
+    Ok(kept.await?)
 }
 
 async fn stored(shelf: &Shelf) -> io::Result<Option<Issued>> {
