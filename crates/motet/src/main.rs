@@ -6,15 +6,13 @@ mod print;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 /// musl's own allocator takes one lock for all threads.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    match commands::perform(cli::Arguments::parse()) {
+    match commands::perform(cli::Arguments::of_process()) {
         Ok(code) => code,
         Err(failure) => {
             print::complaint(&failure);
