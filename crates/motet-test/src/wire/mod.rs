@@ -40,4 +40,4 @@ pub use bench::{Bench, Pace};
 pub use engine::{Durability, MemoryEngine};
 pub use parse::{Script, ScriptError, Step};
 pub use remote::Remote;
-pub use run::{Face, World, run};
+pub use run::{Face, World, listen, run};

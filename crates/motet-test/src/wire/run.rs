@@ -51,17 +51,31 @@ struct Client {
 /// # Errors
 /// The line that did not hold, and what happened instead.
 pub fn run(script: &Script, world: &mut dyn World) -> Result<(), String> {
-    let mut clients: BTreeMap<String, Client> = BTreeMap::new();
-    for (line, step) in &script.steps {
-        perform(step, &mut clients, world).map_err(|reason| format!("{}:{line}: {reason}", script.name))?;
-    }
-    for (name, client) in &mut clients {
+    for (name, client) in &mut play(script, world)? {
         let unread = receive(client, name, false, world)?;
         if let Some(packet) = unread {
             return Err(format!("{}: at the end `{name}` has not read {packet}", script.name));
         }
     }
     Ok(())
+}
+
+/// Runs a script, then tells everything that a client has not read.
+///
+/// # Errors
+/// The line that did not hold, and what happened instead.
+pub fn listen(script: &Script, world: &mut dyn World, listener: &str) -> Result<Vec<String>, String> {
+    let mut clients = play(script, world)?;
+    let Some(client) = clients.get_mut(listener) else { return Err(format!("nobody is `{listener}`")) };
+    std::iter::from_fn(|| receive(client, listener, false, world).transpose()).collect()
+}
+
+fn play(script: &Script, world: &mut dyn World) -> Result<BTreeMap<String, Client>, String> {
+    let mut clients: BTreeMap<String, Client> = BTreeMap::new();
+    for (line, step) in &script.steps {
+        perform(step, &mut clients, world).map_err(|reason| format!("{}:{line}: {reason}", script.name))?;
+    }
+    Ok(clients)
 }
 
 fn perform(step: &Step, clients: &mut BTreeMap<String, Client>, world: &mut dyn World) -> Result<(), String> {
