@@ -101,6 +101,9 @@ pub fn to_canonical(wire: &Wire<'_>) -> Option<Box<Properties>> {
         (None, Some(Value::Bytes(bytes))) => Some(bytes.clone()),
         _ => None,
     };
+    if wire.correlation_id.is_none() && correlation.is_some() {
+        headers.retain(|(name, _)| &**name != LONG_CORRELATION);
+    }
     Some(Box::new(Properties {
         content_type: text(wire.content_type),
         content_encoding: text(wire.content_encoding),

@@ -103,7 +103,9 @@ pub(super) fn restore(headers: &mut [(Box<str>, Value)], types: &str) {
     for (name, tag) in types.split(',').filter_map(|entry| entry.split_once('=')) {
         by_name.entry(unescape(name)).or_default().push_back(tag);
     }
-    for (name, value) in headers {
+    // Lists of further routing keys are AMQP's: their rights are not looked at here.
+    let restored = headers.iter_mut().filter(|(name, _)| !matches!(&**name, "CC" | "BCC"));
+    for (name, value) in restored {
         let tag = by_name.get_mut(&**name).and_then(VecDeque::pop_front);
         if let (Some(tag), Value::Text(text)) = (tag, &*value)
             && let Some(typed) = typed(tag, text)

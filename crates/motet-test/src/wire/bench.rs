@@ -6,6 +6,7 @@ use super::doorman::Doorman;
 use super::engine::{Durability, MemoryEngine};
 use super::run::{Face, World};
 use bytes::BytesMut;
+use motet_core::access::AccessRules;
 use motet_core::core::{Core, CoreLimits};
 use motet_core::engine::Completion;
 use motet_core::machine::{Action, CloseCause, Context, Machine, Random};
@@ -109,6 +110,11 @@ impl Bench {
             connections: Vec::new(),
             by_client: BTreeMap::new(),
         })
+    }
+
+    /// Who may do what from now on.
+    pub fn set_access(&self, rules: AccessRules) {
+        self.core.set_access(rules);
     }
 
     fn now(&self) -> Now {

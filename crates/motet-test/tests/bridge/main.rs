@@ -8,6 +8,7 @@
 
 mod names;
 mod properties;
+mod rights;
 
 use expect_test::Expect;
 use motet_test::wire::{Bench, Durability, Pace, Script, listen};
