@@ -121,23 +121,32 @@ impl Running {
     pub(super) fn check_further_keys(&mut self, exchange: &str, parts: &MessageParts<'_>) -> Result<(), Failure> {
         let headers = parts.properties.as_deref().map_or(&[][..], |properties| &properties.headers);
         let Ok(keys) = sender_selected_keys(headers) else { return Ok(()) }; // routing says what is wrong with them
-        let is_allowed =
-            |key: &[u8]| self.publisher.exchange(exchange.as_bytes(), key).is_ok_and(|known| known.allowed());
-        if keys.into_iter().all(is_allowed) {
-            return Ok(());
+        for key in keys {
+            if let Ok(known) = self.publisher.exchange(exchange.as_bytes(), key).cloned() {
+                self.check_rights(exchange, key, &known, parts)?;
+            }
         }
-        let what = format!("exchange '{}'", super::refusal::spoken_exchange(exchange));
-        Err(self.refused(Action::Publish, &what))
+        Ok(())
     }
 
     /// Whether this message may go where it is to go.
     pub(super) fn check_rights(
         &self,
         exchange: &str,
+        key: &[u8],
         known: &KnownName,
         parts: &MessageParts<'_>,
     ) -> Result<(), Failure> {
-        let what = || format!("exchange '{}'", super::refusal::spoken_exchange(exchange));
+        let of_exchange = || {
+            let asked = Resource::Exchange(exchange.as_bytes());
+            self.vhost.permit(self.publisher.principal(), Action::Publish, asked, None)
+        };
+        let what = || match exchange {
+            TOPIC if matches!(of_exchange(), Decision::Allowed) => {
+                format!("topic '{}' in exchange '{TOPIC}'", String::from_utf8_lossy(key))
+            }
+            _ => format!("exchange '{}'", super::refusal::spoken_exchange(exchange)),
+        };
         if !known.is_signed() {
             return if known.allowed() { Ok(()) } else { Err(self.refused(Action::Publish, &what())) };
         }

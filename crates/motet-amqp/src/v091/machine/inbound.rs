@@ -199,7 +199,7 @@ impl Running {
             self.run = Some(self.begin_run(number, place)?);
         }
         let run = self.run.as_ref().expect("the run was just begun or fits");
-        self.check_rights(place.exchange, &run.known, &parts)?;
+        self.check_rights(place.exchange, place.key, &run.known, &parts)?;
         if alone {
             self.check_further_keys(place.exchange, &parts)?;
         }
