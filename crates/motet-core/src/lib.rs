@@ -12,6 +12,7 @@
 //! | [`tree`] | who listens where, and the last values, on one matcher |
 //! | [`exchange`] | exchanges and bindings: which queues a publication reaches |
 //! | [`queue`] | the queue as a pure value |
+//! | [`quota`] | how much the queues of a vhost may hold |
 //! | [`stream`] | the append-only log with offsets |
 //! | [`transaction`] | publications and settlements as one unit |
 //! | [`session`], [`mailbox`] | what outlives a connection, what waits for it |
@@ -39,6 +40,7 @@ pub mod pattern;
 pub mod principal;
 pub mod queue;
 pub mod queues;
+pub mod quota;
 pub mod rope;
 pub mod route;
 pub mod session;
@@ -50,5 +52,6 @@ mod topics;
 pub mod trace;
 pub mod transaction;
 pub mod tree;
+mod waiters;
 
 pub use topics::RetainedCursor;

@@ -43,6 +43,7 @@ pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), Ser
             core.complete(completion);
         }
     }));
+    crate::quotas::apply(&core, &config.limits);
     let recovered = core.recover(Clock::new().now(), recovery);
     let users = Arc::new(Users::open(config, core.clone())?);
     definitions::load(config, &core, &users)?;

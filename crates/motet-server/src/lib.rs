@@ -37,6 +37,7 @@ mod outcall;
 mod page;
 mod passwords;
 mod proxy;
+mod quotas;
 mod rates;
 mod registry;
 mod reload;

@@ -53,6 +53,7 @@ pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     certificates(&mut page, house);
     logins(&mut page, house);
     core(&mut page, house);
+    page.0.push_str(&crate::quotas::metrics(house));
     access(&mut page, house);
     bridges(&mut page, house);
     page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());

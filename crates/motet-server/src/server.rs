@@ -284,6 +284,7 @@ fn limits_hook<E: Engine>(house: &Arc<House<E>>, door: &Arc<Door>) -> ReloadHook
     ReloadHook::new("limits", LIVE_LIMITS, move |config| {
         let limits = live_limits(&house.limits(), &config.limits);
         door.set_bounds(limits.connections, limits.connections_per_address);
+        crate::quotas::apply(&house.core, &limits);
         house.set_limits(limits);
         Ok(())
     })

@@ -132,6 +132,7 @@ impl<E: Engine> Core<E> {
             inner.queue = crate::queue::Queue::new(self.session_queue_config(false), 0);
             inner.expired_counted = 0;
             self.weigh(cell, &inner);
+            cell.account(&mut inner);
         }
     }
 

@@ -129,6 +129,8 @@ pub struct CoreCounters {
     pub unroutable: AtomicU64,
     /// Messages refused: at a bound, for want of a right, or by a store that takes nothing.
     pub rejected: AtomicU64,
+    /// Of those, the ones for which a quota of their vhost left no room.
+    pub quota_refused: AtomicU64,
     /// Messages that asked to become the last value of their address when last values were at their bound. Some were
     /// refused (and are in `rejected`), some delivered without being kept.
     pub retain_refused: AtomicU64,
@@ -159,6 +161,8 @@ pub struct Core<E> {
     /// All of them by name, [`ROOT_VHOST`] too.
     vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
+    /// Bytes on disk and in memory that hold for vhosts of which nothing else was said.
+    vhost_quotas: Mutex<[Option<u64>; 2]>,
     /// What the queues of sessions are like: volatile ones, durable ones.
     queue_configs: [Arc<QueueConfig>; 2],
     objects: Objects,
@@ -193,6 +197,7 @@ impl<E: Engine> Core<E> {
             engine,
             vhosts: RwLock::new(BTreeMap::from([(vhost.name().clone(), vhost.clone())])),
             queue_configs: [false, true].map(|durable| session_queue_config(&limits, durable)),
+            vhost_quotas: Mutex::default(),
             limits,
             objects: Objects::with_vhost(&vhost),
             owners: owners::Owners::default(),
