@@ -127,6 +127,11 @@ fn server<E: Engine>(page: &mut Page, house: &House<E>) {
             "Certificates read again and not taken: the old ones hold.",
             &counters.certificate_reloads_failed,
         ),
+        (
+            "motet_tls_client_certificates_revoked_total",
+            "Connections ended because the client's certificate was revoked meanwhile.",
+            &counters.client_certificates_revoked,
+        ),
         ("motet_server_unknown_protocols_total", "First bytes of no protocol.", &counters.unknown_first_bytes),
         ("motet_server_http_requests_total", "HTTP requests.", &counters.http_requests),
         ("motet_server_upgrades_refused_total", "WebSocket handshakes refused.", &counters.upgrades_refused),

@@ -163,7 +163,8 @@ impl<E: Engine> Server<E> {
                     // A few calls and a few kilobytes now and then: too little for a thread of its own.
                     let Some(read) = certificates.look() else { continue };
                     let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
-                    CertificatesRead { error }.emit(&house.counters);
+                    let ended = *read.as_ref().unwrap_or(&0);
+                    CertificatesRead { error, ended }.emit(&house.counters);
                     note_expiry(&house, &all);
                 }
             }));
@@ -300,7 +301,8 @@ fn certificates_hook<E: Engine>(house: &Arc<House<E>>, all: &AllCertificates) ->
             let (tls, key) = tls_of(config, *at);
             let read = certificates.reload(tls, &key);
             let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
-            CertificatesRead { error }.emit(&house.counters);
+            let ended = *read.as_ref().unwrap_or(&0);
+            CertificatesRead { error, ended }.emit(&house.counters);
             failed = failed.or(read.err());
         }
         note_expiry(&house, &all);

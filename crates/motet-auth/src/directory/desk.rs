@@ -5,7 +5,7 @@ use super::check::Check;
 use crate::accounts::{Account, Accounts, USER_BYTES_MAX};
 use crate::cache::Cache;
 use crate::config::{Anonymous, AuthConfig};
-use crate::guard::Guard;
+use crate::guard::{Ban, Guard};
 use crate::mac::{Digest, Keyed};
 use crate::password::{PASSWORD_BYTES_MAX, StoredPassword};
 use crate::present::{Present, put_out};
@@ -208,6 +208,16 @@ impl Desk {
                 Err(Denied::BadCredentials)
             }
         }
+    }
+
+    /// See [`Guard::bans`].
+    pub(super) fn bans(&self) -> Vec<Ban> {
+        self.memory.lock().guard.bans((self.now)())
+    }
+
+    /// See [`Guard::lift`].
+    pub(super) fn lift(&self, from: IpAddr) -> bool {
+        self.memory.lock().guard.lift(from, (self.now)())
     }
 
     /// Carries out a slow verification, on a thread of the pool.

@@ -9,6 +9,7 @@ mod tests;
 
 use crate::accounts::{AccountError, Accounts, Listed};
 use crate::config::AuthConfig;
+use crate::guard::Ban;
 use crate::password::StoredPassword;
 use crate::pool::Pool;
 use crate::sasl::scram::ScramHash;
@@ -21,6 +22,7 @@ use motet_core::principal::{Denied, Principal};
 use motet_core::time::Instant;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -104,6 +106,16 @@ impl Directory {
     /// There is an account of this name.
     pub fn knows(&self, user: &str) -> bool {
         self.0.desk.accounts().stored(user).is_some()
+    }
+
+    /// Addresses from which no login is checked for now, those that wait longest first.
+    pub fn bans(&self) -> Vec<Ban> {
+        self.0.desk.bans()
+    }
+
+    /// An address may try again at once, as if it had never been wrong. True when it had to wait.
+    pub fn lift(&self, address: IpAddr) -> bool {
+        self.0.desk.lift(address)
     }
 
     /// What was answered so far.

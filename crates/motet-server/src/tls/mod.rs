@@ -3,6 +3,7 @@
 //! ```text
 //!   files ─▶ load ─▶ ServerConfig ─▶ new handshakes     a change of a file, SIGHUP ─▶ load again; not good: the old stays
 //!   handshake ─▶ Secure: who the client's certificate says it is, and what binds a login to this connection
+//!                └▶ kept as Shown while it lasts: on a new revocation list, its connection ends
 //! ```
 
 mod clients;
@@ -10,6 +11,7 @@ mod files;
 mod secure;
 mod self_signed;
 mod served;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -17,11 +19,13 @@ mod watch;
 use crate::config::{Tls, TlsVersion};
 use crate::error::ServerError;
 use arc_swap::ArcSwap;
-use motet_core::machine::Secure;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::danger::ClientCertVerifier;
 use served::Served;
+use shown::Present;
+pub(crate) use shown::Shown;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use watch::Fingerprint;
@@ -35,6 +39,7 @@ pub(crate) struct Certificates {
     data_dir: PathBuf,
     current: ArcSwap<Loaded>,
     source: Mutex<Source>,
+    present: Present,
 }
 
 /// Where they come from.
@@ -53,6 +58,7 @@ struct Loaded {
     config: Arc<ServerConfig>,
     served: Arc<Served>,
     clients: secure::Clients,
+    verifier: Arc<dyn ClientCertVerifier>,
 }
 
 impl Certificates {
@@ -64,20 +70,22 @@ impl Certificates {
         let seen = Fingerprint::of(tls, data_dir);
         let current = ArcSwap::from_pointee(load(tls, data_dir, key)?);
         let source = Mutex::new(Source { tls: tls.clone(), key: key.into(), seen });
-        Ok(Certificates { data_dir: data_dir.into(), current, source })
+        Ok(Certificates { data_dir: data_dir.into(), current, source, present: Present::default() })
     }
 
-    /// Reads them again; when they are not good the old ones stay.
-    pub(crate) fn reload(&self, tls: &Tls, key: &str) -> Result<(), ServerError> {
+    /// Reads them again; when they are not good the old ones stay. Connections whose client's certificate is revoked now
+    /// are ended: how many.
+    pub(crate) fn reload(&self, tls: &Tls, key: &str) -> Result<usize, ServerError> {
         let mut source = self.source.lock();
         *source = Source { tls: tls.clone(), key: key.into(), seen: Fingerprint::of(tls, &self.data_dir) };
-        self.current.store(Arc::new(load(tls, &self.data_dir, key)?));
-        Ok(())
+        let loaded = Arc::new(load(tls, &self.data_dir, key)?);
+        self.current.store(loaded.clone());
+        Ok(self.present.look(&*loaded.verifier))
     }
 
     /// Reads them again when a file has changed since the last time; none when there was nothing to do. A change that is
     /// no good is told once, and the old ones stay until the next change.
-    pub(crate) fn look(&self) -> Option<Result<(), ServerError>> {
+    pub(crate) fn look(&self) -> Option<Result<usize, ServerError>> {
         let source = self.source.lock();
         if source.seen == Fingerprint::of(&source.tls, &self.data_dir) {
             return None;
@@ -98,22 +106,32 @@ impl Certificates {
     }
 
     /// For a new handshake.
-    pub(crate) fn handshake(&self) -> Handshake {
-        Handshake(self.current.load_full())
+    pub(crate) fn handshake(&self) -> Handshake<'_> {
+        Handshake(self, self.current.load_full())
     }
 }
 
 /// One handshake, by the certificates that held when it began.
-pub(crate) struct Handshake(Arc<Loaded>);
+pub(crate) struct Handshake<'a>(&'a Certificates, Arc<Loaded>);
 
-impl Handshake {
+impl Handshake<'_> {
     pub(crate) fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
-        self.0.config.clone().into()
+        self.1.config.clone().into()
     }
 
     /// What is known after it.
-    pub(crate) fn secure(&self, connection: &rustls::ServerConnection) -> Result<Secure, secure::NoUser> {
-        self.0.clients.secure(connection, &self.0.served)
+    pub(crate) fn secure(&self, connection: &rustls::ServerConnection) -> Result<Arc<Shown>, secure::NoUser> {
+        let Handshake(certificates, loaded) = self;
+        let secure = loaded.clients.secure(connection, &loaded.served)?;
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let shown = Arc::new(Shown::new(secure, chain.iter().map(|one| one.clone().into_owned()).collect()));
+        certificates.present.enter(&shown);
+        let current = certificates.current.load();
+        if !Arc::ptr_eq(&current, loaded) {
+            // The lists were read again while the handshake went on.
+            shown.look(&*current.verifier);
+        }
+        Ok(shown)
     }
 }
 
@@ -123,13 +141,14 @@ fn load(tls: &Tls, data_dir: &Path, key: &str) -> Result<Loaded, ServerError> {
         TlsVersion::V1_3 => &[&rustls::version::TLS13],
     };
     let served = Arc::new(Served::read(tls, data_dir, key)?);
+    let verifier = clients::verifier(tls, key)?;
     let mut config = ServerConfig::builder_with_protocol_versions(versions)
-        .with_client_cert_verifier(clients::verifier(tls, key)?)
+        .with_client_cert_verifier(verifier.clone())
         .with_cert_resolver(served.clone());
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
     // Tickets make a reconnect cheap without memory here. Each load has keys of its own, so that nobody resumes what
     // was verified by what held before: a revoked certificate is looked at again.
     config.ticketer = aws_lc_rs::Ticketer::new()
         .map_err(|error| ServerError::Tls { key: key.into(), what: format!("no tickets: {error}") })?;
-    Ok(Loaded { config: Arc::new(config), served, clients: secure::Clients::new(tls, key)? })
+    Ok(Loaded { config: Arc::new(config), served, clients: secure::Clients::new(tls, key)?, verifier })
 }
