@@ -65,7 +65,7 @@ pub mod x509;
 
 pub use accounts::{AccountError, Accounts, Listed, Origin, USER_BYTES_MAX};
 pub use config::{Anonymous, AuthConfig, SaltKey};
-pub use directory::{Counters, Directory, StartError};
+pub use directory::{Counters, Directory, Outdated, StartError};
 pub use front::Front;
 pub use guard::Ban;
 pub use hook::{Clocks, Courier, HOOK_ANSWER_BYTES_MAX, Hook, HookConfig, HookCounters, HookPurpose, HookReply};

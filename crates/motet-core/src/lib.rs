@@ -17,6 +17,7 @@
 //! | [`transaction`] | publications and settlements as one unit |
 //! | [`session`], [`mailbox`] | what outlives a connection, what waits for it |
 //! | [`conversation`] | what a machine tells of its peer, for operators |
+//! | [`deeds`] | what peers make and remove, for who keeps a record of it |
 //! | [`access`], [`principal`] | who may |
 //! | [`authentication`] | who is asked who a peer is |
 //! | [`machine`] | the law of a protocol machine and what it may use |
@@ -29,6 +30,7 @@ pub mod authentication;
 pub mod budget;
 pub mod conversation;
 pub mod core;
+pub mod deeds;
 pub mod engine;
 pub mod exchange;
 pub mod fake;

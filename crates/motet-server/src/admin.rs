@@ -177,7 +177,7 @@ pub(crate) async fn answer<E: Engine>(
     let action = wish.action(request.method());
     let record = |outcome, about: &str| {
         if let Some(action) = action {
-            endpoint.house.audit.record(&audit::Operator { action, outcome, peer, about });
+            endpoint.house.audit.record(&audit::Operator { action, outcome, peer, user: None, about });
         }
     };
     if !admin.admits(request.headers()) {

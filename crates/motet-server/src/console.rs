@@ -116,6 +116,7 @@ async fn respond<E: Engine>(
     };
     asked.body = read(body).await?;
     let about = format!("{} {}", parts.method, parts.uri);
+    let user = asker.as_ref().map(|asker| asker.principal.name.clone()).filter(|name| !name.is_empty());
     let api = console.api.clone();
     let answered = tokio::task::spawn_blocking(move || {
         let _turn = turn;
@@ -124,7 +125,8 @@ async fn respond<E: Engine>(
     let response = answered.await.map_err(|_| Refusal::internal("answering panicked; please report this"))?;
     if method != Method::Get && method != Method::Options {
         let outcome = if response.status < 400 { "done" } else { "failed" };
-        let record = audit::Operator { action: "manage", outcome, peer: from.peer, about: audit::cut(&about) };
+        let (peer, user, about) = (from.peer, user.as_deref(), audit::cut(&about));
+        let record = audit::Operator { action: "manage", outcome, peer, user, about };
         endpoint.house.audit.record(&record);
     }
     Ok(response)

@@ -175,6 +175,11 @@ fn logins<E: Engine>(page: &mut Page, house: &House<E>) {
         ("motet_auth_bans_total", "How often an address was banned.", &counters.bans),
         ("motet_auth_verifications_total", "Passwords verified by the pool.", &counters.verified),
         ("motet_auth_remembered_total", "Logins answered from what was remembered.", &counters.remembered),
+        (
+            "motet_auth_renewed_total",
+            "Hashes of Mosquitto's and RabbitMQ's passwords that were replaced by ours.",
+            &counters.renewed,
+        ),
         ("motet_auth_disconnects_total", "Connections ended because their account changed.", &counters.put_out),
     ] {
         page.count(name, help, counter);

@@ -149,6 +149,14 @@ impl<E: Engine> Server<E> {
         }
         server.bridges.apply(&config.bridge)?;
         house.audit.record(&audit::Server { action: "started" });
+        if house.audit.is_on() {
+            let keeps = Arc::downgrade(&house);
+            house.core.deeds().report_to(move |deed| {
+                if let Some(house) = keeps.upgrade() {
+                    house.audit.declared(deed);
+                }
+            });
+        }
         Ok(server)
     }
 
@@ -241,7 +249,13 @@ impl<E: Engine> Server<E> {
             Some(Ok(_)) => "done",
             Some(Err(_)) | None => "refused",
         };
-        self.house.audit.record(&audit::Operator { action: "reload", outcome, peer: None, about: "SIGHUP" });
+        self.house.audit.record(&audit::Operator {
+            action: "reload",
+            outcome,
+            peer: None,
+            user: None,
+            about: "SIGHUP",
+        });
     }
 
     /// Stops accepting, tells every client, waits for them until `drain_timeout`, closes the store. True when

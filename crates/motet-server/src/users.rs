@@ -3,6 +3,7 @@
 //!
 //! What is in the configuration wins, and changes with it alone.
 
+mod renew;
 mod roster;
 
 use crate::assemble::{Store, StoreControl, assemble};

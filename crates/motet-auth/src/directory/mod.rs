@@ -26,6 +26,26 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// A right login that was verified against another server's kind of hash.
+pub struct Outdated {
+    /// The user.
+    pub user: Box<str>,
+    /// The password; it is right.
+    pub password: Box<[u8]>,
+    /// What it was verified against.
+    pub stored: StoredPassword,
+}
+
+/// A password never reaches a log.
+impl fmt::Debug for Outdated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outdated").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Who is told of them.
+type Found = Box<dyn Fn(Outdated) + Send + Sync>;
+
 /// Answers who a peer is; see the crate's documentation.
 ///
 /// Dropping it ends its threads: the verifications in progress are finished, those that wait are answered "busy".
@@ -79,6 +99,18 @@ impl Directory {
         change: impl FnOnce(&mut Accounts) -> Result<T, AccountError>,
     ) -> Result<T, AccountError> {
         change(&mut (*self.0.desk.accounts()).clone())
+    }
+
+    /// `found` is told of each right login to an account that was made while the server ran and keeps another server's
+    /// kind of hash. It is called on a verifying thread before the login is answered, so it only passes the word on.
+    pub fn on_outdated(&self, found: impl Fn(Outdated) + Send + Sync + 'static) {
+        let _ = self.0.desk.outdated.set(Box::new(found));
+    }
+
+    /// Keeps the same password of a user in another way; nobody is told to go. False when what is kept is not `former`
+    /// any more.
+    pub fn renew(&self, user: &str, former: &StoredPassword, stored: StoredPassword) -> bool {
+        self.0.desk.renew(user, former, stored)
     }
 
     /// How many accounts there are.
@@ -217,6 +249,8 @@ pub struct Counters {
     pub remembered: AtomicU64,
     /// How often an address was banned.
     pub bans: AtomicU64,
+    /// Hashes of other servers' kinds that were replaced by ours.
+    pub renewed: AtomicU64,
     /// Connections told to go, because their user's password has changed or the account has gone.
     pub put_out: AtomicU64,
 }

@@ -49,6 +49,7 @@ pub use shares::{JoinRefused, Joined, Source};
 pub use subscribing::{Note, Subscribed};
 pub use vhost::{ROOT_VHOST, Vhost};
 
+use crate::deeds::Deeds;
 use crate::engine::{Completion, Engine, ObjectId, Position};
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{PublisherId, Reliability};
@@ -182,6 +183,7 @@ pub struct Core<E> {
     clock: AtomicU64,
     counters: CoreCounters,
     trace: Trace,
+    deeds: Deeds,
 }
 
 /// Objects that are never written: high bit set, so that they cannot meet a durable one.
@@ -218,6 +220,7 @@ impl<E: Engine> Core<E> {
             next_consumer: AtomicU64::new(SESSION_CONSUMER.0 + 1),
             counters: CoreCounters::default(),
             trace: Trace::default(),
+            deeds: Deeds::default(),
         }
     }
 
@@ -234,6 +237,11 @@ impl<E: Engine> Core<E> {
     /// Who follows messages.
     pub fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// Who is told what peers make, change and remove.
+    pub fn deeds(&self) -> &Deeds {
+        &self.deeds
     }
 
     /// Sums since the start.
