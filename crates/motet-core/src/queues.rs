@@ -5,7 +5,9 @@ use crate::core::broker::{NamedQueue, StreamPart};
 use crate::engine::{Locator, ObjectId};
 use crate::mailbox::{Grant, Mailbox, Ready};
 use crate::message::{MessageRef, Reliability};
-use crate::queue::{AckMode, ConsumerId, ConsumerOptions, DeadLetter, Effects, Queue, QueueConfig, QueueStats};
+use crate::queue::{
+    AckMode, ConsumerId, ConsumerOptions, DeadLetter, Effects, Queue, QueueConfig, QueueStats, Sleeper,
+};
 use crate::quota::{Held, Quota};
 use crate::session::SESSION_CONSUMER;
 use crate::time::Now;
@@ -80,7 +82,7 @@ pub(crate) struct Pending {
 }
 
 pub(crate) struct Inner {
-    pub(crate) queue: Queue<Queued>,
+    pub(crate) queue: Sleeper<Queued>,
     pub(crate) consumers: Vec<Listener>,
     pub(crate) fx: Effects<Queued>,
     pub(crate) pending: Option<Box<Pending>>,
@@ -107,6 +109,7 @@ impl Inner {
         self.consumers.push(Listener { id: SESSION_CONSUMER, mailbox, tag: 0 });
         let options = ConsumerOptions { credit: Some(credit), ack: AckMode::Manual, ..ConsumerOptions::default() };
         self.queue
+            .awake()
             .add_consumer(SESSION_CONSUMER, options, &mut self.fx)
             .expect("a session's queue has one consumer and no owner");
     }
@@ -161,24 +164,18 @@ impl std::fmt::Debug for Inner {
 
 impl QueueCell {
     /// An empty queue for a session.
-    pub(crate) fn new(
-        id: ObjectId,
-        durable: bool,
-        config: impl Into<Arc<QueueConfig>>,
-        quota: &Arc<Quota>,
-        now: Now,
-    ) -> Self {
-        Self::with_queue(id, durable, Queue::new(config, now.wall.0), quota)
+    pub(crate) fn new(id: ObjectId, durable: bool, config: Arc<QueueConfig>, quota: &Arc<Quota>, now: Now) -> Self {
+        Self::assemble(id, durable, Sleeper::new(config, now.wall.0), None, None, quota)
     }
 
     pub(crate) fn with_queue(id: ObjectId, durable: bool, queue: Queue<Queued>, quota: &Arc<Quota>) -> Self {
-        Self::assemble(id, durable, queue, None, None, quota)
+        Self::assemble(id, durable, queue.into(), None, None, quota)
     }
 
     fn assemble(
         id: ObjectId,
         durable: bool,
-        queue: Queue<Queued>,
+        queue: Sleeper<Queued>,
         stream: Option<StreamPart>,
         named: Option<Weak<NamedQueue>>,
         quota: &Arc<Quota>,
@@ -203,7 +200,7 @@ impl QueueCell {
         named: Weak<NamedQueue>,
         quota: &Arc<Quota>,
     ) -> Self {
-        Self::assemble(id, durable, queue, stream, Some(named), quota)
+        Self::assemble(id, durable, queue.into(), stream, Some(named), quota)
     }
 
     /// Settles with the vhost what the queue holds now. Under its lock, once a call.
