@@ -94,7 +94,7 @@ fn what_is_hashed_for_a_configuration_can_be_configured() {
 #[test]
 fn a_hash_of_another_server_is_replaced_when_its_password_is_seen() {
     use motet_auth::{RabbitAlgorithm, RabbitHash};
-    use motet_core::machine::{Attempt, Authenticator as _};
+    use motet_core::machine::Attempt;
     use motet_core::mailbox::{Mailbox, Overflow};
 
     let dir = tempfile::tempdir().unwrap();
