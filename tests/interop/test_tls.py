@@ -252,7 +252,7 @@ def test_who_is_revoked_while_connected_is_ended_and_does_not_come_back(start, a
     server = start(client_certificate="required", client_ca=authority.file, client_crl=[authority.revocation_list()])
     with Client(server.ports["mqtts"], authority, certificate) as staying, \
             Client(server.ports["mqtts"], authority, authority.issue("other")) as other:
-        body = b"\x00\x04MQTT" + bytes([5, 2, 0, 60, 0]) + b"\x00\x01c"
+        body = b"\x00\x04MQTT" + bytes([5, 2, 0, 60, 0]) + b"\x00\x02c5"
         staying.stream.sendall(bytes([0x10, len(body)]) + body)
         kind, length = exactly(staying.stream, 2)
         assert kind == 0x20 and exactly(staying.stream, length)[1] == 0
