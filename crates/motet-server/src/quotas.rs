@@ -56,6 +56,9 @@ impl Told {
     }
 }
 
+/// What one series tells.
+type Figure = fn(&Vhost, Resource) -> u64;
+
 /// The series of vhosts that have a quota; how many have reached one, in any case.
 pub(crate) fn metrics<E: Engine>(house: &House<E>) -> String {
     let vhosts = house.core.vhosts();
@@ -73,7 +76,7 @@ pub(crate) fn metrics<E: Engine>(house: &House<E>) -> String {
     if bounded.is_empty() {
         return page;
     }
-    let figures: [(&str, &str, &str, fn(&Vhost, Resource) -> u64); 4] = [
+    let figures: [(&str, &str, &str, Figure); 4] = [
         ("motet_core_vhost_bytes", "gauge", "Bytes that the queues of a vhost with a quota hold.", held),
         ("motet_core_vhost_bytes_max", "gauge", "The quota; 0 is none.", max),
         ("motet_core_vhost_quota_reached", "gauge", "1 while it is reached.", |v, of| v.quota().is_reached(of).into()),
