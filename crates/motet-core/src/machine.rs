@@ -51,6 +51,11 @@ pub trait Machine<E: Engine>: Send {
     fn messages_in(&self) -> u64 {
         0
     }
+    /// The peer's vhost has no room for what it publishes: it is not read from until there is, like anybody who publishes
+    /// while an alarm is raised. The mailbox is nudged then.
+    fn is_held(&self) -> bool {
+        false
+    }
     /// The driver has not read from the peer until now, by its own will: so far its silence says nothing.
     fn excuse_silence(&mut self, now: Instant) {
         let _ = now;

@@ -2,6 +2,7 @@
 //! everybody else goes on, so that queues can drain.
 
 use crate::house::House;
+use crate::quotas::Told;
 use motet_core::engine::Engine;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -63,8 +64,10 @@ impl Alarms {
 
 /// Looks for ever.
 pub(crate) async fn watch<E: Engine>(house: &House<E>, data_dir: &Path) {
+    let mut told = Told::default();
     loop {
         look(house, data_dir);
+        told.look(&house.core);
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

@@ -81,6 +81,7 @@ impl<M: Clone> Queue<M> {
         self.entries.skip_to(entry.seq);
         let seq = self.entries.push(slot, None, entry.expires_at_ms);
         self.stats.waiting_bytes += u64::from(entry.bytes);
+        self.stats.persistent_bytes += u64::from(entry.bytes);
         match due {
             Some(due) => {
                 self.delayed.push(Reverse((due, seq)));

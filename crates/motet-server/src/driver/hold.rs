@@ -20,11 +20,12 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         held
     }
 
-    /// A rate or an alarm keeps us from reading more of what this peer publishes.
+    /// A rate, an alarm or a quota keeps us from reading more of what this peer publishes.
     fn held_back(&self, now: Now) -> bool {
         let publishes = || self.machine.as_ref().is_some_and(|machine| machine.messages_in() > 0);
         self.rated.as_ref().is_some_and(|rated| rated.held_until(now.instant).is_some())
             || (self.house.alarms.any() && publishes())
+            || self.machine.as_ref().is_some_and(|machine| machine.is_held())
     }
 
     /// Pays for what was read, at the rates that hold.

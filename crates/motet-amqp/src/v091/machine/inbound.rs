@@ -257,14 +257,16 @@ impl Running {
         let count = batch.messages().len() as u64;
         let receipt = cx.core.publish(cx.now, &self.publisher, &offer.known, batch, None);
         if let Some(channel) = self.channels.get(&offer.channel)
-            && receipt.outcome != Outcome::Rejected(RejectCause::StoreFull)
+            && stalls(receipt.outcome).is_none()
         {
             add(&channel.books.published_total, count);
             let returned = offer.mandatory && receipt.outcome == Outcome::Unroutable;
             add(&channel.books.returned_total, if returned { count } else { 0 });
         }
+        if let Some(reason) = stalls(receipt.outcome) {
+            return self.stall(cx, offer, reason);
+        }
         let accepted = match receipt.outcome {
-            Outcome::Rejected(RejectCause::StoreFull) => return self.stall(cx, offer),
             Outcome::Rejected(_) => false,
             Outcome::Unroutable => {
                 if offer.mandatory {
@@ -300,12 +302,12 @@ impl Running {
         }
     }
 
-    /// The store takes nothing for now: the publisher is told, where it wants to be, and nothing more is read.
-    fn stall<E: Engine>(&mut self, cx: &mut Context<'_, E>, mut offer: Stalled) {
+    /// There is no room for now: the publisher is told, where it wants to be, and nothing more is read.
+    fn stall<E: Engine>(&mut self, cx: &mut Context<'_, E>, mut offer: Stalled, reason: &str) {
         offer.retry_at = cx.now.instant + RETRY_EVERY;
         self.stalled = Some(Box::new(offer));
         if !self.blocked_said && self.capabilities.connection_blocked {
-            put_method(cx.out.tail(), 0, &connection::Blocked { reason: "low on disk" });
+            put_method(cx.out.tail(), 0, &connection::Blocked { reason });
         }
         self.blocked_said = true;
     }
@@ -316,6 +318,15 @@ impl Running {
         if self.stalled.is_none() && std::mem::take(&mut self.blocked_said) && self.capabilities.connection_blocked {
             put_method(cx.out.tail(), 0, &connection::Unblocked {});
         }
+    }
+}
+
+/// Why a batch has to be offered again later; said to those who know connection.blocked.
+fn stalls(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Rejected(RejectCause::StoreFull) => Some("low on disk"),
+        Outcome::Rejected(cause @ RejectCause::Quota(_)) => Some(cause.text()),
+        Outcome::Rejected(_) | Outcome::Accepted | Outcome::Unroutable => None,
     }
 }
 

@@ -25,6 +25,7 @@ mod confirm;
 mod consume;
 mod content;
 mod declare;
+mod deeds;
 mod encode;
 mod handshake;
 mod inbound;

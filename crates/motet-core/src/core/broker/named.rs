@@ -59,7 +59,7 @@ impl NamedQueue {
         Arc::new_cyclic(|this| NamedQueue {
             name,
             vhost: Arc::downgrade(vhost),
-            cell: Arc::new(QueueCell::of_named(id, durable, queue, stream, this.clone())),
+            cell: Arc::new(QueueCell::of_named(id, durable, queue, stream, this.clone(), vhost.quota())),
             declared,
             shape: RwLock::new(Arc::new(shape)),
             governed: RwLock::default(),
