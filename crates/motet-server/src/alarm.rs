@@ -32,6 +32,15 @@ impl Alarms {
         [("disk", self.disk.load(Ordering::Relaxed)), ("memory", self.memory.load(Ordering::Relaxed))]
     }
 
+    /// What is raised, as RabbitMQ's clients are told it.
+    pub(crate) fn text(&self) -> &'static str {
+        match (self.memory.load(Ordering::Relaxed), self.disk.load(Ordering::Relaxed)) {
+            (true, true) => "low on memory & disk",
+            (true, false) => "low on memory",
+            (false, _) => "low on disk",
+        }
+    }
+
     /// Bytes that were free at the last look; 0 before it.
     pub(crate) fn disk_free(&self) -> u64 {
         self.disk_free.load(Ordering::Relaxed)

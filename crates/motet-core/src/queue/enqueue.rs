@@ -96,7 +96,7 @@ impl<M: Clone> Queue<M> {
     }
 
     /// After messages came in: allot them, then keep the limits, then keep the memory window.
-    fn settle_in(&mut self, fx: &mut Effects<M>) {
+    pub(super) fn settle_in(&mut self, fx: &mut Effects<M>) {
         self.allot(fx);
         if self.config.overflow == Overflow::DropHead && self.has_limits() {
             while self.over_limit(0, 0).is_some() && self.drop_head(fx) {}

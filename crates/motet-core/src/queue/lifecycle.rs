@@ -179,9 +179,9 @@ impl<M: Clone> Queue<M> {
         }
     }
 
-    /// A policy changed. Limits hold from the next message on, TTL for the messages that come; priorities, the single active consumer,
+    /// A policy changed. Limits hold at once, TTL for the messages that come; priorities, the single active consumer,
     /// the owner and durability are what they were at declaration.
-    pub fn reconfigure(&mut self, config: impl Into<Arc<QueueConfig>>) {
+    pub fn reconfigure(&mut self, config: impl Into<Arc<QueueConfig>>, fx: &mut Effects<M>) {
         let old = std::mem::replace(&mut self.config, config.into());
         let fixed =
             |config: &QueueConfig| (config.max_priority, config.single_active_consumer, config.owner, config.durable);
@@ -195,5 +195,6 @@ impl<M: Clone> Queue<M> {
         if self.config.dedup != old.dedup {
             self.dedup = self.config.dedup.map(super::Dedup::boxed);
         }
+        self.settle_in(fx);
     }
 }

@@ -139,6 +139,8 @@ pub(crate) struct Connection<C, E: Engine> {
     rated: Option<Box<Rated>>,
     /// We have not read from the peer by our own will: its silence says nothing.
     held: bool,
+    /// The machine knows that an alarm keeps us from reading.
+    alarm_told: bool,
     /// The earliest look that is armed in the wheel.
     armed: Instant,
 }
@@ -198,6 +200,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             login: Some(Login::new(&house, arrival.turn.take(), matches!(arrival.admitted, Admitted::ToBeRefused(_)))),
             rated: Rated::new(&limits, &house.rates, arrival.peer.map(|peer| peer.ip()), now.instant),
             held: false,
+            alarm_told: false,
             arrival,
             armed: NEVER,
             limits,
@@ -255,6 +258,11 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         }
         // 2. What the time has brought. Who was not listened to has not been silent.
         let held = self.hold_back(now);
+        if self.is_held_by_alarm() != self.alarm_told {
+            self.alarm_told = !self.alarm_told;
+            let why = self.alarm_told.then(|| self.house.alarms.text());
+            self.call(now, &mut worker.out, |machine, cx| machine.handle_alarm(cx, why));
+        }
         if self.machine_deadline().is_some_and(|at| at <= now.instant) {
             self.call(now, &mut worker.out, |machine, cx| machine.handle_timeout(cx));
         }

@@ -306,18 +306,37 @@ impl Running {
     fn stall<E: Engine>(&mut self, cx: &mut Context<'_, E>, mut offer: Stalled, reason: &str) {
         offer.retry_at = cx.now.instant + RETRY_EVERY;
         self.stalled = Some(Box::new(offer));
+        self.say_blocked(cx, reason);
+    }
+
+    fn say_blocked<E: Engine>(&mut self, cx: &mut Context<'_, E>, reason: &str) {
         if !self.blocked_said && self.capabilities.connection_blocked {
             put_method(cx.out.tail(), 0, &connection::Blocked { reason });
         }
         self.blocked_said = true;
     }
 
+    /// Nothing keeps us from reading any more, unless something else does.
+    fn say_unblocked<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
+        let over = self.stalled.is_none() && !self.alarmed;
+        if over && std::mem::take(&mut self.blocked_said) && self.capabilities.connection_blocked {
+            put_method(cx.out.tail(), 0, &connection::Unblocked {});
+        }
+    }
+
+    /// The server reads no more from publishers, or does again.
+    pub(super) fn hear_alarm<E: Engine>(&mut self, cx: &mut Context<'_, E>, why: Option<&str>) {
+        self.alarmed = why.is_some();
+        match why {
+            Some(reason) => self.say_blocked(cx, reason),
+            None => self.say_unblocked(cx),
+        }
+    }
+
     pub(super) fn retry_stalled<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         let Some(stalled) = self.stalled.take() else { return };
         self.offer(cx, *stalled);
-        if self.stalled.is_none() && std::mem::take(&mut self.blocked_said) && self.capabilities.connection_blocked {
-            put_method(cx.out.tail(), 0, &connection::Unblocked {});
-        }
+        self.say_unblocked(cx);
     }
 }
 

@@ -271,6 +271,12 @@ impl<E: Engine> Machine<E> for Connection {
         }
     }
 
+    fn handle_alarm(&mut self, cx: &mut Context<'_, E>, why: Option<&str>) {
+        if let State::Running(running) = &mut self.state {
+            running.hear_alarm(cx, why);
+        }
+    }
+
     fn excuse_silence(&mut self, now: Instant) {
         if let State::Running(running) = &mut self.state {
             running.last_input = now;

@@ -59,6 +59,8 @@ pub(super) struct Running {
     /// A run that the store refused: offered again before anything else is read.
     pub(super) stalled: Option<Box<Stalled>>,
     pub(super) blocked_said: bool,
+    /// An alarm of the server keeps it from being read.
+    pub(super) alarmed: bool,
     /// A subscriber is slow: confirms wait for it.
     pub(super) held: Option<Pressure>,
     /// Answers that wait.
@@ -116,6 +118,7 @@ impl Running {
             run: None,
             stalled: None,
             blocked_said: false,
+            alarmed: false,
             held: None,
             backlog: 0,
             paused: None,

@@ -8,7 +8,7 @@ use crate::core::govern::Governed;
 use crate::engine::ObjectId;
 use crate::message::{Properties, Value};
 use crate::queue::{ConsumerId, Queue, QueueConfig, QueueStats};
-use crate::queues::{QueueCell, Queued};
+use crate::queues::{Inner, QueueCell, Queued};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use std::borrow::Cow;
@@ -188,7 +188,8 @@ impl NamedQueue {
         if let Some(part) = &mut inner.stream {
             part.stream.reconfigure(shape.stream_config());
         }
-        inner.queue.awake().reconfigure(config);
+        let Inner { queue, fx, .. } = &mut *inner;
+        queue.awake().reconfigure(config, fx);
         *self.shape.write() = Arc::new(shape);
         *self.governed.write() = Arc::new(governed);
         Ok(())
