@@ -20,6 +20,7 @@ use crate::ledger::Ledger;
 use crate::locator::{Locator, Position};
 use crate::real_disk::RealDisk;
 use crate::recovery::{self, Found};
+use crate::reserve::Reserve;
 use crate::segment::Segment;
 use crate::staging::{Stage, Staging};
 use crate::summary::Summary;
@@ -178,7 +179,7 @@ impl<D: Disk> Journal<D> {
             clean_start,
             _lock: lock,
         });
-        if let Err(error) = journal.keep_reserve() {
+        if let Err(error) = journal.keep_reserves() {
             tracing::warn!(%error, "no room can be put by for a full disk");
         }
         survivors::tell(&journal, &summaries, &alive, recovery)?;
@@ -328,7 +329,7 @@ impl<D: Disk> Journal<D> {
     /// The prepared segment, or one made now, where nothing else is free in the room that was put by.
     pub(crate) fn next_segment_at_any_price(&self) -> io::Result<Segment<D>> {
         match self.next_segment() {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && self.spend_reserve() => self.next_segment(),
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && self.spend(Reserve::Log) => self.next_segment(),
             done => done,
         }
     }

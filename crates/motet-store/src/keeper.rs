@@ -13,6 +13,7 @@ use crate::disk::{Disk, DiskFile};
 use crate::error::ReadError;
 use crate::footer;
 use crate::journal::Journal;
+use crate::reserve::Reserve;
 use crate::retire::{self, Plan};
 use crate::segment::Segment;
 
@@ -46,7 +47,7 @@ impl<D: Disk> Keeper<D> {
                 break;
             }
         }
-        self.journal.restore_reserve();
+        self.journal.restore_reserves();
     }
 
     /// The loop of the keeper's thread.
@@ -106,6 +107,12 @@ impl<D: Disk> Keeper<D> {
     fn carry_out(&mut self, plan: Plan) -> bool {
         match retire::carry_out(self, plan) {
             Ok(()) => true,
+            // At once again, with room that was put by for this.
+            Err(ReadError::Disk(error))
+                if error.kind() == io::ErrorKind::StorageFull && self.journal.spend(Reserve::Keeper) =>
+            {
+                true
+            }
             Err(ReadError::Disk(error)) => {
                 tracing::warn!(%error, "the journal cannot give room back now");
                 false

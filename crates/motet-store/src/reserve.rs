@@ -1,9 +1,10 @@
-//! Room put by for a full disk. What gives room back (acknowledgements, ends of sessions) has to be written too, and so has
-//! what living records are moved to: on a disk without a free byte nothing could ever leave.
+//! Room put by for a full disk. What gives room back (acknowledgements, ends of sessions) has to be written too, and so
+//! have the records that outlive their segment and the checkpoint that lets it go: on a disk without a free byte nothing
+//! could ever leave.
 //!
-//! A file of a fixed size keeps that room. When a segment finds none, the file goes and the segment takes its place; from
-//! then on the journal is *short of room*: only what gives room back should be staged. Once the disk has room for the file
-//! again, it is over.
+//! Two files keep that room, one for the log and one for the keeper. Who finds no room spends its own; from then on the
+//! journal is *short of room*: only what gives room back should be staged. Once the disk has room for both files again,
+//! it is over.
 
 use std::io;
 use std::sync::atomic::Ordering;
@@ -12,18 +13,33 @@ use crate::disk::{Disk, DiskFile};
 use crate::journal::Journal;
 use crate::segment::ROOM_MIN;
 
-/// The file's name; its content means nothing.
-pub(crate) const RESERVE: &str = "reserve";
+/// Whose room it is; the name of the file, whose content means nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reserve {
+    /// For the next segment.
+    Log,
+    /// For what is moved out of old segments.
+    Keeper,
+}
+
+impl Reserve {
+    fn file(self) -> &'static str {
+        match self {
+            Self::Log => "reserve-log",
+            Self::Keeper => "reserve-keeper",
+        }
+    }
+}
 
 impl<D: Disk> Journal<D> {
-    /// The reserve was spent and could not be kept again yet.
+    /// A reserve was spent and could not be kept again yet.
     pub fn is_short_of_room(&self) -> bool {
         self.short_of_room.load(Ordering::Acquire)
     }
 
     /// At a start: puts room by, as much as there is up to the configured size. What a former run put by is good for
     /// this one.
-    pub(crate) fn keep_reserve(&self) -> io::Result<()> {
+    pub(crate) fn keep_reserves(&self) -> io::Result<()> {
         let mut bytes = self.config.reserve_bytes.min(self.config.segment_bytes);
         loop {
             match self.put_by(bytes) {
@@ -37,21 +53,24 @@ impl<D: Disk> Journal<D> {
         if bytes == 0 {
             return Ok(());
         }
-        let path = self.dir.join(RESERVE);
-        let file = match self.disk.open(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.create(&path)?,
-            opened => opened?,
-        };
-        file.allocate(bytes).inspect_err(|_| {
-            let _ = self.disk.unlink(&path);
-        })?;
+        // The keeper first: without its room nothing that is over leaves the disk.
+        for reserve in [Reserve::Keeper, Reserve::Log] {
+            let path = self.dir.join(reserve.file());
+            let file = match self.disk.open(&path) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.disk.create(&path)?,
+                opened => opened?,
+            };
+            file.allocate(bytes).inspect_err(|_| {
+                let _ = self.disk.unlink(&path);
+            })?;
+        }
         self.reserve_kept.store(bytes, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Gives the reserve away; false when there is none any more.
-    pub(crate) fn spend_reserve(&self) -> bool {
-        if self.config.reserve_bytes == 0 || self.disk.unlink(&self.dir.join(RESERVE)).is_err() {
+    /// Gives a reserve away; false when there is none any more.
+    pub(crate) fn spend(&self, reserve: Reserve) -> bool {
+        if self.config.reserve_bytes == 0 || self.disk.unlink(&self.dir.join(reserve.file())).is_err() {
             return false;
         }
         if !self.short_of_room.swap(true, Ordering::AcqRel) {
@@ -62,7 +81,7 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Puts room by again after it was spent, and says so.
-    pub(crate) fn restore_reserve(&self) {
+    pub(crate) fn restore_reserves(&self) {
         // As much as before, lest the first byte that becomes free ends it and the next message begins it again.
         if self.is_short_of_room() && self.put_by(self.reserve_kept.load(Ordering::Relaxed)).is_ok() {
             self.short_of_room.store(false, Ordering::Release);
