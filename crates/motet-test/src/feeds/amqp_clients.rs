@@ -6,8 +6,8 @@ use super::mqtt_clients::{self, Client};
 use super::script::Script;
 use bytes::{BufMut as _, BytesMut};
 use motet_amqp::v091::packet::{
-    CLASS_BASIC, FRAME_END, FieldValue, PROTOCOL_HEADER, Properties, Reserved, TableBuf,
-    basic, channel, confirm, exchange, frame, put_method, queue, tx,
+    CLASS_BASIC, FRAME_END, FieldValue, PROTOCOL_HEADER, Properties, Reserved, TableBuf, basic, channel, confirm,
+    exchange, frame, put_method, queue, tx,
 };
 use motet_amqp::{Config, Connection};
 use motet_mqtt::packet::Version;
@@ -58,19 +58,8 @@ const ARGUMENTS: [&str; 24] = [
     "x-max-age",
     "x-delayed-retry-min",
 ];
-const WORDS: [&[u8]; 11] = [
-    b"q",
-    b"e",
-    b"",
-    b"stream",
-    b"quorum",
-    b"reject-publish",
-    b"drop-head",
-    b"direct",
-    b"any",
-    b"first",
-    b"1s",
-];
+const WORDS: [&[u8]; 11] =
+    [b"q", b"e", b"", b"stream", b"quorum", b"reject-publish", b"drop-head", b"direct", b"any", b"first", b"1s"];
 
 /// Clients declare, bind, publish, consume, settle and go as the data says, with frames that lie, over power cuts;
 /// whatever they do, everybody comes to rest, and what each hears is AMQP.
@@ -234,11 +223,7 @@ fn bind(out: &mut BytesMut, on: u16, to_queue: bool, script: &mut Script<'_>) {
     let (destination, source) = (script.pick(&EXCHANGES), exchange);
     match (to_queue, script.below(4) == 3) {
         (true, false) => {
-            put_method(
-                out,
-                on,
-                &queue::Bind { reserved_1, queue, exchange, routing_key, no_wait: false, arguments },
-            );
+            put_method(out, on, &queue::Bind { reserved_1, queue, exchange, routing_key, no_wait: false, arguments });
         }
         (true, true) => {
             put_method(out, on, &queue::Unbind { reserved_1, queue, exchange, routing_key, arguments });

@@ -5,21 +5,30 @@ use motet_core::core::{Core, CoreLimits};
 use motet_core::fake::FakeEngine;
 use motet_core::time::Now;
 use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard};
 
-/// Takes everybody and keeps nobody.
-struct Nobody;
+/// Takes everybody, and knows their names only.
+#[derive(Default)]
+struct Names(Mutex<BTreeSet<String>>);
 
-impl Roster for Nobody {
+impl Names {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.0.lock().expect("nobody panics with it")
+    }
+}
+
+impl Roster for Names {
     fn users(&self) -> Vec<UserSeen> {
-        Vec::new()
+        self.lock().iter().map(|name| UserSeen { name: name.clone(), ..UserSeen::default() }).collect()
     }
 
-    fn put(&self, _: &str, _: &Secret<'_>, _: &[String], _: &str) -> Result<bool, RosterError> {
-        Ok(true)
+    fn put(&self, name: &str, _: &Secret<'_>, _: &[String], _: &str) -> Result<bool, RosterError> {
+        Ok(self.lock().insert(name.to_owned()))
     }
 
-    fn remove(&self, _: &str) -> Result<bool, RosterError> {
-        Ok(false)
+    fn remove(&self, name: &str) -> Result<bool, RosterError> {
+        Ok(self.lock().remove(name))
     }
 }
 
@@ -37,7 +46,8 @@ pub fn definitions(data: &[u8]) {
 
 fn told(document: &Map<String, Value>) -> Value {
     let core = Core::new(FakeEngine::default(), CoreLimits::default());
-    let place = Place { core: &core, roster: &Nobody, now: Now::default() };
+    let names = Names::default();
+    let place = Place { core: &core, roster: &names, now: Now::default() };
     let imported = import(place, document, "");
     assert!(imported.refused.iter().all(|(what, _)| !what.is_empty()), "what is refused is named");
     export(place, "1.2.3")

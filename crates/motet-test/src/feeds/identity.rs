@@ -19,7 +19,10 @@ pub fn sasl(data: &[u8]) {
         let mechanism = Mechanism::named(name).expect("it is one of ours");
         let Ok(read) = ClientFirst::read(mechanism, first, n == 3) else { continue };
         let (challenge, exchange) = read.challenge(keys(mechanism.hash).clone(), "ours");
-        let nonce = challenge.split([',', '=']).nth(1).expect("a challenge begins with the nonce");
+        let nonce = challenge
+            .strip_prefix("r=")
+            .and_then(|rest| rest.split(',').next())
+            .expect("a challenge begins with the nonce");
         assert!(nonce.ends_with("ours"), "{challenge}");
         let answer = String::from_utf8_lossy(second).replace('~', nonce);
         let binding = Binding { tls_exporter: Some(b"channel"), tls_server_end_point: None };

@@ -4,8 +4,8 @@ use super::crowd::Crowd;
 use super::script::Script;
 use motet_mqtt::packet::{
     Connect, Disconnect, Encode, Packet, PacketIdentifier, Place, Properties, PropertiesBuf, Property, Puback, Pubcomp,
-    Publish, Pubrec, Pubrel, QoS, ReasonCode, Subscribe, Subscription, SubscriptionIdentifier, SubscriptionOptions, Unsubscribe, Version, Will,
-    frame,
+    Publish, Pubrec, Pubrel, QoS, ReasonCode, Subscribe, Subscription, SubscriptionIdentifier, SubscriptionOptions,
+    Unsubscribe, Version, Will, frame,
 };
 use motet_mqtt::{Config, Connection};
 use std::num::NonZeroU16;
@@ -182,7 +182,9 @@ fn packet(client: &Client, script: &mut Script<'_>) -> Vec<u8> {
         7 => client.written(&Pubrec::new(identifier(script), reason(script))),
         8 => client.written(&Pubrel::new(identifier(script), ReasonCode::Success)),
         9 => client.written(&Pubcomp::new(identifier(script), ReasonCode::Success)),
-        10 => client.written(&Disconnect::new(script.pick(&[ReasonCode::Success, ReasonCode::DisconnectWithWillMessage]))),
+        10 => {
+            client.written(&Disconnect::new(script.pick(&[ReasonCode::Success, ReasonCode::DisconnectWithWillMessage])))
+        }
         _ => script.bytes().to_vec(),
     }
 }

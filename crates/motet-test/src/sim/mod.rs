@@ -18,10 +18,12 @@
 //! | `link.rs` | a carrier in memory, and the machine at its server end |
 //! | `client.rs` | an honest MQTT client: what it remembers, sends again and acknowledges |
 //! | `ledger.rs` | what must, may and must not arrive |
+//! | [`time`] | another world, of queues with a name: expiry, delay, paging, identifiers, streams, several vhosts |
 
 mod client;
 mod ledger;
 mod link;
+pub mod time;
 mod world;
 
 use motet_core::machine::Random;

@@ -196,3 +196,45 @@ fn an_old_message_settled_late_does_not_slow_its_holder() {
     bench.ack(1, 1);
     assert_eq!(bench.queue.stats().messages(), 0);
 }
+
+/// The head is being read, and consumers wait for it; then an older message is due and goes before it.
+#[test]
+fn who_waits_for_a_head_is_told_when_another_message_becomes_the_head() {
+    let mut bench = with(|config| {
+        config.resident_only = true;
+        config.window = MemoryWindow { messages: 1, bytes: 1 << 30 };
+    });
+    for (seq, due) in [(1, 20), (2, 10)] {
+        bench.put(NewEntry { deliver_at_ms: Some(due), ..durable(seq) });
+        bench.queue.placed(seq, locator(seq), &mut bench.fx);
+    }
+    bench.put(durable(3));
+    bench.queue.placed(3, locator(3), &mut bench.fx);
+    bench.consumer(1, None);
+    let _ = bench.take(1, 10);
+    bench.effects();
+    let read = |bench: &mut Bench| {
+        let reads = bench.effects().into_iter().filter_map(|effect| match effect {
+            Effect::NeedRead { entries } => Some(entries),
+            _ => None,
+        });
+        reads.flatten().map(|(seq, _)| seq).collect::<Vec<_>>()
+    };
+    bench.at(10);
+    let mut taken = bench.take(1, 10);
+    let mut asked = read(&mut bench);
+    bench.at(20);
+    // Whoever is woken takes; what is asked for is read; nobody looks without being woken.
+    let mut woken = !bench.woken().is_empty();
+    for _ in 0..10 {
+        if std::mem::take(&mut woken) {
+            taken.extend(bench.take(1, 10));
+            asked.extend(read(&mut bench));
+        }
+        if let Some(seq) = asked.pop() {
+            bench.queue.loaded(seq, seq, &mut bench.fx);
+            woken = !bench.woken().is_empty();
+        }
+    }
+    assert!(taken.contains(&1) && taken.contains(&2), "{taken:?}");
+}
