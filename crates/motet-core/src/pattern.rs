@@ -1,8 +1,7 @@
 //! Patterns: lists of tokens that names are matched against, never characters.
 
 use std::fmt;
-
-use bytes::Bytes;
+use std::sync::Arc;
 
 use crate::name::{Name, NameError, Readable, Segments, read_varint, spelled_after, write_varint};
 
@@ -36,7 +35,7 @@ impl fmt::Debug for Token<'_> {
 /// begins with `$`) is matched only by a pattern whose first token is that very segment.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Pattern {
-    flat: Bytes,
+    flat: Arc<[u8]>,
 }
 
 // In the flat form a token is one varint: a wildcard's number, or 3 plus the length of the literal that follows.
@@ -61,8 +60,8 @@ impl Pattern {
     }
 
     /// Takes back what [`Pattern::as_flat`] gave, checking every token and the bound.
-    pub fn from_flat(flat: Bytes) -> Result<Self, NameError> {
-        let mut rest: &[u8] = &flat;
+    pub fn from_flat(flat: &[u8]) -> Result<Self, NameError> {
+        let mut rest = flat;
         let mut builder = PatternBuilder::new();
         while !rest.is_empty() {
             let (token, after) = read_token(rest).ok_or(NameError::Malformed)?;
@@ -71,11 +70,11 @@ impl Pattern {
         }
         // A trailing AnyMiddle is always written as Rest, so any other form is none of ours.
         let pattern = builder.finish();
-        if pattern.flat == flat { Ok(pattern) } else { Err(NameError::Malformed) }
+        if *pattern.flat == *flat { Ok(pattern) } else { Err(NameError::Malformed) }
     }
 
     /// The flat form, fit for storing.
-    pub fn as_flat(&self) -> &Bytes {
+    pub fn as_flat(&self) -> &[u8] {
         &self.flat
     }
 
@@ -226,7 +225,7 @@ impl PatternBuilder {
         if self.ending == Ending::AnyMiddle {
             *self.flat.last_mut().expect("a token was pushed") = REST as u8;
         }
-        Pattern { flat: Bytes::from(self.flat) }
+        Pattern { flat: self.flat.into() }
     }
 }
 
@@ -310,12 +309,12 @@ mod tests {
     fn flat_forms_come_back_and_malformed_ones_are_refused() {
         for text in ["a.*.#.b", "#", "", "a.#", &format!("{}.*", "x".repeat(200))] {
             let pattern = pattern(text);
-            assert_eq!(Pattern::from_flat(pattern.as_flat().clone()), Ok(pattern));
+            assert_eq!(Pattern::from_flat(pattern.as_flat()), Ok(pattern));
         }
         for flat in [&b""[..], b"\x02", b"\x05a", b"\x80\x00"] {
-            assert_eq!(Pattern::from_flat(Bytes::copy_from_slice(flat)), Err(NameError::Malformed), "{flat:?}");
+            assert_eq!(Pattern::from_flat(flat), Err(NameError::Malformed), "{flat:?}");
         }
-        assert_eq!(Pattern::from_flat(Bytes::from_static(b"\x01\x00")), Err(NameError::AfterRest));
+        assert_eq!(Pattern::from_flat(b"\x01\x00"), Err(NameError::AfterRest));
     }
 
     #[test]

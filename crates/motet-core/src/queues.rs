@@ -5,7 +5,9 @@ use crate::core::broker::{NamedQueue, StreamPart};
 use crate::engine::{Locator, ObjectId};
 use crate::mailbox::{Grant, Mailbox, Ready};
 use crate::message::{MessageRef, Reliability};
-use crate::queue::{AckMode, ConsumerId, ConsumerOptions, DeadLetter, Effects, Queue, QueueConfig, QueueStats};
+use crate::queue::{
+    AckMode, ConsumerId, ConsumerOptions, DeadLetter, Effects, Queue, QueueConfig, QueueStats, Sleeper,
+};
 use crate::session::SESSION_CONSUMER;
 use crate::time::Now;
 use parking_lot::Mutex;
@@ -77,7 +79,7 @@ pub(crate) struct Pending {
 }
 
 pub(crate) struct Inner {
-    pub(crate) queue: Queue<Queued>,
+    pub(crate) queue: Sleeper<Queued>,
     pub(crate) consumers: Vec<Listener>,
     pub(crate) fx: Effects<Queued>,
     pub(crate) pending: Option<Box<Pending>>,
@@ -102,6 +104,7 @@ impl Inner {
         self.consumers.push(Listener { id: SESSION_CONSUMER, mailbox, tag: 0 });
         let options = ConsumerOptions { credit: Some(credit), ack: AckMode::Manual, ..ConsumerOptions::default() };
         self.queue
+            .awake()
             .add_consumer(SESSION_CONSUMER, options, &mut self.fx)
             .expect("a session's queue has one consumer and no owner");
     }
@@ -144,14 +147,14 @@ impl std::fmt::Debug for Inner {
 
 impl QueueCell {
     pub(crate) fn new(id: ObjectId, durable: bool, config: Arc<QueueConfig>, now: Now) -> Self {
-        Self::with_queue(id, durable, Queue::new(config, now.wall.0))
+        Self::assemble(id, durable, Sleeper::new(config, now.wall.0), None)
     }
 
     pub(crate) fn with_queue(id: ObjectId, durable: bool, queue: Queue<Queued>) -> Self {
-        Self::assemble(id, durable, queue, None)
+        Self::assemble(id, durable, queue.into(), None)
     }
 
-    fn assemble(id: ObjectId, durable: bool, queue: Queue<Queued>, named: Option<Weak<NamedQueue>>) -> Self {
+    fn assemble(id: ObjectId, durable: bool, queue: Sleeper<Queued>, named: Option<Weak<NamedQueue>>) -> Self {
         let moves_letters = AtomicBool::new(queue.config().dead_letter);
         let (consumers, fx) = (Vec::new(), Effects::new());
         let inner = Inner { queue, consumers, fx, pending: None, stream: None, expired_counted: 0, gone: false };
@@ -166,7 +169,7 @@ impl QueueCell {
         stream: Option<StreamPart>,
         named: Weak<NamedQueue>,
     ) -> Self {
-        let cell = Self::assemble(id, durable, queue, Some(named));
+        let cell = Self::assemble(id, durable, queue.into(), Some(named));
         cell.inner.lock().stream = stream.map(Box::new);
         cell
     }

@@ -16,7 +16,9 @@ const FEW_MAX: usize = 8;
 #[derive(Debug)]
 pub(crate) enum Subscriptions {
     Few(Vec<(Pattern, Held)>),
-    Many(HashMap<Pattern, Held, RandomState>),
+    // Boxed, because almost everybody has few.
+    #[allow(clippy::box_collection)]
+    Many(Box<HashMap<Pattern, Held, RandomState>>),
 }
 
 impl Default for Subscriptions {
@@ -56,7 +58,7 @@ impl Subscriptions {
         if let Subscriptions::Few(few) = self
             && few.len() == FEW_MAX
         {
-            *self = Subscriptions::Many(std::mem::take(few).into_iter().collect());
+            *self = Subscriptions::Many(Box::new(std::mem::take(few).into_iter().collect()));
         }
         match self {
             Subscriptions::Few(few) => {
@@ -84,7 +86,7 @@ impl Subscriptions {
             Subscriptions::Few(few) => (Some(few), None),
             Subscriptions::Many(many) => (None, Some(many)),
         };
-        few.into_iter().flatten().map(|(pattern, _)| pattern).chain(many.into_iter().flat_map(HashMap::keys))
+        few.into_iter().flatten().map(|(pattern, _)| pattern).chain(many.into_iter().flat_map(|many| many.keys()))
     }
 }
 

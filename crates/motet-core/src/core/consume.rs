@@ -107,7 +107,7 @@ impl<E: Engine> Core<E> {
         }
         let mut taken = Vec::with_capacity(max_messages.min(256));
         let Inner { queue: q, fx, .. } = &mut *inner;
-        let taking = q.take(now.wall.0, consumer, max_messages, max_bytes, &mut taken, fx);
+        let taking = q.awake().take(now.wall.0, consumer, max_messages, max_bytes, &mut taken, fx);
         let mut after = self.carry_out(queue, &mut inner, stage.as_mut());
         drop(inner);
         self.bury(now, &mut after, stage.as_mut());
@@ -142,7 +142,7 @@ impl<E: Engine> Core<E> {
         let Inner { queue: q, fx, .. } = &mut *inner;
         for &seq in seqs {
             // A sequence that is not in flight is the client's mistake or a late answer; the machine judges that.
-            let _ = q.ack(SESSION_CONSUMER, seq, fx);
+            let _ = q.awake().ack(SESSION_CONSUMER, seq, fx);
         }
         if self.trace.is_on() {
             seqs.iter().for_each(|seq| self.trace.acknowledged(queue.id(), *seq, handle.session().client()));
@@ -169,7 +169,7 @@ impl<E: Engine> Core<E> {
         let Inner { queue: q, fx, .. } = &mut *inner;
         for &seq in seqs {
             // One that is not in flight is none of the queue's any more.
-            let _ = q.nack(now.wall.0, SESSION_CONSUMER, seq, Nack::Unsent, fx);
+            let _ = q.awake().nack(now.wall.0, SESSION_CONSUMER, seq, Nack::Unsent, fx);
         }
         let after = self.carry_out(queue, &mut inner, stage.as_mut());
         drop(inner);
@@ -260,8 +260,8 @@ impl<E: Engine> Core<E> {
             }
             let Inner { queue: q, fx, .. } = &mut *inner;
             match queued {
-                Some(queued) => q.loaded(seq, queued, fx),
-                None => drop(q.load_failed(seq, fx)),
+                Some(queued) => q.awake().loaded(seq, queued, fx),
+                None => drop(q.awake().load_failed(seq, fx)),
             }
         }
         self.carry_out_into(&cell, &mut inner, Some(&mut stage), &mut after);

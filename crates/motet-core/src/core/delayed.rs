@@ -106,7 +106,7 @@ impl<E: Engine> Core<E> {
         let mut inner = queue.cell().inner.lock();
         let Inner { queue: q, fx, .. } = &mut *inner;
         // Purged meanwhile: whoever did that wanted it gone.
-        let is_mine = q.ack(consumer, seq, fx).is_ok();
+        let is_mine = q.awake().ack(consumer, seq, fx).is_ok();
         let after = self.carry_out(queue.cell(), &mut inner, Some(&mut stage));
         drop(inner);
         if is_mine {

@@ -100,7 +100,12 @@ impl<E: Engine> Core<E> {
     }
 
     /// Ends a session and takes its name out of the registry.
-    fn forget(&self, shard: &mut super::vhost::SessionMap, session: &Arc<Session>, stage: Option<&mut E::Stage<'_>>) {
+    fn forget(
+        &self,
+        shard: &mut super::session_map::SessionMap,
+        session: &Arc<Session>,
+        stage: Option<&mut E::Stage<'_>>,
+    ) {
         shard.remove(session.client());
         session.vhost().session_count.fetch_sub(1, Ordering::Relaxed);
         self.owners.leave(session.owner());
@@ -129,7 +134,7 @@ impl<E: Engine> Core<E> {
         if let Some(cell) = session.queue() {
             let mut inner = cell.inner.lock();
             inner.consumers.clear();
-            inner.queue = crate::queue::Queue::new(self.session_queue_config(false), 0);
+            inner.queue = crate::queue::Sleeper::new(self.session_queue_config(false), 0);
             inner.expired_counted = 0;
             self.weigh(cell, &inner);
         }

@@ -278,16 +278,16 @@ impl<E: Engine> Core<E> {
             persistent: stage.is_some(),
             message: queued.clone(),
         };
-        let verdict = inner.queue.enqueue(now.wall.0, entry, &mut inner.fx);
+        let verdict = inner.queue.awake().enqueue(now.wall.0, entry, &mut inner.fx);
         let (Verdict::Enqueued { seq }, Some(stage)) = (verdict, stage) else {
             return verdict;
         };
         // A queue without room for anything gave it away at once; then there is nothing to write down.
-        if !inner.queue.holds(seq) {
+        if !inner.queue.awake().holds(seq) {
             return verdict;
         }
         let extras = HeadExtras {
-            expires_at_ms: inner.queue.expires_at(seq),
+            expires_at_ms: inner.queue.awake().expires_at(seq),
             deliver_at_ms,
             dedup: dedup_id.as_deref().map(|id| (now.wall.0, id)),
             appended_ms: None,
@@ -302,7 +302,7 @@ impl<E: Engine> Core<E> {
                 stage.enqueue(queue.id(), seq, &head, StagedBody::Inline(&[&stored, message.payload()]))
             }
         };
-        inner.queue.placed(seq, at.0.get(), &mut inner.fx);
+        inner.queue.awake().placed(seq, at.0.get(), &mut inner.fx);
         verdict
     }
 }

@@ -53,7 +53,7 @@ impl<E: Engine> Core<E> {
     pub fn for_each_session(&self, mut visit: impl FnMut(SessionSummary)) {
         let vhosts = self.vhosts();
         for shard in vhosts.iter().flat_map(|vhost| &vhost.sessions) {
-            let sessions: Vec<_> = shard.lock().values().cloned().collect();
+            let sessions: Vec<_> = shard.lock().iter().cloned().collect();
             for session in sessions {
                 let summary = SessionSummary::new(&session, &session.state.lock());
                 visit(summary);

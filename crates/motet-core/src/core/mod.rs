@@ -27,6 +27,7 @@ mod records;
 mod recover;
 mod registry;
 mod retain;
+mod session_map;
 mod sessions;
 mod shares;
 mod subscribing;

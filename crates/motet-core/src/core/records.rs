@@ -109,7 +109,7 @@ impl<E: Engine> Core<E> {
         let mut state = session.state.lock();
         match key.first() {
             Some(&key::SUBSCRIPTION) => {
-                if let Ok(pattern) = Pattern::from_flat(key.slice(1..))
+                if let Ok(pattern) = Pattern::from_flat(&key[1..])
                     && let Some((_, at)) = state.subscriptions.get_mut(&pattern)
                 {
                     moved(at);

@@ -157,8 +157,7 @@ impl<E: Engine> Core<E> {
                 self.timers.session_at(now.wall, &session);
             }
             drop(state);
-            self.owners.enter(session.owner(), u64::MAX);
-            vhost.session_shard(client).lock().insert(client.into(), session);
+            vhost.session_shard(client).lock().insert(session);
             vhost.session_count.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -179,6 +178,7 @@ impl<E: Engine> Core<E> {
         // Written once, where the session began; without it nobody said a name.
         let owner = object.keyed.iter().find(|(k, ..)| k.first() == Some(&key::OWNER));
         let owner = owner.map_or_else(|| Arc::from(""), |(_, name, _)| String::from_utf8_lossy(name).into());
+        let owner = self.owners.enter(&owner, u64::MAX).expect("a bound that nobody reaches");
         let session = Arc::new(Session::new(vhost.clone(), id, client, owner, true, expiry));
         session.set_queue(|| cell);
         self.objects.insert(id, super::objects::Object::Session(session.clone()));
@@ -186,14 +186,14 @@ impl<E: Engine> Core<E> {
         for (k, value, at) in object.keyed {
             match k.first() {
                 Some(&key::SUBSCRIPTION) => {
-                    let decoded = Pattern::from_flat(k.slice(1..)).ok().zip(SubscribeOptions::decode(&value));
+                    let decoded = Pattern::from_flat(&k[1..]).ok().zip(SubscribeOptions::decode(&value));
                     let Some((pattern, options)) = decoded else {
                         *damaged += 1;
                         continue;
                     };
                     state.subscriptions_made = state.subscriptions_made.max(options.order);
-                    state.subscriptions.insert(pattern.clone(), (options, Some(at)));
                     vhost.topics.subscribe(&pattern, Subscription::Session(session.clone(), options));
+                    state.subscriptions.insert(pattern, (options, Some(at)));
                 }
                 Some(&key::WILL) => {
                     state.will = decode_will(&value);

@@ -63,24 +63,27 @@ impl<E: Engine> Core<E> {
         if known.is_none() && full() {
             return Err(OpenRefused::Sessions);
         }
-        if known.as_ref().is_none_or(|session| session.owner() != open.owner) {
-            if !self.owners.enter(open.owner, self.limits.sessions_per_user) {
-                return Err(OpenRefused::SessionsOfUser);
+        let owner = match &known {
+            Some(session) if session.owner() == open.owner => session.owner().clone(),
+            other => {
+                let entered = self.owners.enter(open.owner, self.limits.sessions_per_user);
+                let owner = entered.ok_or(OpenRefused::SessionsOfUser)?;
+                if let Some(session) = other {
+                    self.owners.leave(session.owner());
+                }
+                owner
             }
-            if let Some(session) = &known {
-                self.owners.leave(session.owner());
-            }
-        }
+        };
         let ended = known.as_ref().and_then(|session| self.replace(now, session));
         let durable = expiry != Expiry::WithConnection;
         if known.is_none() {
             open.vhost.session_count.fetch_add(1, Ordering::Relaxed);
         }
-        let session = Arc::new(self.new_session(&open, durable, expiry));
+        let session = Arc::new(self.new_session(&open, owner, durable, expiry));
         if durable {
             self.objects.insert(session.id(), Object::Session(session.clone()));
         }
-        shard.insert(open.client.into(), session.clone());
+        shard.insert(session.clone());
         let mut stage = durable.then(|| self.engine.stage_release());
         if let Some(stage) = stage.as_mut().filter(|_| !open.owner.is_empty()) {
             // Never changed, and dropped with the session: nobody needs to know where it is.
@@ -96,9 +99,9 @@ impl<E: Engine> Core<E> {
         Expiry::from_secs(expiry.to_secs().min(self.limits.session_expiry_max_secs))
     }
 
-    fn new_session(&self, open: &OpenSession<'_>, durable: bool, expiry: Expiry) -> Session {
+    fn new_session(&self, open: &OpenSession<'_>, owner: Arc<str>, durable: bool, expiry: Expiry) -> Session {
         let id = if durable { self.engine.allot_object() } else { self.volatile_object() };
-        Session::new(open.vhost.clone(), id, open.client, open.owner.clone(), durable, expiry)
+        Session::new(open.vhost.clone(), id, open.client, owner, durable, expiry)
     }
 
     /// Ends the session that was there, whose name another one is about to get.
@@ -155,7 +158,7 @@ impl<E: Engine> Core<E> {
         let Some(cell) = session.queue() else { return Some(SentMarks::default()) };
         let mut inner = cell.inner.lock();
         let Inner { queue, fx, consumers, .. } = &mut *inner;
-        queue.remove_consumer(now.wall.0, SESSION_CONSUMER, Some(Leaving::Broken), fx);
+        queue.awake().remove_consumer(now.wall.0, SESSION_CONSUMER, Some(Leaving::Broken), fx);
         consumers.clear();
         let sent = queue.sent_marks();
         // Nobody is left to be woken.

@@ -62,7 +62,7 @@ impl Source {
     /// `kind u8 │ options │ pattern`, to be found under the queue's name.
     fn encode(&self, options: &SubscribeOptions) -> Vec<u8> {
         let (kind, pattern) = match self {
-            Source::Group { pattern, .. } => (1, pattern.as_flat().as_ref()),
+            Source::Group { pattern, .. } => (1, pattern.as_flat()),
             Source::Queue(_) => (2, &b""[..]),
         };
         [&[kind][..], &options.encode(), pattern].concat()
@@ -75,7 +75,7 @@ impl Source {
         let source = match kind {
             1 => Source::Group {
                 name: queue.slice(queue.starts_with(GROUPS).then_some(GROUPS.len())?..),
-                pattern: Pattern::from_flat(value.slice(1 + SubscribeOptions::ENCODED..)).ok()?,
+                pattern: Pattern::from_flat(value.get(1 + SubscribeOptions::ENCODED..)?).ok()?,
             },
             2 => Source::Queue(queue),
             _ => return None,
@@ -453,8 +453,8 @@ impl<E: Engine> Core<E> {
         let Inner { queue: q, fx, .. } = &mut *inner;
         for (delivery, refused) in deliveries.iter().zip(refused) {
             let _ = match refused {
-                false => q.ack(place.consumer, delivery.seq, fx),
-                true => q.nack(now.wall.0, place.consumer, delivery.seq, Nack::Unsent, fx),
+                false => q.awake().ack(place.consumer, delivery.seq, fx),
+                true => q.awake().nack(now.wall.0, place.consumer, delivery.seq, Nack::Unsent, fx),
             };
         }
         let mut after = self.carry_out(from, &mut inner, stage.as_mut());

@@ -117,7 +117,7 @@ impl<E: Engine> Core<E> {
             super::broker::trim(now, &cell, &mut part.stream, stage);
         }
         let Inner { queue, fx, .. } = &mut *inner;
-        queue.on_deadline(now.wall.0, fx);
+        queue.awake().on_deadline(now.wall.0, fx);
         let mut after = self.carry_out(&cell, &mut inner, stage.as_mut());
         drop(inner);
         self.bury(now, &mut after, stage.as_mut());

@@ -3,10 +3,10 @@
 use super::broker::NamedQueue;
 use super::govern::{Policies, UNLIMITED};
 use super::guard::{Guard, RulesHere};
+use super::session_map::SessionMap;
 use crate::engine::{Locator, ObjectId, Stage};
 use crate::exchange::Topology;
 use crate::route::SpareNames;
-use crate::session::Session;
 use crate::topics::Topics;
 use bytes::Bytes;
 use foldhash::quality::RandomState;
@@ -16,9 +16,7 @@ use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-/// Clients choose these keys, so the hash is seeded.
-pub(super) type SessionMap = HashMap<Box<str>, Arc<Session>, RandomState>;
-/// Where the journal has each record of a kind.
+/// Where the journal has each record of a kind. Clients choose these keys, so the hash is seeded.
 type Places = HashMap<Bytes, Locator, RandomState>;
 
 const SESSION_SHARDS: usize = 64;

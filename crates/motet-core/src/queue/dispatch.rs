@@ -151,6 +151,11 @@ impl Consumers {
         }
     }
 
+    /// Nobody is there, not even to settle what it holds.
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_id.is_empty()
+    }
+
     /// Gives back the memory of those who have gone, when all have.
     pub(super) fn rest(&mut self) {
         if self.by_id.is_empty() {

@@ -111,6 +111,14 @@ impl<M: Clone> Queue<M> {
         }
     }
 
+    /// Nothing in it, nobody there, no time to wait for: nothing is lost when only its totals are kept.
+    pub(super) fn may_sleep(&self) -> bool {
+        self.stats.messages() == 0
+            && self.consumers.is_empty()
+            && self.dedup.is_none()
+            && self.next_deadline().is_none()
+    }
+
     /// Settles everything that waits, ready or delayed; what consumers hold stays theirs. Returns how many went.
     pub fn purge(&mut self, fx: &mut Effects<M>) -> u64 {
         let mut purged = 0;

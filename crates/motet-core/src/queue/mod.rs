@@ -53,6 +53,7 @@
 //! | `expiry.rs` | what time does |
 //! | `dedup.rs`, `paging.rs`, `dead_letter.rs` | a duplicate, a deep queue, a message that died |
 //! | `lifecycle.rs`, `sent.rs` | recovery, purge, deletion; what was sent before |
+//! | `sleeper.rs` | an empty queue that nobody takes from |
 
 mod chunk;
 mod config;
@@ -70,6 +71,7 @@ mod lifecycle;
 mod paging;
 mod sent;
 mod settle;
+mod sleeper;
 mod slot;
 mod stats;
 mod take;
@@ -86,6 +88,7 @@ pub use effect::{Body, ConsumerId, DeadLetter, DeadReason, Effect, Effects, NewE
 pub use lifecycle::{DeleteRefused, RecoveredEntry};
 pub use sent::SentMarks;
 pub use settle::{Leaving, Nack, UnknownDelivery};
+pub use sleeper::Sleeper;
 pub use stats::QueueStats;
 pub use take::Taking;
 

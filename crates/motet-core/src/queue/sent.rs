@@ -23,6 +23,11 @@ impl SentMarks {
         after > 0 && seq <= self.runs[after - 1].1
     }
 
+    /// Everything up to `through`, and nothing behind it.
+    pub(super) fn all_through(through: u64) -> Self {
+        SentMarks { through, runs: Vec::new() }
+    }
+
     fn from_seqs(through: u64, mut seqs: Vec<u64>) -> Self {
         seqs.sort_unstable();
         let mut runs: Vec<(u64, u64)> = Vec::new();

@@ -113,8 +113,8 @@ impl<E: Engine> Core<E> {
             let Inner { queue: q, fx, .. } = &mut *inner;
             for settling in &work.settlings {
                 let settled = match settling.settlement {
-                    Settlement::Ack => q.ack(settling.consumer, settling.seq, fx),
-                    Settlement::Nack(nack) => q.nack(now.wall.0, settling.consumer, settling.seq, nack, fx),
+                    Settlement::Ack => q.awake().ack(settling.consumer, settling.seq, fx),
+                    Settlement::Nack(nack) => q.awake().nack(now.wall.0, settling.consumer, settling.seq, nack, fx),
                 };
                 unknown += usize::from(settled.is_err());
             }

@@ -67,7 +67,7 @@ impl<E: Engine> Core<E> {
             }
             let Inner { queue: q, fx, .. } = &mut *inner;
             q.touch(now.wall.0);
-            q.add_consumer(id, options, fx)?;
+            q.awake().add_consumer(id, options, fx)?;
             inner.consumers.push(Listener { id, mailbox: mailbox.clone(), tag });
             if !options.fetch_only {
                 queue.note_consumer();
@@ -90,7 +90,7 @@ impl<E: Engine> Core<E> {
     fn part(&self, now: Now, queue: &Arc<NamedQueue>, consumer: ConsumerId, requeue: Option<Leaving>) {
         let last = self.with_queue(now, queue, |inner| {
             let Inner { queue: q, fx, .. } = &mut *inner;
-            q.remove_consumer(now.wall.0, consumer, requeue, fx);
+            q.awake().remove_consumer(now.wall.0, consumer, requeue, fx);
             inner.consumers.retain(|listener| listener.id != consumer);
             if let Some(part) = &mut inner.stream {
                 part.part(consumer);
@@ -107,7 +107,7 @@ impl<E: Engine> Core<E> {
     pub fn requeue_held(&self, now: Now, queue: &Arc<NamedQueue>, consumer: ConsumerId) -> usize {
         self.with_queue(now, queue, |inner| {
             let Inner { queue: q, fx, .. } = &mut *inner;
-            q.requeue_all(now.wall.0, consumer, Leaving::Orderly, fx)
+            q.awake().requeue_all(now.wall.0, consumer, Leaving::Orderly, fx)
         })
     }
 
@@ -119,7 +119,7 @@ impl<E: Engine> Core<E> {
                 return part.set_credit(queue.cell(), consumer, credit, &mut after);
             }
             let Inner { queue: q, fx, .. } = &mut *inner;
-            q.set_credit(consumer, credit, fx);
+            q.awake().set_credit(consumer, credit, fx);
         });
         self.carry_on(now, after);
     }
@@ -129,9 +129,9 @@ impl<E: Engine> Core<E> {
         self.with_queue(now, queue, |inner| {
             let Inner { queue: q, fx, .. } = &mut *inner;
             if paused {
-                q.pause(consumer, fx);
+                q.awake().pause(consumer, fx);
             } else {
-                q.resume(consumer, fx);
+                q.awake().resume(consumer, fx);
             }
         });
     }
@@ -140,14 +140,14 @@ impl<E: Engine> Core<E> {
     pub fn get(&self, now: Now, queue: &Arc<NamedQueue>, consumer: ConsumerId) -> Got {
         let got = self.with_queue(now, queue, |inner| {
             let Inner { queue: q, fx, .. } = &mut *inner;
-            if q.head_is_away(now.wall.0, fx) {
+            if q.awake().head_is_away(now.wall.0, fx) {
                 let pending = inner.pending.get_or_insert_default();
                 if !pending.fetching.contains(&consumer) {
                     pending.fetching.push(consumer);
                 }
                 return Got::Later;
             }
-            match q.get(now.wall.0, consumer, fx).and_then(Delivery::of) {
+            match q.awake().get(now.wall.0, consumer, fx).and_then(Delivery::of) {
                 Some(delivery) => Got::Message(Box::new(delivery), inner.queue.stats().ready),
                 None => Got::Empty,
             }
@@ -175,8 +175,8 @@ impl<E: Engine> Core<E> {
             let Inner { queue: q, fx, .. } = &mut *inner;
             for settle in run {
                 let settled = match settle.settlement {
-                    Settlement::Ack => q.ack(settle.consumer, settle.seq, fx),
-                    Settlement::Nack(nack) => q.nack(now.wall.0, settle.consumer, settle.seq, nack, fx),
+                    Settlement::Ack => q.awake().ack(settle.consumer, settle.seq, fx),
+                    Settlement::Nack(nack) => q.awake().nack(now.wall.0, settle.consumer, settle.seq, nack, fx),
                 };
                 unknown += usize::from(settled.is_err());
                 if self.trace.is_on() && settle.settlement == Settlement::Ack {

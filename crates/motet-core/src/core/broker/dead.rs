@@ -85,10 +85,10 @@ impl<E: Engine> Core<E> {
         let cell = from.cell();
         let mut inner = cell.inner.lock();
         let Inner { queue: q, fx, .. } = &mut *inner;
-        if let (true, Some(at), Some(stage)) = (letter.persistent, q.locator_of(seq), stage.as_deref_mut()) {
+        if let (true, Some(at), Some(stage)) = (letter.persistent, q.awake().locator_of(seq), stage.as_deref_mut()) {
             stage.settle(cell.id(), seq, locator(at));
         }
-        q.moved(seq, fx);
+        q.awake().moved(seq, fx);
         self.carry_out_into(cell, &mut inner, stage, after);
     }
 

@@ -188,7 +188,7 @@ impl NamedQueue {
         if let Some(part) = &mut inner.stream {
             part.stream.reconfigure(shape.stream_config());
         }
-        inner.queue.reconfigure(config);
+        inner.queue.awake().reconfigure(config);
         *self.shape.write() = Arc::new(shape);
         *self.governed.write() = Arc::new(governed);
         Ok(())

@@ -213,7 +213,7 @@ impl<E: Engine> Core<E> {
         let mut inner = cell.inner.lock();
         let Inner { queue: q, fx, .. } = &mut *inner;
         q.touch(now.wall.0);
-        let purged = q.purge(fx);
+        let purged = q.awake().purge(fx);
         let after = self.carry_out(cell, &mut inner, stage.as_mut());
         drop(inner);
         let position = stage.map(Stage::finish).filter(|_| cell.is_durable());
@@ -248,8 +248,8 @@ impl<E: Engine> Core<E> {
             let ready = match stream {
                 Some((readers, _)) if if_unused && readers > 0 => return Err(DeleteRefused::InUse(readers)),
                 Some((_, messages)) if if_empty && messages > 0 => return Err(DeleteRefused::NotEmpty(messages)),
-                Some((_, messages)) => q.delete(false, false, fx).map(|_| messages)?,
-                None => q.delete(if_unused, if_empty, fx)?,
+                Some((_, messages)) => q.awake().delete(false, false, fx).map(|_| messages)?,
+                None => q.awake().delete(if_unused, if_empty, fx)?,
             };
             inner.gone = true;
             inner.pending = None;

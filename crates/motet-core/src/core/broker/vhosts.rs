@@ -82,7 +82,7 @@ impl<E: Engine> Core<E> {
             debug_assert!(deleted.is_ok(), "an unconditional deletion is not refused");
         }
         for shard in &vhost.sessions {
-            let clients: Vec<Box<str>> = shard.lock().keys().cloned().collect();
+            let clients: Vec<Box<str>> = shard.lock().iter().map(|session| session.client().into()).collect();
             for client in clients {
                 self.remove_session_of(now, &vhost, &client);
             }

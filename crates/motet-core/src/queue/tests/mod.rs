@@ -18,7 +18,7 @@ struct Bench {
     now: u64,
 }
 
-fn message(n: u64) -> NewEntry<'static, u64> {
+pub(super) fn message(n: u64) -> NewEntry<'static, u64> {
     NewEntry {
         message: n,
         bytes: 10,
@@ -99,6 +99,6 @@ fn with(change: impl FnOnce(&mut QueueConfig)) -> Bench {
     Bench::new(config)
 }
 
-fn options() -> ConsumerOptions {
+pub(super) fn options() -> ConsumerOptions {
     ConsumerOptions::default()
 }
