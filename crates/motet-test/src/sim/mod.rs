@@ -9,8 +9,8 @@
 //! carries the trace of what happened; `SIM_SEED=n cargo test -p motet-test --test sim` repeats one run, `SIM_RUNS=n`
 //! makes more of them.
 //!
-//! Not covered: what a delayed will owes, how long exactly an expiring message lives, paging within one start of a queue
-//! deeper than its window (after a power cut every queue begins on disk).
+//! Not covered: what a delayed will owes, how long exactly a session and a last value live. What time does to messages in queues is
+//! measured by [`time`].
 //!
 //! | file | what |
 //! |---|---|
