@@ -179,6 +179,17 @@ impl QueueCell {
         self.named.as_ref().and_then(Weak::upgrade)
     }
 
+    /// It is a queue with a name, not a session's.
+    pub(crate) fn is_named(&self) -> bool {
+        self.named.is_some()
+    }
+
+    /// What a message counts for in its bounds: in a queue with a name its payload, as RabbitMQ counts; in a session
+    /// all that has to be kept of it.
+    pub(crate) fn counted(&self, message: &MessageRef) -> u32 {
+        if self.is_named() { message.payload_size() } else { message.size() }
+    }
+
     /// Calls need a stage: it is durable, or what leaves it may go into a queue that is.
     pub(crate) fn needs_stage(&self) -> bool {
         self.durable || self.moves_letters.load(Ordering::Relaxed)
@@ -215,6 +226,8 @@ pub(crate) struct HeadExtras<'a> {
     pub(crate) dedup: Option<(u64, &'a [u8])>,
     /// When it was appended to a stream.
     pub(crate) appended_ms: Option<u64>,
+    /// What it counts for there, where that is not the size of its record.
+    pub(crate) counted: Option<u32>,
 }
 
 /// Flags of a head beside the reliability in the lowest two bits.
@@ -224,11 +237,13 @@ mod flag {
     pub(super) const DELAYED: u8 = 1 << 4;
     pub(super) const DEDUP: u8 = 1 << 5;
     pub(super) const APPENDED: u8 = 1 << 6;
+    pub(super) const COUNTED: u8 = 1 << 7;
+    pub(super) const OF_VERSION_2: u8 = DELAYED | DEDUP | APPENDED | COUNTED;
 }
 
 /// The queue's own note in an enqueue record: what a start needs to know without reading the message, and the grant.
 ///
-/// `version u8 │ flags u8 │ priority u8 │ expires u64 (0: never) │ [deliver at u64] │ [came u64 │ length u16 │ dedup id] │ [appended u64] │ identifiers u32…`
+/// `version u8 │ flags u8 │ priority u8 │ expires u64 (0: never) │ [deliver at u64] │ [came u64 │ length u16 │ dedup id] │ [appended u64] │ [counted u32] │ identifiers u32…`
 ///
 /// Version 1 has neither of the parts in brackets; version 2 says by its flags which it has.
 pub(crate) fn encode_head(queued: &Queued, extras: &HeadExtras<'_>, out: &mut SmallVec<[u8; 32]>) {
@@ -239,9 +254,9 @@ pub(crate) fn encode_head(queued: &Queued, extras: &HeadExtras<'_>, out: &mut Sm
         | set(flag::RETAINED, queued.retained)
         | set(flag::DELAYED, extras.deliver_at_ms.is_some())
         | set(flag::DEDUP, extras.dedup.is_some())
-        | set(flag::APPENDED, extras.appended_ms.is_some());
-    let plain = extras.deliver_at_ms.is_none() && extras.dedup.is_none() && extras.appended_ms.is_none();
-    let version = if plain { 1 } else { 2 };
+        | set(flag::APPENDED, extras.appended_ms.is_some())
+        | set(flag::COUNTED, extras.counted.is_some());
+    let version = if flags & flag::OF_VERSION_2 == 0 { 1 } else { 2 };
     out.extend_from_slice(&[version, flags, queued.priority()]);
     out.extend_from_slice(&extras.expires_at_ms.unwrap_or(0).to_le_bytes());
     if let Some(at) = extras.deliver_at_ms {
@@ -254,6 +269,9 @@ pub(crate) fn encode_head(queued: &Queued, extras: &HeadExtras<'_>, out: &mut Sm
     }
     if let Some(at) = extras.appended_ms {
         out.extend_from_slice(&at.to_le_bytes());
+    }
+    if let Some(counted) = extras.counted {
+        out.extend_from_slice(&counted.to_le_bytes());
     }
     for id in &grant.identifiers {
         out.extend_from_slice(&id.to_le_bytes());
@@ -291,6 +309,11 @@ pub(crate) fn decode_head(head: &[u8]) -> Option<Head<'_>> {
         extras.appended_ms = Some(u64::from_le_bytes(*at));
         rest = after;
     }
+    if *version == 2 && flags & flag::COUNTED != 0 {
+        let (counted, after) = rest.split_first_chunk::<4>()?;
+        extras.counted = Some(u32::from_le_bytes(*counted));
+        rest = after;
+    }
     let grant = Grant {
         reliability: Reliability::from_bits(flags & 3)?,
         retain_as_published: flags & flag::AS_PUBLISHED != 0,
@@ -319,7 +342,8 @@ mod tests {
         let batch = builder.finish(Name::empty(), PublisherId(1), FaceId::NONE);
         let queued = Queued { message: MessageRef::new(batch, 0), grant: Arc::new(grant.clone()), retained: true };
         for (deliver_at_ms, dedup) in [(None, None), (Some(7), None), (Some(7), Some((3, b"id".as_slice())))] {
-            let extras = || HeadExtras { expires_at_ms: Some(5), deliver_at_ms, dedup, appended_ms: deliver_at_ms };
+            let (appended_ms, counted) = (deliver_at_ms, deliver_at_ms.map(|_| 300));
+            let extras = || HeadExtras { expires_at_ms: Some(5), deliver_at_ms, dedup, appended_ms, counted };
             let mut head = SmallVec::new();
             encode_head(&queued, &extras(), &mut head);
             let expected = Head { grant: grant.clone(), retained: true, priority: 0, extras: extras() };

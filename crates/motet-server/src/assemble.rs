@@ -14,6 +14,7 @@ use motet_auth::{Clocks, Front};
 use motet_core::core::{Core, CoreLimits, Recovered};
 use motet_core::engine::Engine;
 use motet_mqtt::packet::QoS;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,7 +27,8 @@ pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), Ser
     // Before anything is opened: what is wrong with an account is told at once.
     users::configured(config)?;
     let journal = config.data_dir.join(JOURNAL_DIR);
-    std::fs::create_dir_all(&journal).map_err(|error| ServerError::File {
+    // Nobody else's business, unless an operator has made it before and decided otherwise.
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&journal).map_err(|error| ServerError::File {
         key: "data_dir".into(),
         file: journal.clone(),
         what: format!("cannot be made: {error}"),

@@ -1,14 +1,17 @@
 //! Real files: `std::fs` with the few calls it lacks from `rustix`.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::hash::{BuildHasher, RandomState};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{DirBuilderExt as _, FileExt, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, FlockOperation};
 
 use crate::disk::{Disk, DiskFile};
+
+/// What is in the journal is nobody else's business: messages, and what passwords are verified with.
+const PRIVATE: u32 = 0o600;
 
 /// The file system of this machine.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,17 +22,17 @@ impl Disk for RealDisk {
     type Lock = File;
 
     fn create_dir(&self, dir: &Path) -> io::Result<()> {
-        std::fs::create_dir_all(dir)
+        DirBuilder::new().recursive(true).mode(0o700).create(dir)
     }
 
     fn lock(&self, path: &Path) -> io::Result<File> {
-        let file = OpenOptions::new().create(true).truncate(false).write(true).open(path)?;
+        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(PRIVATE).open(path)?;
         rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         Ok(file)
     }
 
     fn create(&self, path: &Path) -> io::Result<File> {
-        OpenOptions::new().create_new(true).read(true).write(true).open(path)
+        OpenOptions::new().create_new(true).read(true).write(true).mode(PRIVATE).open(path)
     }
 
     fn open(&self, path: &Path) -> io::Result<File> {

@@ -7,6 +7,7 @@ pub(crate) mod govern;
 pub(crate) mod import;
 pub(crate) mod operator;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -35,6 +36,31 @@ pub(crate) struct Configuration {
     /// The folder for everything durable, as --set data_dir=DIR.
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<String>,
+}
+
+/// Commands whose name alone asks for the list.
+const LISTS: [&str; 6] = ["sessions", "connections", "queues", "exchanges", "bindings", "channels"];
+
+impl Arguments {
+    /// The arguments of this process; `motet queues --json` is `motet queues list --json`.
+    pub(crate) fn of_process() -> Self {
+        Self::parse_from(with_list(std::env::args_os().collect()))
+    }
+}
+
+fn with_list(mut words: Vec<OsString>) -> Vec<OsString> {
+    let is_list = |word: &OsString| LISTS.iter().any(|list| word == *list);
+    if let Some(at) = words.iter().skip(1).position(is_list).map(|at| at + 1)
+        && words[1..at]
+            .iter()
+            .all(|word| word.to_str().is_some_and(|word| word.contains('=') && word.starts_with("--")))
+        && words.get(at + 1).is_none_or(|next| {
+            next.to_str().is_some_and(|next| next.starts_with('-') && !["-h", "--help"].contains(&next))
+        })
+    {
+        words.insert(at + 1, "list".into());
+    }
+    words
 }
 
 impl Configuration {
@@ -172,9 +198,9 @@ pub(crate) enum Format {
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
-    /// An HTTP listener of the server.
-    #[arg(long, default_value = "http://127.0.0.1:8080")]
-    pub(crate) url: String,
+    /// An HTTP listener of the server; when not given, the one that the server of this data directory has.
+    #[arg(long)]
+    pub(crate) url: Option<String>,
     /// Answer in JSON, for programs.
     #[arg(long)]
     pub(crate) json: bool,
@@ -323,6 +349,21 @@ mod tests {
         ] {
             let arguments = Arguments::try_parse_from(line).unwrap();
             assert_eq!(arguments.configuration.set, ["log.level=debug"]);
+        }
+    }
+    #[test]
+    fn the_name_of_a_list_asks_for_it() {
+        let with = |line: &str| {
+            let words = with_list(line.split(' ').map(OsString::from).collect());
+            words.into_iter().map(|word| word.into_string().unwrap()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(with("motet queues"), "motet queues list");
+        assert_eq!(
+            with("motet --set=log.level=debug channels --json"),
+            "motet --set=log.level=debug channels list --json"
+        );
+        for as_it_is in ["motet", "motet queues show jobs", "motet queues --help", "motet user add queues --json"] {
+            assert_eq!(with(as_it_is), as_it_is);
         }
     }
 }

@@ -6,10 +6,8 @@ mod print;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    match commands::perform(cli::Arguments::parse()) {
+    match commands::perform(cli::Arguments::of_process()) {
         Ok(code) => code,
         Err(failure) => {
             print::complaint(&failure);

@@ -39,7 +39,7 @@ impl Default for Config {
             heartbeat_secs: 60,
             message_bytes_max: 16 << 20,
             consumers_per_channel: 4096,
-            unacked_per_channel: 65_536,
+            unacked_per_channel: 2_000_000,
             delivery_ack_timeout: None,
             pending_bytes_high: 32 << 20,
             connect_timeout: Duration::from_secs(10),

@@ -156,6 +156,12 @@ impl Inner {
             (user, password) if identity(attempt.secure).is_none() && desk.is_guest(user, password, loopback) => {
                 return Some(desk.admit_guest(mailbox));
             }
+            // That is a login that can be wrong.
+            (Some("guest"), Some(password))
+                if !password.is_empty() && desk.has_no_accounts() && desk.guest_may(loopback) =>
+            {
+                return Some(Err(Denied::BadCredentials));
+            }
             _ if desk.has_no_accounts() && identity(attempt.secure).is_none() => {
                 return Some(desk.admit_anonymous(loopback));
             }

@@ -270,7 +270,7 @@ impl<E: Engine> Core<E> {
         let message = queued.message.clone();
         let m = message.message();
         let entry = NewEntry {
-            bytes: message.size(),
+            bytes: queue.counted(&message),
             priority: queued.priority(),
             expires_at_ms: m.expires_at.map(|at| at.0),
             deliver_at_ms,
@@ -291,6 +291,7 @@ impl<E: Engine> Core<E> {
             deliver_at_ms,
             dedup: dedup_id.as_deref().map(|id| (now.wall.0, id)),
             appended_ms: None,
+            counted: queue.is_named().then_some(queue.counted(&message)),
         };
         let mut head = SmallVec::<[u8; 32]>::new();
         encode_head(&queued, &extras, &mut head);

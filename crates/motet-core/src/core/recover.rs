@@ -68,7 +68,7 @@ impl Recovery {
                 object.entries.push(RecoveredEntry {
                     seq,
                     locator: at.0.get(),
-                    bytes: body_len,
+                    bytes: head.extras.counted.unwrap_or(body_len),
                     priority: head.priority,
                     expires_at_ms: head.extras.expires_at_ms,
                     deliver_at_ms: head.extras.deliver_at_ms,

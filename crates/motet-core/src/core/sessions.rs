@@ -50,7 +50,8 @@ impl<E: Engine> Core<E> {
         let mut shard = open.vhost.session_shard(open.client).lock();
         let known = shard.get(open.client).cloned();
         // A session that would have ended with its connection ends with the takeover too.
-        let may_resume = |s: &&Arc<Session>| s.owner().is_empty() || s.owner() == open.owner;
+        // Nor does anybody get what another one left, not even what nobody in particular left.
+        let may_resume = |s: &&Arc<Session>| s.owner() == open.owner;
         if let Some(session) = known.as_ref().filter(|s| s.is_durable() && !open.clean_start).filter(may_resume) {
             let mailbox = open.mailbox;
             let opened = self.take_over(now, session, expiry, open);

@@ -217,7 +217,13 @@ impl MessageRef {
         self.batch.origin(self.message())
     }
 
-    /// Bytes counted against a queue's bound: payload, origin and bookkeeping.
+    /// Bytes of the payload.
+    pub fn payload_size(&self) -> u32 {
+        let m = self.message();
+        m.payload.1 - m.payload.0
+    }
+
+    /// Bytes that keeping it takes: payload, origin and bookkeeping.
     pub fn size(&self) -> u32 {
         let m = self.message();
         let bytes = (m.payload.1 - m.payload.0) + (m.origin.1 - m.origin.0);

@@ -89,6 +89,15 @@ impl Consumer {
         !(self.departed || self.paused || self.options.fetch_only)
     }
 
+    /// Messages it could still hold; what it is allotted has yet to find room there.
+    pub(super) fn room(&self) -> u64 {
+        match (self.credit, self.options.ack) {
+            _ if !self.receives() => 0,
+            (None, _) | (Some(1..), AckMode::Auto) => u64::MAX,
+            (Some(credit), _) => u64::from(credit.saturating_sub(self.unacked)),
+        }
+    }
+
     /// Messages it may still be allotted, the single active one or not.
     pub(super) fn free(&self) -> u32 {
         let room = ALLOTMENT_MAX.saturating_sub(self.allotted);

@@ -212,6 +212,13 @@ impl Consumers {
     }
 
     /// Whether somebody could be allotted one more message.
+    /// Whether consumers could take one more when `ready` messages are before it, if they took all at once.
+    pub(super) fn have_room_behind(&self, ready: u64) -> bool {
+        let active = |index: usize| !self.single_active || self.active == u32::try_from(index).ok();
+        let there = self.table.iter().enumerate().filter(|(index, _)| active(*index));
+        there.filter_map(|(_, consumer)| consumer.as_ref()).map(Consumer::room).fold(0, u64::saturating_add) > ready
+    }
+
     pub(super) fn somebody_free(&self) -> bool {
         self.rings.iter().any(|(_, ring)| ring.iter().any(|index| self.free(*index) > 0))
     }

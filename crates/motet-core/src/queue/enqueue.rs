@@ -69,10 +69,13 @@ impl<M: Clone> Queue<M> {
         let priority = entry.priority.min(self.config.max_priority);
         let due = entry.deliver_at_ms.filter(|due| *due > now_ms);
         let state = if due.is_some() { State::Delayed } else { State::Ready };
-        let slot = Slot::new(state, entry.bytes, priority, entry.persistent && self.config.durable);
+        let mut slot = Slot::new(state, entry.bytes, priority, entry.persistent && self.config.durable);
         // The queue's TTL counts from the moment the message may be delivered.
         let ttl_end = self.config.message_ttl_ms.map(|ttl| due.unwrap_or(now_ms).saturating_add(ttl));
         let expires_at = [entry.expires_at_ms, ttl_end].into_iter().flatten().min();
+        // A TTL of 0 means "now or never": who has room for it now will be given it, however long that takes.
+        let now_or_never = due.is_none() && expires_at.is_some_and(|at| at <= now_ms);
+        slot.set_promised(now_or_never && self.consumers.have_room_behind(self.stats.ready));
         let seq = self.entries.push(slot, Some(entry.message), expires_at);
         match due {
             Some(due) => {

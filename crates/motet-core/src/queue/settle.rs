@@ -201,6 +201,7 @@ impl<M: Clone> Queue<M> {
     pub(super) fn come_back(&mut self, seq: u64) {
         let slot = self.slot_mut(seq);
         slot.set_state(State::Ready);
+        slot.set_promised(false);
         let (bytes, priority) = (u64::from(slot.bytes), slot.priority);
         self.stats.ready += 1;
         self.stats.waiting_bytes += bytes;

@@ -34,6 +34,8 @@ const STATE: u8 = 0b111;
 const PERSISTENT: u8 = 1 << 3;
 const REDELIVERED: u8 = 1 << 4;
 const LOADING: u8 = 1 << 5;
+/// A consumer was there for it when it came: it does not go stale on its way.
+const PROMISED: u8 = 1 << 6;
 
 impl Slot {
     pub(super) const GONE: Self = Self { locator: NOWHERE, bytes: 0, attempts: 0, priority: 0, mark: 0 };
@@ -69,6 +71,14 @@ impl Slot {
         self.mark |= REDELIVERED;
     }
 
+    pub(super) fn promised(&self) -> bool {
+        self.mark & PROMISED != 0
+    }
+
+    pub(super) fn set_promised(&mut self, promised: bool) {
+        self.mark = if promised { self.mark | PROMISED } else { self.mark & !PROMISED };
+    }
+
     pub(super) fn loading(&self) -> bool {
         self.mark & LOADING != 0
     }
@@ -96,12 +106,14 @@ mod tests {
         let mut slot = Slot::new(State::Ready, 7, 3, true);
         slot.set_redelivered();
         slot.set_loading(true);
+        slot.set_promised(true);
         for state in [State::Delayed, State::Unacked, State::Moving, State::Gone, State::Ready] {
             slot.set_state(state);
             assert_eq!(slot.state(), state);
-            assert!(slot.persistent() && slot.redelivered() && slot.loading());
+            assert!(slot.persistent() && slot.redelivered() && slot.loading() && slot.promised());
         }
+        slot.set_promised(false);
         slot.set_loading(false);
-        assert!(!slot.loading() && slot.redelivered());
+        assert!(!slot.loading() && !slot.promised() && slot.redelivered());
     }
 }

@@ -154,7 +154,7 @@ impl<M: Clone> Queue<M> {
         }
     }
 
-    /// A message lives through the last millisecond of its time, so that a TTL of 0 reaches a consumer that is there.
+    /// A message lives through the last millisecond of its time.
     pub(super) fn is_stale(&self, seq: u64, now_ms: u64) -> bool {
         self.stale_after(seq).is_some_and(|at| now_ms > at)
     }
@@ -162,7 +162,8 @@ impl<M: Clone> Queue<M> {
     /// The last millisecond in which a ready message may be delivered; `None` where that has no end.
     pub(super) fn stale_after(&self, seq: u64) -> Option<u64> {
         let stays = self.config.sent_stays && self.entries.slot(seq).is_some_and(|slot| slot.redelivered());
-        self.entries.expires_at(seq).filter(|_| !stays)
+        let promised = self.consumers.count() > 0 && self.entries.slot(seq).is_some_and(|slot| slot.promised());
+        self.entries.expires_at(seq).filter(|_| !stays && !promised)
     }
 
     fn lend(&mut self, index: u32, priority: u8, allotted: bool, fx: &mut Effects<M>) -> Taken<M> {

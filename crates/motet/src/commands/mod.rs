@@ -32,7 +32,7 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
     match arguments.command {
         None | Some(Command::Run) => run::run(&arguments.configuration),
         Some(Command::Config { command }) => config::config(&command, &arguments.configuration),
-        Some(Command::Status(status)) => status::status(&status),
+        Some(Command::Status(status)) => status::status(&status, &arguments.configuration),
         Some(Command::Store { command }) => Ok(store::store(&command, &arguments.configuration)),
         Some(Command::Import { command }) => import::import(&command, &arguments.configuration),
         Some(Command::Export { command: ExportCommand::Definitions(asked) }) => {

@@ -75,12 +75,7 @@ fn request(
     send: impl FnOnce(&str, &str) -> std::io::Result<http::Response>,
 ) -> Result<String, Failure> {
     let data_dir = configuration.load()?.config.data_dir;
-    let authority = match &asked.url {
-        Some(url) => {
-            http::authority(url).ok_or_else(|| format!("--url {url}: expected http://host:port of an HTTP listener"))?
-        }
-        None => http_listener(&data_dir)?,
-    };
+    let authority = authority(asked.url.as_deref(), &data_dir)?;
     let token = read(&data_dir.join(TOKEN_FILE))?;
     let response = send(&authority, token.trim())
         .map_err(|error| format!("http://{authority}{path}: {error}\n  to do: check that motet runs"))?;
@@ -88,6 +83,15 @@ fn request(
         return Err(format!("the server said {}: {}", response.status, response.body.trim()).into());
     }
     Ok(response.body)
+}
+
+/// Host and port of the listener that was named, or of the one that the server of this data directory has.
+pub(super) fn authority(url: Option<&str>, data_dir: &Path) -> Result<String, Failure> {
+    match url {
+        Some(url) => Ok(http::authority(url)
+            .ok_or_else(|| format!("--url {url}: expected http://host:port of an HTTP listener"))?),
+        None => http_listener(data_dir),
+    }
 }
 
 /// The address of a running server's HTTP listener, from where it writes them down.

@@ -1,10 +1,12 @@
 //! `motet status`: what `/healthz`, `/readyz` and `/metrics` of a running server say, in a few lines.
 
 use std::fmt::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::operator::authority;
 use super::{Failure, http};
 use crate::cli;
 use crate::print;
@@ -31,12 +33,14 @@ struct Report {
 }
 
 /// Exit status 0 when the server is ready, else 1.
-pub(crate) fn status(options: &cli::Status) -> Result<ExitCode, Failure> {
-    let authority = http::authority(&options.url)
-        .ok_or_else(|| format!("--url {}: expected http://host:port of an HTTP listener", options.url))?;
+pub(crate) fn status(options: &cli::Status, configuration: &cli::Configuration) -> Result<ExitCode, Failure> {
+    let authority = match &options.url {
+        Some(url) => authority(Some(url), Path::new(""))?,
+        None => authority(None, &configuration.load()?.config.data_dir)?,
+    };
     let get = |path| {
         http::get(&authority, path).map_err(|error| {
-            format!("{}{path}: {error}\n  to do: check that motet runs and has an HTTP listener there", options.url)
+            format!("http://{authority}{path}: {error}\n  to do: check that motet runs and has an HTTP listener there")
         })
     };
     let healthy = get("/healthz")?.status == 200;

@@ -108,10 +108,20 @@ impl Running {
     pub(super) fn check_rights(
         &self,
         exchange: &str,
+        key: &[u8],
         known: &KnownName,
         parts: &MessageParts<'_>,
     ) -> Result<(), Failure> {
-        let what = || format!("exchange '{}'", super::refusal::spoken_exchange(exchange));
+        let of_exchange = || {
+            let asked = Resource::Exchange(exchange.as_bytes());
+            self.vhost.permit(self.publisher.principal(), Action::Publish, asked, None)
+        };
+        let what = || match exchange {
+            TOPIC if matches!(of_exchange(), Decision::Allowed) => {
+                format!("topic '{}' in exchange '{TOPIC}'", String::from_utf8_lossy(key))
+            }
+            _ => format!("exchange '{}'", super::refusal::spoken_exchange(exchange)),
+        };
         if !known.is_signed() {
             return if known.allowed() { Ok(()) } else { Err(self.refused(Action::Publish, &what())) };
         }

@@ -199,7 +199,7 @@ impl Running {
             self.run = Some(self.begin_run(number, place)?);
         }
         let run = self.run.as_ref().expect("the run was just begun or fits");
-        self.check_rights(place.exchange, &run.known, &parts)?;
+        self.check_rights(place.exchange, place.key, &run.known, &parts)?;
         let run = self.run.as_mut().expect("the run was just begun or fits");
         let channel = self.channels.get_mut(&number).expect("the channel of a message is open");
         if let Mode::Confirm(confirms) = &mut channel.mode {

@@ -201,8 +201,8 @@ impl NamedQueue {
     pub(super) fn agrees(&self, asked: &QueueDeclaration) -> Result<(), QueueError> {
         let known = &self.declared;
         let flags = [
-            ("durable", known.durable, asked.durable),
             ("exclusive", known.exclusive.is_some(), asked.exclusive.is_some()),
+            ("durable", known.durable, asked.durable),
             ("auto_delete", known.auto_delete, asked.auto_delete),
         ];
         let differs = |property: &str, declared: String, asked: String| QueueError::Mismatch {

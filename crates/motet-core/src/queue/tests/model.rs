@@ -27,6 +27,8 @@ struct Entry {
     expires_at: Option<u64>,
     attempts: u16,
     redelivered: bool,
+    /// A consumer had room for it when it came with a time to live of 0.
+    promised: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -164,7 +166,12 @@ impl Model {
     }
 
     fn is_stale(&self, seq: u64) -> bool {
-        self.entries[self.position(seq)].expires_at.is_some_and(|at| self.now > at)
+        self.stale_after(&self.entries[self.position(seq)]).is_some_and(|at| self.now > at)
+    }
+
+    fn stale_after(&self, entry: &Entry) -> Option<u64> {
+        let somebody = self.queue.consumer_count() > 0;
+        entry.expires_at.filter(|_| !(entry.promised && somebody))
     }
 
     /// Reads what the queue said.
@@ -219,6 +226,7 @@ impl Model {
         let entry = self.entry(seq);
         entry.attempts += 1;
         entry.redelivered = true;
+        entry.promised = false;
         if config.delivery_limit.is_some_and(|limit| entry.attempts > limit) {
             return self.gone(seq);
         }
@@ -301,6 +309,9 @@ impl Model {
                     persistent,
                 };
                 let full = self.is_full(bytes);
+                let now_or_never =
+                    deliver_at_ms.is_none_or(|at| at <= self.now) && expires_at_ms.is_some_and(|at| at <= self.now);
+                let promised = now_or_never && self.queue.consumers.have_room_behind(self.queue.stats().ready);
                 let verdict = self.queue.enqueue(self.now, new, &mut self.fx);
                 if self.config.overflow == Overflow::RejectPublish && full {
                     assert!(matches!(verdict, Verdict::Rejected(_)));
@@ -316,6 +327,7 @@ impl Model {
                     expires_at: expires_at_ms,
                     attempts: 0,
                     redelivered: false,
+                    promised,
                 });
                 self.push_out();
                 if place {
@@ -387,7 +399,10 @@ impl Model {
                     match nack {
                         Nack::Requeue => self.fail(seq, None),
                         Nack::RequeueAfter(ms) => self.fail(seq, Some(ms)),
-                        Nack::Unsent => self.entry(seq).place = Place::Ready,
+                        Nack::Unsent => {
+                            let entry = self.entry(seq);
+                            (entry.place, entry.promised) = (Place::Ready, false);
+                        }
                         Nack::Reject => self.gone(seq),
                     }
                     self.let_go(id, seq);
@@ -435,6 +450,7 @@ impl Model {
                 } else {
                     let entry = self.entry(seq);
                     entry.redelivered = true;
+                    entry.promised = false;
                     entry.place = Place::Ready;
                 }
             }
@@ -474,7 +490,7 @@ impl Model {
         });
         let heads = (0..=self.config.max_priority).filter_map(|priority| {
             let ready = self.entries.iter().filter(|entry| entry.place == Place::Ready && entry.priority == priority);
-            ready.min_by_key(|entry| entry.seq)?.expires_at.map(|at| at + 1)
+            self.stale_after(ready.min_by_key(|entry| entry.seq)?).map(|at| at + 1)
         });
         assert_eq!(self.queue.next_deadline(), due.chain(heads).min());
     }

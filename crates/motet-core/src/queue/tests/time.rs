@@ -69,15 +69,36 @@ fn the_queue_ttl_shortens_but_never_lengthens() {
 }
 
 #[test]
-fn a_ttl_of_zero_reaches_a_consumer_that_is_there() {
+fn a_ttl_of_zero_reaches_consumers_as_far_as_they_have_room() {
     let mut bench = with(|config| config.message_ttl_ms = Some(0));
-    bench.consumer(1, None);
-    bench.fill(1);
-    bench.at(0);
-    assert_eq!(bench.take(1, 1), [1]);
+    bench.consumer(1, Some(3));
+    bench.fill(5);
+    bench.at(1);
+    assert_eq!(
+        bench.queue.stats().expired_total,
+        0,
+        "what is behind those that wait for their consumer is not looked at"
+    );
+    bench.at(1_000);
+    assert_eq!(bench.take(1, 9), [1, 2, 3], "they were promised");
+    bench.at(1_001);
+    assert_eq!(bench.queue.stats().expired_total, 2);
+    bench.nack(1, 2, Nack::Requeue);
+    bench.at(1_002);
+    assert_eq!(bench.queue.stats().expired_total, 3, "what comes back has no time left");
+}
+
+#[test]
+fn a_ttl_of_zero_that_nobody_waits_for_is_over_at_once() {
+    let mut bench = with(|config| config.message_ttl_ms = Some(0));
     bench.fill(1);
     bench.at(1);
     assert_eq!(bench.queue.stats().expired_total, 1);
+    bench.consumer(1, None);
+    bench.fill(1_000);
+    bench.queue.remove_consumer(bench.now, ConsumerId(1), None, &mut bench.fx);
+    bench.at(2);
+    assert_eq!(bench.queue.stats().expired_total, 1_001, "the consumer left without them");
 }
 
 #[test]

@@ -22,7 +22,7 @@ section! {
         /// Consumers of a channel; one more ends the connection with 530.
         consumers_per_channel: u32 = 4096, within 1..=1_000_000;
         /// Deliveries of a channel that wait for their acknowledgement; at the bound its consumers receive no more.
-        unacked_per_channel: u32 = 65_536, within 1..=10_000_000;
+        unacked_per_channel: u32 = 2_000_000, within 1..=10_000_000;
         /// How long a delivery may wait for its acknowledgement; then its channel ends with 406 and the messages go
         /// back to their queues. When it is not set: for ever, because a slow worker is not a broken one.
         delivery_ack_timeout: Option<Duration> = None,
