@@ -133,7 +133,9 @@ impl Place {
             self.queue(vhost, "own", &dead);
             self.queue(vhost, "once", &once);
             self.queue(vhost, "log", &[("x-queue-type", text("stream"))]);
-            ["dead", "late", "deep"].map(|name| self.queue(vhost, name, &[]));
+            for name in ["dead", "late", "deep"] {
+                self.queue(vhost, name, &[]);
+            }
             let delayed = ExchangeConfig { delayed: true, ..ExchangeConfig::durable(ExchangeKind::Direct) };
             let place = &self.vhosts[vhost];
             self.core.declare_exchange(place, b"later", delayed).expect("it is new");
