@@ -135,12 +135,11 @@ impl World {
             if sent.fate == Fate::Certain {
                 certain.push((identifier, sent));
             }
-            if held.contains(&*sent.name) {
-                if let Some(first) = last.insert(identifier, sent)
-                    && sent.at < first.at + WINDOW_MS
-                {
-                    return Err(format!("{} and {} have the same identifier", first.name, sent.name));
-                }
+            if held.contains(&*sent.name)
+                && let Some(first) = last.insert(identifier, sent)
+                && sent.at < first.at + WINDOW_MS
+            {
+                return Err(format!("{} and {} have the same identifier", first.name, sent.name));
             }
         }
         // Who was confirmed is there, or another one that was known by then.
