@@ -1,4 +1,4 @@
-"""`motet bench mqtt` against ourselves and against Debian's mosquitto."""
+"""`motet bench mqtt` against ourselves and against Debian's mosquitto; `motet bench amqp` against ourselves."""
 
 import json
 import os
@@ -14,10 +14,10 @@ FEW = ["--count", "40", "--clients", "2", "--secs", "0.2"]
 pytestmark = pytest.mark.skipif("not config.getoption('--server') == 'motet'", reason="tests the motet binary")
 
 
-def bench(server, *arguments):
+def bench(server, *arguments, protocol="mqtt"):
     """The exit status, and the figures of each workload."""
-    host, port = server.mqtt
-    command = [os.path.abspath(os.environ["MOTET_BIN"]), "bench", "mqtt", f"{host}:{port}", *arguments, "--json"]
+    host, port = getattr(server, protocol)
+    command = [os.path.abspath(os.environ["MOTET_BIN"]), "bench", protocol, f"{host}:{port}", *arguments, "--json"]
     done = subprocess.run(command, capture_output=True, timeout=60, text=True)
     assert not done.stderr, done.stderr
     return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
@@ -56,7 +56,26 @@ def test_our_own_server_keeps_them(server):
     assert code == 0 and told["received"] == told["count"] == 3000, told
 
 
-def test_a_server_that_is_not_there_is_an_error(tmp_path):
-    command = [os.path.abspath(os.environ["MOTET_BIN"]), "bench", "mqtt", "127.0.0.1:1", "pairs"]
+@pytest.mark.parametrize("kept", [[], ["--persistent"]], ids=["transient", "persistent"])
+def test_every_amqp_workload_runs_and_loses_nothing(server, kept):
+    code, told = bench(server, *kept, *FEW, "--size", "200000", "--pid", str(server.pid), protocol="amqp")
+    assert [one["workload"] for one in told] == ["pairs", "competing", "fan-out", "backlog", "latency"]
+    assert code == 0 and all(one["good"] for one in told), told
+    expected = {"pairs": 80, "competing": 80, "fan-out": 80, "backlog": 40, "latency": 80}
+    for one in told:
+        assert one["count"] == one["received"] == expected[one["workload"]], one
+        assert (one["lost"], one["duplicates"], len(one["server_rss_bytes"])) == (0, 0, 2), one
+        assert one["workload"] == "competing" or one["out_of_order"] == 0, one
+    assert told[3]["filled_messages_s"] > 0
+
+
+def test_an_amqp_benchmark_that_is_not_let_in_says_why(server):
+    code, (told,) = bench(server, "pairs", *FEW, "--vhost", "nowhere", protocol="amqp")
+    assert code == 1 and "530" in told["errors"][0] and "vhost nowhere not found" in told["errors"][0], told
+
+
+@pytest.mark.parametrize("protocol", ["mqtt", "amqp"])
+def test_a_server_that_is_not_there_is_an_error(protocol):
+    command = [os.path.abspath(os.environ["MOTET_BIN"]), "bench", protocol, "127.0.0.1:1", "pairs"]
     done = subprocess.run(command, capture_output=True, timeout=60, text=True)
     assert done.returncode == 1 and "could not be run" in done.stdout

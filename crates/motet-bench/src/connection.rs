@@ -1,25 +1,19 @@
 //! A client's end of MQTT: connects, says CONNECT and SUBSCRIBE, then lets its user read frames and write packets.
 
 use crate::options::Options;
+use crate::pipe::Pipe;
 use bytes::{Buf as _, BytesMut};
 use motet_mqtt::error::DecodeError;
 use motet_mqtt::packet::{
     Connack, Connect, Disconnect, Encode, Frame, Packet, PacketIdentifier, PacketKind, Place, PropertiesBuf, Property,
     QoS, ReasonCode, Suback, Subscribe, Subscription, SubscriptionOptions, Version, frame, frame_len,
 };
-use std::future::{Future as _, poll_fn};
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 /// How long a server may take for an answer before we give up.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// Read at least so many bytes at a time, and so many at most when there is more.
-const READ_BYTES: (usize, usize) = (1 << 10, 256 << 10);
+pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 /// The largest packet we take; a server has no reason to send one beyond what we publish.
 const PACKET_BYTES_MAX: u32 = 256 << 20;
 
@@ -40,6 +34,19 @@ pub enum ClientError {
         /// Its answer.
         reason: ReasonCode,
     },
+    /// What the server sent is no AMQP.
+    #[error("the server broke the protocol: {0}")]
+    Amqp(String),
+    /// The server closed the AMQP connection or channel.
+    #[error("the server closed the {what}: {code} {text}")]
+    Closed {
+        /// Channel or connection.
+        what: &'static str,
+        /// The reply code.
+        code: u16,
+        /// The reply text.
+        text: String,
+    },
     /// A packet that has no place here.
     #[error("the server sent {0:?} where it has no place")]
     Unexpected(PacketKind),
@@ -59,9 +66,6 @@ pub(crate) fn granted(codes: &[ReasonCode]) -> Result<(), ClientError> {
     }
 }
 
-trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {}
-impl<T: AsyncRead + AsyncWrite + Unpin + Send> Carrier for T {}
-
 /// How a client presents itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
@@ -80,7 +84,7 @@ impl Identity {
 
 /// An open connection.
 pub(crate) struct Connection {
-    carrier: Box<dyn Carrier>,
+    pipe: Pipe,
     pub(crate) version: Version,
     /// What the server takes unacknowledged.
     pub(crate) receive_maximum: u16,
@@ -88,9 +92,20 @@ pub(crate) struct Connection {
     pub(crate) session_present: bool,
     /// Seconds between packets that it insists on.
     pub(crate) keep_alive_secs: Option<u16>,
-    input: BytesMut,
-    /// Packets to be written.
-    pub(crate) out: BytesMut,
+}
+
+impl std::ops::Deref for Connection {
+    type Target = Pipe;
+
+    fn deref(&self) -> &Pipe {
+        &self.pipe
+    }
+}
+
+impl std::ops::DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut Pipe {
+        &mut self.pipe
+    }
 }
 
 impl Connection {
@@ -102,23 +117,13 @@ impl Connection {
     }
 
     async fn open_patiently(options: &Options, identity: &Identity) -> Result<Self, ClientError> {
-        let stream = TcpStream::connect(&options.address).await?;
-        stream.set_nodelay(true)?;
-        let carrier: Box<dyn Carrier> = match &options.tls {
-            None => Box::new(stream),
-            Some(tls) => {
-                let connector = tokio_rustls::TlsConnector::from(tls.config.clone());
-                Box::new(connector.connect(tls.name.clone(), stream).await?)
-            }
-        };
+        let pipe = Pipe::open(options, |input| frame_len(input, PACKET_BYTES_MAX).ok().flatten()).await?;
         let mut connection = Connection {
-            carrier,
+            pipe,
             version: options.version,
             receive_maximum: u16::MAX,
             session_present: false,
             keep_alive_secs: None,
-            input: BytesMut::new(),
-            out: BytesMut::new(),
         };
         connection.say_connect(options, identity)?;
         connection.flush().await?;
@@ -162,7 +167,7 @@ impl Connection {
             user_name: user,
             password: options.password.as_deref(),
         }
-        .encode(self.version, &mut self.out);
+        .encode(self.version, &mut self.pipe.out);
         Ok(())
     }
 
@@ -183,12 +188,12 @@ impl Connection {
             properties: Default::default(),
             subscriptions: [Subscription { topic_filter, options }].into_iter().collect(),
         }
-        .encode(self.version, &mut self.out);
+        .encode(self.version, &mut self.pipe.out);
     }
 
     /// Says goodbye and waits until the server has closed the connection, but not for ever.
     pub(crate) async fn close(mut self) {
-        Disconnect::new(ReasonCode::Success).encode(self.version, &mut self.out);
+        Disconnect::new(ReasonCode::Success).encode(self.version, &mut self.pipe.out);
         let _ = timeout(Duration::from_secs(1), async {
             self.flush().await?;
             loop {
@@ -229,61 +234,18 @@ impl Connection {
         mut each: impl FnMut(Packet<'_>, &mut BytesMut) -> Result<(), ClientError>,
     ) -> Result<(), ClientError> {
         let mut taken = 0;
-        while let Some(found) = frame(&self.input[taken..], PACKET_BYTES_MAX)? {
+        let (pipe, version) = (&mut self.pipe, self.version);
+        while let Some(found) = frame(&pipe.input[taken..], PACKET_BYTES_MAX)? {
             taken += found.bytes.len();
-            match Packet::decode(found, self.version)? {
+            match Packet::decode(found, version)? {
                 Packet::Disconnect(said) => {
                     return Err(ClientError::Refused { what: "to go on", reason: said.reason_code });
                 }
                 Packet::Pingresp(_) => {}
-                packet => each(packet, &mut self.out)?,
+                packet => each(packet, &mut pipe.out)?,
             }
         }
         self.input.advance(taken);
         Ok(())
-    }
-
-    /// Writes all of the output.
-    pub(crate) async fn flush(&mut self) -> io::Result<()> {
-        poll_fn(|cx| self.poll_write(cx)).await
-    }
-
-    /// Writes and reads until something was read, or all output is written. Can be dropped at any time.
-    pub(crate) async fn pump(&mut self) -> io::Result<()> {
-        let had_output = !self.out.is_empty();
-        poll_fn(|cx| {
-            let written = self.poll_write(cx)?.is_ready();
-            let read = self.poll_read(cx)?.is_ready();
-            if read || (had_output && written) { Poll::Ready(Ok(())) } else { Poll::Pending }
-        })
-        .await
-    }
-
-    fn poll_write(&mut self, cx: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
-        while !self.out.is_empty() {
-            match Pin::new(&mut self.carrier).poll_write(cx, &self.out)? {
-                Poll::Ready(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Poll::Ready(written) => self.out.advance(written),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Pin::new(&mut self.carrier).poll_flush(cx)
-    }
-
-    fn poll_read(&mut self, cx: &mut std::task::Context<'_>) -> Poll<io::Result<()>> {
-        if self.input.is_empty() && self.input.capacity() > READ_BYTES.1 {
-            self.input = BytesMut::new();
-        }
-        let missing = frame_len(&self.input, PACKET_BYTES_MAX).ok().flatten().unwrap_or(0);
-        let least = READ_BYTES.0.max(missing.saturating_sub(self.input.len()));
-        if self.input.capacity() - self.input.len() < least {
-            // What filled its room the last time gets twice of it.
-            self.input.reserve(least.max((self.input.len() * 2).min(READ_BYTES.1)));
-        }
-        let read = std::task::ready!(pin!(self.carrier.read_buf(&mut self.input)).poll(cx))?;
-        if read == 0 {
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")));
-        }
-        Poll::Ready(Ok(()))
     }
 }

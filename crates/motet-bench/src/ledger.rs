@@ -43,6 +43,21 @@ struct Seen {
 }
 
 impl Ledger {
+    /// Adds what another subscriber saw, of those that share the messages: what both got is there twice.
+    pub(crate) fn merge(&mut self, other: &Ledger) {
+        self.quality.add(&other.quality);
+        for (publisher, seen) in &other.seen {
+            let ours = self.seen.entry(*publisher).or_default();
+            ours.bits.resize(ours.bits.len().max(seen.bits.len()), 0);
+            for (mine, theirs) in ours.bits.iter_mut().zip(&seen.bits) {
+                let both = u64::from((*mine & theirs).count_ones());
+                self.quality.received -= both;
+                self.quality.duplicates += both;
+                *mine |= theirs;
+            }
+        }
+    }
+
     /// Notes an arrival. `sent` bounds what is believed, and so what is remembered: nothing arrives before it is sent.
     pub(crate) fn note(&mut self, publisher: u32, sequence: u64, sent: u64) -> bool {
         if sequence >= sent {
@@ -81,6 +96,15 @@ mod tests {
         ledger.note(9, 0, 1);
         let expected = Quality { received: 5, duplicates: 2, out_of_order: 1, ..Quality::default() };
         assert_eq!(ledger.quality, expected);
+    }
+
+    #[test]
+    fn what_two_consumers_of_a_queue_got_is_there_twice() {
+        let (mut one, mut other) = (Ledger::default(), Ledger::default());
+        [0, 2, 70].into_iter().for_each(|sequence| assert!(one.note(0, sequence, 100)));
+        [1, 2].into_iter().for_each(|sequence| assert!(other.note(0, sequence, 100)));
+        one.merge(&other);
+        assert_eq!(one.quality, Quality { received: 4, duplicates: 1, ..Quality::default() });
     }
 
     #[test]

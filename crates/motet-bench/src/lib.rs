@@ -11,10 +11,12 @@
 //! |---|---|
 //! | [`options`] | what is measured and how |
 //! | [`report`] | what came out of it |
-//! | `connection` | a client's end of MQTT over TCP or TLS |
+//! | `pipe`, `connection` | bytes over TCP or TLS; a client's end of MQTT |
+//! | [`amqp`] | a client's end of AMQP 0-9-1, and its workloads |
 //! | `traffic` | pairs, fan-out, fan-in, latency |
 //! | `connects`, `idle`, `retained`, `offline` | the other workloads, a file each |
 
+pub mod amqp;
 mod clock;
 mod connection;
 mod connects;
@@ -25,6 +27,7 @@ mod ledger;
 mod offline;
 pub mod options;
 mod payload;
+mod pipe;
 mod process;
 mod publisher;
 pub mod report;

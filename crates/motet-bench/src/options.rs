@@ -97,6 +97,10 @@ pub struct Options {
     pub warm_up: Duration,
     /// Ends after so many messages (of a publisher) or connections instead, and counts from the first one.
     pub count: Option<u64>,
+    /// The vhost of AMQP clients.
+    pub vhost: String,
+    /// Deliveries that an AMQP consumer may have unacknowledged.
+    pub prefetch: u16,
     /// Unacknowledged messages of a publisher.
     pub window: u16,
     /// Messages of a publisher that have not reached their subscribers.
@@ -127,6 +131,8 @@ impl Options {
             duration: Duration::from_secs(5),
             warm_up: Duration::from_secs(1),
             count: None,
+            vhost: "/".into(),
+            prefetch: 200,
             window: 100,
             in_flight: None,
             clients: None,

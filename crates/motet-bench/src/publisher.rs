@@ -13,9 +13,9 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// Nothing arrives for so long: what is under way with QoS 0 is written off.
-const STALL: Duration = Duration::from_millis(500);
+pub(crate) const STALL: Duration = Duration::from_millis(500);
 /// Output beyond which the socket comes first.
-const OUT_BYTES_MAX: usize = 64 << 10;
+pub(crate) const OUT_BYTES_MAX: usize = 64 << 10;
 
 /// What one publisher is to do.
 pub(crate) struct Task {

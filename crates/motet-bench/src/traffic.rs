@@ -97,20 +97,20 @@ impl Cast {
 }
 
 /// What happened while it counted.
-struct Measured {
-    delivered: u64,
-    elapsed: Duration,
-    cost: Option<Cost>,
+pub(crate) struct Measured {
+    pub(crate) delivered: u64,
+    pub(crate) elapsed: Duration,
+    pub(crate) cost: Option<Cost>,
 }
 
 /// From where on it counts.
-struct Mark {
-    at: Instant,
-    delivered: u64,
-    usage: Option<Usage>,
+pub(crate) struct Mark {
+    pub(crate) at: Instant,
+    pub(crate) delivered: u64,
+    pub(crate) usage: Option<Usage>,
 }
 
-async fn measure<T>(run: &Run, publishers: &[JoinHandle<T>], options: &Options, begun: Mark) -> Measured {
+pub(crate) async fn measure<T>(run: &Run, publishers: &[JoinHandle<T>], options: &Options, begun: Mark) -> Measured {
     let begun = match options.count {
         Some(_) => {
             let done = || publishers.iter().all(JoinHandle::is_finished) && run.delivered() >= run.expected();
@@ -152,7 +152,7 @@ pub(crate) async fn settled(run: &Run, options: &Options, done: impl Fn() -> boo
 }
 
 /// Tells publishers when their next message is due: a thread of its own, since a runtime's timers count milliseconds.
-fn keep_time(run: Arc<Run>, pace: Pace) -> std::thread::JoinHandle<()> {
+pub(crate) fn keep_time(run: Arc<Run>, pace: Pace) -> std::thread::JoinHandle<()> {
     std::thread::spawn(move || {
         while !run.is_stopping() {
             let due = pace.due(run.clock.nanos());

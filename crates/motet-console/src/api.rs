@@ -46,7 +46,7 @@ impl<E: Engine> Api<E> {
 
     /// Looks at figures, for rates: to be called every few seconds.
     pub fn look(&self) {
-        self.rates.look(&self.core, self.node.now().instant);
+        self.rates.look(&self.core, &*self.node, self.node.now().instant);
     }
 
     /// The node's name.

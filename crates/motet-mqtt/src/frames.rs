@@ -23,11 +23,13 @@ pub(crate) struct Hop {
     /// Means nothing with QoS 0.
     pub(crate) identifier: PacketIdentifier,
     pub(crate) dup: bool,
+    /// Another consumer may have had it before.
+    pub(crate) redelivered: bool,
 }
 
 impl Hop {
     pub(crate) fn at_most_once() -> Self {
-        Hop { qos: QoS::AtMostOnce, identifier: PacketIdentifier::MIN, dup: false }
+        Hop { qos: QoS::AtMostOnce, identifier: PacketIdentifier::MIN, dup: false, redelivered: false }
     }
 }
 
@@ -152,10 +154,18 @@ impl Encoder {
         let properties = match self.version {
             Version::V5 if batch.face() == FACE => Properties::forwarded(batch.origin(message)),
             Version::V5 if message.properties.is_some() => {
-                translated = mapping::from_canonical(message);
+                translated = mapping::from_canonical(message, payload);
                 Properties::forwarded(translated.as_properties().raw())
             }
             _ => Properties::EMPTY,
+        };
+        let marked: PropertiesBuf;
+        let properties = match self.version {
+            Version::V5 if hop.redelivered => {
+                marked = mapping::with_redelivered(properties.raw());
+                Properties::forwarded(marked.as_properties().raw())
+            }
+            _ => properties,
         };
         let identifiers: SmallVec<[SubscriptionIdentifier; 4]> = match self.version {
             Version::V5 => grant.identifiers.iter().filter_map(|id| SubscriptionIdentifier::new(*id)).collect(),

@@ -8,7 +8,11 @@
 //! | Payload Format Indicator | utf8 | |
 //! | Content Type, Correlation Data | the same | |
 //! | Response Topic | reply address: a topic; a queue is `$queue/…` | |
-//! | User Properties | headers, in order, duplicates kept | |
+//! | User Properties | headers, in order, duplicates kept | what is no text is told as text, its type in `x-types` |
+//! | `x-priority`, `x-message-id` among them | priority, message id | |
+//! | `x-delay` among them | published so many milliseconds later | as the topic `$delayed/…` |
+//! | Payload Format 1; `x-content-encoding` | content encoding `utf-8`; another one | |
+//! | `x-redelivered` among them | – | told by us where somebody else may have had it before |
 //! | the property block as it came, without alias, expiry, identifiers | origin | what an MQTT 5 subscriber gets |
 //! | Topic Alias, Subscription Identifier, DUP, packet identifier | – | belong to one hop |
 
@@ -22,8 +26,13 @@ use motet_core::spelling::mqtt;
 use motet_core::time::{Now, WallMillis};
 use std::time::Duration;
 
+mod headers;
+
 /// Origin data with this mark is an MQTT 5 property block.
 pub const FACE: FaceId = FaceId(1);
+
+/// The content encoding that the payload format indicator means.
+const UTF8: &str = "utf-8";
 
 /// The level of a QoS.
 pub fn reliability(qos: QoS) -> Reliability {
@@ -60,30 +69,70 @@ const PER_HOP: PropertySet = PublishHead::PER_SUBSCRIBER.with(PropertyIdentifier
 /// The origin data of a block, and what other faces need to know of it.
 pub fn to_canonical(block: Block<'_>) -> (PropertiesBuf, Option<Box<Properties>>) {
     let origin = block.without(PER_HOP);
-    let mut p = Properties::default();
+    let (mut p, mut types) = (Properties::default(), None);
     for property in block.iter() {
         match property {
             Property::PayloadFormatIndicator(utf8) => p.utf8 = utf8,
             Property::ContentType(v) => p.content_type = Some(v.into()),
             Property::ResponseTopic(v) => p.reply_to = mqtt::decode_name(v).ok().map(ReplyAddress::Topic),
             Property::CorrelationData(v) => p.correlation = Some(Bytes::copy_from_slice(v)),
-            Property::UserProperty(name, value) => p.headers.push((name.into(), Value::Text(value.into()))),
+            Property::UserProperty(headers::TYPES, v) => types = Some(v),
+            Property::UserProperty(name, value) => user_property(&mut p, name, value),
             _ => {}
         }
+    }
+    if let Some(types) = types {
+        headers::restore(&mut p.headers, types);
     }
     let properties = (p != Properties::default()).then(|| Box::new(p));
     (origin, properties)
 }
 
+/// The user properties that stand for what MQTT has no property of its own for.
+const PRIORITY: &str = "x-priority";
+const MESSAGE_ID: &str = "x-message-id";
+const CONTENT_ENCODING: &str = "x-content-encoding";
+/// The one by which a publisher asks for a delay, in milliseconds.
+pub const DELAY: &str = "x-delay";
+const REDELIVERED: &str = "x-redelivered";
+
+/// One that stands for a property goes there if it can be read as such.
+fn user_property(p: &mut Properties, name: &str, value: &str) {
+    match (name, value.parse()) {
+        (PRIORITY, Ok(priority)) => p.priority = Some(priority),
+        (MESSAGE_ID, _) => p.message_id = Some(value.into()),
+        (CONTENT_ENCODING, _) => p.content_encoding = Some(value.into()),
+        _ => p.headers.push((name.into(), Value::Text(value.into()))),
+    }
+}
+
+/// The delay that a message asks for by its user property, in milliseconds; what is no number asks for none.
+pub fn delay_ms(block: Block<'_>) -> Option<u64> {
+    let (_, value) = block.user_properties().find(|(name, _)| *name == DELAY)?;
+    value.parse().ok().filter(|&delay| delay > 0)
+}
+
+/// The block with the word that somebody may have had the message before.
+pub fn with_redelivered(block: &[u8]) -> PropertiesBuf {
+    let mut block = Block::forwarded(block).without(PropertySet::NONE);
+    block.push(Place::Publish, Property::UserProperty(REDELIVERED, "true")).expect("it is short text");
+    block
+}
+
 /// The property block of a message that came from another face.
-pub fn from_canonical(message: &Message) -> PropertiesBuf {
+pub fn from_canonical(message: &Message, payload: &[u8]) -> PropertiesBuf {
     let mut block = PropertiesBuf::new();
     let Some(p) = &message.properties else { return block };
     let mut push = |property: Property<'_>| {
         // What MQTT cannot say (too long, NUL in text) is left out; the table above says so.
         let _ = block.push(Place::Publish, property);
     };
-    if p.utf8 {
+    let (encoding, says_utf8) = match p.content_encoding.as_deref() {
+        // Whoever receives it may check, and end the connection [MQTT-3.3.2-4].
+        Some(encoding) if encoding.eq_ignore_ascii_case(UTF8) && std::str::from_utf8(payload).is_ok() => (None, true),
+        encoding => (encoding, p.utf8),
+    };
+    if says_utf8 {
         push(Property::PayloadFormatIndicator(true));
     }
     if let Some(v) = &p.content_type {
@@ -95,8 +144,13 @@ pub fn from_canonical(message: &Message) -> PropertiesBuf {
     if let Some(v) = &p.correlation {
         push(Property::CorrelationData(v));
     }
-    for (name, value) in &p.headers {
-        push(Property::UserProperty(name, &text(value)));
+    headers::to_user_properties(&p.headers, |name, value| push(Property::UserProperty(name, value)));
+    if let Some(priority) = p.priority {
+        push(Property::UserProperty(PRIORITY, &priority.to_string()));
+    }
+    let texts = [(MESSAGE_ID, p.message_id.as_deref()), (CONTENT_ENCODING, encoding)];
+    for (name, value) in texts.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        push(Property::UserProperty(name, value));
     }
     block
 }
@@ -111,20 +165,6 @@ fn response_topic(address: &ReplyAddress) -> Option<String> {
     let mut topic = Vec::new();
     mqtt::encode_name(&name, &mut topic).ok()?;
     String::from_utf8(topic).ok()
-}
-
-fn text(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::Bool(v) => v.to_string(),
-        Value::Int(v) => v.to_string(),
-        Value::UInt(v) | Value::Timestamp(v) => v.to_string(),
-        Value::Float(v) => v.to_string(),
-        Value::Text(v) => v.clone(),
-        Value::Bytes(v) => String::from_utf8_lossy(v).into_owned(),
-        Value::List(items) => items.iter().map(text).collect::<Vec<_>>().join(","),
-        Value::Table(fields) => fields.iter().map(|(k, v)| format!("{k}={}", text(v))).collect::<Vec<_>>().join(","),
-    }
 }
 
 #[cfg(test)]
@@ -167,7 +207,7 @@ mod tests {
         assert_eq!(canonical.headers.len(), 3);
         let mut message = Message::default();
         message.properties = Some(canonical);
-        let back = from_canonical(&message);
+        let back = from_canonical(&message, b"");
         assert_eq!(back.as_properties().user_properties().collect::<Vec<_>>(), users);
     }
 }

@@ -191,10 +191,11 @@ impl<E: Engine> Endpoint<E> {
         let handshake = self.certificates.as_ref()?.handshake();
         let shaken = timeout(self.house.limits().connect_timeout, async {
             let _turn = self.house.handshakes.acquire().await.map_err(io::Error::other)?;
-            handshake.acceptor().accept(stream).await
+            handshake.shake(stream, &self.house.acme).await
         });
         match shaken.await {
-            Ok(Ok(stream)) => match handshake.secure(stream.get_ref().1) {
+            Ok(Ok(None)) => {}
+            Ok(Ok(Some(stream))) => match handshake.secure(stream.get_ref().1) {
                 Ok(secure) => return Some((Box::new(stream), Arc::new(secure))),
                 Err(error) => self.stranger(arrival, &error),
             },

@@ -69,6 +69,8 @@ pub(crate) struct House<E: Engine> {
     /// What waits for all subscribers together.
     pub(crate) waiting: Arc<Budget>,
     pub(crate) store: Box<dyn StoreControl>,
+    /// How fetching certificates goes, and what its authority looks for here.
+    pub(crate) acme: Arc<crate::acme::Board>,
     /// How the bridges are.
     pub(crate) bridges: crate::bridge::Board,
     /// TLS handshakes in progress; further ones wait their turn.
@@ -111,6 +113,7 @@ impl<E: Engine> House<E> {
             wheel: Wheel::new(),
             registry: Registry::new(),
             counters: Counters::default(),
+            acme: Arc::default(),
             bridges: crate::bridge::Board::default(),
             handshakes: Semaphore::new(limits.handshakes_in_progress as usize),
             waiting: Arc::new(Budget::new(limits.waiting_bytes.len())),

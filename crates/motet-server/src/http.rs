@@ -1,5 +1,6 @@
 //! HTTP on the shared port: a start page, health, figures, the upgrade to WebSocket, and the way to `admin`.
 
+use crate::acme::CHALLENGE_PATH;
 use crate::admin;
 use crate::config::{Config, Protocol};
 use crate::console;
@@ -91,7 +92,10 @@ pub(crate) async fn serve<S: Carrier, E: Engine>(endpoint: Arc<Endpoint<E>>, io:
         count(&house.counters.http_requests);
         let (endpoint, arrival, from) = (endpoint.clone(), arrival.clone(), from.clone());
         async move {
-            let answer = if refused {
+            let answer = if let Some(page) = challenge_asked(&endpoint, &request) {
+                end_turn(&arrival);
+                page
+            } else if refused {
                 come_back_later()
             } else if let Some(wish) = admin_asked(&endpoint, &request) {
                 end_turn(&arrival);
@@ -161,6 +165,16 @@ fn respond<S: Carrier, E: Engine>(
         return answer;
     }
     page(endpoint, path)
+}
+
+/// For an authority that issues our certificate, under whichever of our names. [RFC8555-8.3]
+fn challenge_asked<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> Option<Answer> {
+    let path = request.uri().path();
+    if !path.starts_with(CHALLENGE_PATH) || request.method() != Method::GET {
+        return None;
+    }
+    let page = endpoint.house.acme.answers.page(path)?;
+    Some(with_type(StatusCode::OK, "application/octet-stream", page))
 }
 
 /// For an operator: the path is right, the listener one for pages, the name one of ours.

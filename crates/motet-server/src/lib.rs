@@ -10,6 +10,7 @@
 pub mod config;
 
 mod access;
+mod acme;
 mod admin;
 mod admission;
 mod alarm;

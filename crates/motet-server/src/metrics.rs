@@ -1,6 +1,7 @@
 //! `/metrics`: the Prometheus text format, written by hand because it is forty lines. Aggregated: no topic, client or
 //! address is ever a label.
 
+use crate::acme::LastResult;
 use crate::alarm::resident_bytes;
 use crate::house::House;
 use crate::rates::SCOPES;
@@ -51,6 +52,7 @@ pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     server(&mut page, house);
     watch(&mut page, house);
     certificates(&mut page, house);
+    acme(&mut page, house);
     logins(&mut page, house);
     core(&mut page, house);
     access(&mut page, house);
@@ -182,6 +184,24 @@ fn certificates<E: Engine>(page: &mut Page, house: &House<E>) {
     if ends > 0 {
         let help = "When the first of the server's certificates ends, in seconds since 1970.";
         page.one("motet_tls_certificate_expiry_seconds", "gauge", help, ends);
+    }
+}
+
+/// The certificate that the server fetches; silent where it fetches none.
+fn acme<E: Engine>(page: &mut Page, house: &House<E>) {
+    let acme = &house.acme;
+    if !acme.is_on() {
+        return;
+    }
+    let help = "When the fetched certificate ends, in seconds since 1970; 0 while there is none.";
+    page.one("motet_acme_certificate_expiry_seconds", "gauge", help, acme.expires());
+    let help = "When the next try is due, in seconds since 1970.";
+    page.one("motet_acme_next_attempt_seconds", "gauge", help, acme.next());
+    let results = [("issued", &acme.issued), ("failed", &acme.failed)];
+    page.each("motet_acme_orders_total", "counter", "Certificates asked for.", "result", results);
+    page.head("motet_acme_last_result", "gauge", "1 for what the last try since the start came to.");
+    for (word, result) in [("none", LastResult::None), ("issued", LastResult::Issued), ("failed", LastResult::Failed)] {
+        let _ = writeln!(page.0, "motet_acme_last_result{{result=\"{word}\"}} {}", u8::from(acme.last() == result));
     }
 }
 

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper::header::{CONTENT_TYPE, HOST};
-use hyper::{Method, Request, Uri};
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -47,13 +47,7 @@ impl Outcall {
             Some("https") => {
                 let name =
                     ServerName::try_from(host).map_err(|error| wrong(format!("has a host that is none: {error}")))?;
-                let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-                let config = ClientConfig::builder_with_provider(provider)
-                    .with_safe_default_protocol_versions()
-                    .map_err(|error| wrong(error.to_string()))?
-                    .with_root_certificates(roots(key, ca_file)?)
-                    .with_no_client_auth();
-                Some((TlsConnector::from(Arc::new(config)), name))
+                Some((connector(key, ca_file)?, name))
             }
             _ => None,
         };
@@ -78,7 +72,6 @@ impl Outcall {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
         let authority = self.uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
         let mut request =
             Request::builder().uri(self.uri.path_and_query().map_or("/", |path| path.as_str())).header(HOST, authority);
@@ -86,20 +79,44 @@ impl Outcall {
             request = request.method(Method::POST).header(CONTENT_TYPE, "application/json");
         }
         let request = request.body(Full::new(Bytes::from(json.unwrap_or_default()))).map_err(io::Error::other)?;
-        let asked = async move {
-            let response = sender.send_request(request).await.map_err(io::Error::other)?;
-            let status = response.status().as_u16();
-            let body = Limited::new(response.into_body(), bytes_max).collect().await.map_err(io::Error::other)?;
-            Ok((status, body.to_bytes()))
-        };
-        let mut asked = std::pin::pin!(asked);
-        let mut connection = std::pin::pin!(connection);
-        tokio::select! {
-            answer = &mut asked => answer,
-            // The connection may end as soon as the last byte has come.
-            _ = &mut connection => asked.await,
-        }
+        let answer = exchange(stream, request, bytes_max).await?;
+        Ok((answer.status().as_u16(), answer.into_body()))
     }
+}
+
+/// One request on a connection of its own; the answer's body is at most `bytes_max`.
+pub(crate) async fn exchange<S>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+    bytes_max: usize,
+) -> io::Result<Response<Bytes>>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
+    let asked = async move {
+        let (parts, body) = sender.send_request(request).await.map_err(io::Error::other)?.into_parts();
+        let body = Limited::new(body, bytes_max).collect().await.map_err(io::Error::other)?;
+        Ok(Response::from_parts(parts, body.to_bytes()))
+    };
+    let mut asked = std::pin::pin!(asked);
+    let mut connection = std::pin::pin!(connection);
+    tokio::select! {
+        answer = &mut asked => answer,
+        // The connection may end as soon as the last byte has come.
+        _ = &mut connection => asked.await,
+    }
+}
+
+/// TLS towards whoever is asked; `key` is that of the URL in the configuration.
+pub(crate) fn connector(key: &str, ca_file: Option<&Path>) -> Result<TlsConnector, ServerError> {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| ServerError::Tls { key: key.into(), what: error.to_string() })?
+        .with_root_certificates(roots(key, ca_file)?)
+        .with_no_client_auth();
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 fn roots(key: &str, ca_file: Option<&Path>) -> Result<RootCertStore, ServerError> {

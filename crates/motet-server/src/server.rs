@@ -1,5 +1,6 @@
 //! A running server: starts listeners over its parts, and drains them again.
 
+use crate::acme::{Fetcher, Kept};
 use crate::admin::Admin;
 use crate::admission::Door;
 use crate::alarm;
@@ -122,6 +123,9 @@ impl<E: Engine> Server<E> {
             Ok(())
         }));
         reloader.add(certificates_hook(&house, &all_certificates));
+        let fetcher = Arc::new(Fetcher::new(config)?);
+        let fetches = fetcher.clone();
+        reloader.add(ReloadHook::new("acme", &["acme"], move |config| fetches.take(config)));
         let bridges = Arc::new(Bridges::new(house.clone(), parts.mqtt.clone(), &config.data_dir));
         let bridged = bridges.clone();
         reloader.add(ReloadHook::new("bridges", &["bridge"], move |config| bridged.apply(&config.bridge)));
@@ -143,6 +147,10 @@ impl<E: Engine> Server<E> {
         }));
         server.keep_time(SysTree::new(config.mqtt.sys_interval));
         server.watch_certificates(&all_certificates);
+        let (certified, board) = (house.clone(), house.acme.clone());
+        server
+            .tasks
+            .push(tokio::spawn(fetcher.run(board, Arc::new(move || look_again(&certified, &all_certificates)))));
         if let Some((spans, task)) = otlp::start(&house, &config.otlp) {
             let _ = house.spans.set(spans);
             server.tasks.push(task);
@@ -161,10 +169,9 @@ impl<E: Engine> Server<E> {
                 while let Some(every) = certificates.look_every() {
                     tokio::time::sleep(every).await;
                     // A few calls and a few kilobytes now and then: too little for a thread of its own.
-                    let Some(read) = certificates.look() else { continue };
-                    let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
-                    CertificatesRead { error }.emit(&house.counters);
-                    note_expiry(&house, &all);
+                    if look_at(&house, &certificates) {
+                        note_expiry(&house, &all);
+                    }
                 }
             }));
         }
@@ -297,7 +304,7 @@ fn certificates_hook<E: Engine>(house: &Arc<House<E>>, all: &AllCertificates) ->
         // All of them, though one may be wrong.
         for (at, certificates) in &all {
             let (tls, key) = tls_of(config, *at);
-            let read = certificates.reload(tls, &key);
+            let read = certificates.reload(tls, &key, Kept::of(config));
             let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
             CertificatesRead { error }.emit(&house.counters);
             failed = failed.or(read.err());
@@ -315,6 +322,22 @@ fn tls_of(config: &Config, at: usize) -> (&Tls, String) {
     }
 }
 
+/// Reads these again if a file of theirs has changed; whether one has.
+fn look_at<E: Engine>(house: &House<E>, certificates: &Certificates) -> bool {
+    let Some(read) = certificates.look() else { return false };
+    let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
+    CertificatesRead { error }.emit(&house.counters);
+    true
+}
+
+/// Another certificate is there: nobody waits for the next look.
+fn look_again<E: Engine>(house: &House<E>, all: &AllCertificates) {
+    for (_, certificates) in all {
+        look_at(house, certificates);
+    }
+    note_expiry(house, all);
+}
+
 /// Tells the figures when the first certificate ends.
 fn note_expiry<E: Engine>(house: &House<E>, all: &AllCertificates) {
     if let Some(ends) = all.iter().map(|(_, certificates)| certificates.expires()).min() {
@@ -330,7 +353,7 @@ fn serves_pages(protocol: Protocol) -> bool {
 fn certificates(config: &Config, at: usize) -> Result<Option<Certificates>, ServerError> {
     let (tls, key) = tls_of(config, at);
     let speaks = config.listener[at].protocol.may_speak_tls();
-    speaks.then(|| Certificates::open(tls, &config.data_dir, &key)).transpose()
+    speaks.then(|| Certificates::open(tls, &config.data_dir, &key, Kept::of(config))).transpose()
 }
 
 impl<E: Engine> Drop for Server<E> {

@@ -107,7 +107,7 @@ impl<D: Disk> Committer<D> {
             self.active = None;
             self.journal.wake_keeper();
         }
-        let segment = Arc::new(self.journal.next_segment()?);
+        let segment = Arc::new(self.journal.next_segment_at_any_price()?);
         if DATA + len > segment.room() {
             segment.grow(DATA + len)?;
         }
@@ -124,7 +124,7 @@ impl<D: Disk> Committer<D> {
         self.journal.durable.store(end, Ordering::Release);
         self.journal.pending.fetch_sub(len - batch::HEADER as u64, Ordering::Relaxed);
         self.journal.events.durable(Position(end));
-        if std::mem::take(&mut self.failing) {
+        if std::mem::take(&mut self.failing) && !self.journal.is_short_of_room() {
             self.journal.events.recovered_room();
         }
         self.journal.ledger.lock().apply(&batch.bytes.read(), batch.base);

@@ -20,6 +20,9 @@ pub struct Config {
     pub segments_max: usize,
     /// Bytes of one class file. Default 64 MiB.
     pub class_bytes: u64,
+    /// Bytes put by for what gives room back when the disk is full, never more than a segment; 0 for none. Default 16
+    /// MiB: half a million acknowledgements.
+    pub reserve_bytes: u64,
 }
 
 impl Default for Config {
@@ -31,6 +34,7 @@ impl Default for Config {
             retry_delay: Duration::from_millis(250),
             segments_max: 64,
             class_bytes: 64 << 20,
+            reserve_bytes: 16 << 20,
         }
     }
 }

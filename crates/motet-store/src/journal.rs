@@ -43,6 +43,9 @@ pub struct Journal<D: Disk = RealDisk> {
     /// The next segment, made ready by the keeper.
     pub(crate) prepared: Mutex<Option<Segment<D>>>,
     pub(crate) next_number: AtomicU64,
+    /// See `reserve.rs`.
+    pub(crate) short_of_room: AtomicBool,
+    pub(crate) reserve_kept: AtomicU64,
     /// Held while files are sealed, moved or removed, and while they are copied.
     pub(crate) upkeep: Mutex<()>,
     closing: AtomicBool,
@@ -164,6 +167,8 @@ impl<D: Disk> Journal<D> {
             ledger: Mutex::new(ledger),
             prepared: Mutex::new(None),
             next_number: AtomicU64::new(last_number + 1),
+            short_of_room: AtomicBool::new(false),
+            reserve_kept: AtomicU64::new(0),
             upkeep: Mutex::new(()),
             closing: AtomicBool::new(false),
             closed: Condvar::new(),
@@ -173,6 +178,9 @@ impl<D: Disk> Journal<D> {
             clean_start,
             _lock: lock,
         });
+        if let Err(error) = journal.keep_reserve() {
+            tracing::warn!(%error, "no room can be put by for a full disk");
+        }
         survivors::tell(&journal, &summaries, &alive, recovery)?;
         let committer = Committer::new(journal.clone(), next_batch);
         let keeper = Keeper::new(journal.clone());
@@ -315,6 +323,14 @@ impl<D: Disk> Journal<D> {
             *prepared = Some(self.make_segment()?);
         }
         Ok(())
+    }
+
+    /// The prepared segment, or one made now, where nothing else is free in the room that was put by.
+    pub(crate) fn next_segment_at_any_price(&self) -> io::Result<Segment<D>> {
+        match self.next_segment() {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && self.spend_reserve() => self.next_segment(),
+            done => done,
+        }
     }
 
     fn make_segment(&self) -> io::Result<Segment<D>> {

@@ -32,7 +32,10 @@ impl<D: Disk> Keeper<D> {
 
     /// Does what is due.
     pub fn step(&mut self) {
-        self.prepare();
+        // Short of room, the next segment is made when it is needed: what is free belongs to what is being moved.
+        if !self.journal.is_short_of_room() {
+            self.prepare();
+        }
         let journal = self.journal.clone();
         let _upkeep = journal.upkeep.lock();
         self.seal();
@@ -43,6 +46,7 @@ impl<D: Disk> Keeper<D> {
                 break;
             }
         }
+        self.journal.restore_reserve();
     }
 
     /// The loop of the keeper's thread.

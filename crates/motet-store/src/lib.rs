@@ -72,6 +72,7 @@ mod real_disk;
 mod record;
 mod recovery;
 mod repair;
+mod reserve;
 mod retire;
 mod segment;
 pub mod sim_disk;

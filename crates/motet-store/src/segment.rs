@@ -42,7 +42,7 @@ pub(crate) struct Segment<D: Disk> {
 }
 
 /// The smallest segment worth its file: below this the disk counts as full.
-const ROOM_MIN: u64 = 1 << 20;
+pub(crate) const ROOM_MIN: u64 = 1 << 20;
 
 impl<D: Disk> Segment<D> {
     /// Makes the next segment ready: created, reserved, its header and its name durable. A disk that has no room for a

@@ -155,6 +155,36 @@ fn failure_and_recovery_are_told_once_each() {
 }
 
 #[test]
+fn a_disk_that_journal_filled_is_drained_without_room_from_elsewhere() {
+    let disk = Arc::new(motet_store::sim_disk::SimDisk::new(9));
+    let heard = Arc::new(Heard::default());
+    let config = Config { segment_bytes: 32 << 10, ..small() };
+    let mut opened = Journal::open(Path::new(DIR), disk.clone(), config, heard.clone(), &mut NoRecovery).unwrap();
+    disk.set_room(Some(512 << 10));
+    let journal = opened.journal.clone();
+    let mut entries = Vec::new();
+    while !journal.is_short_of_room() {
+        let seq = entries.len() as u64 + 1;
+        entries.push((seq, journal.stage().enqueue(1, seq, b"", Body::Inline(&[&[1; 1_000]]))));
+        assert_eq!(opened.committer.step(), Step::Committed, "the reserve takes the message that met the full disk");
+        opened.keeper.step();
+    }
+    assert_eq!(*heard.0.lock(), ["failed"]);
+    for (seq, at) in entries {
+        journal.stage().settle(1, seq, at);
+        assert_eq!(opened.committer.step(), Step::Committed);
+        opened.keeper.step();
+    }
+    for _ in 0..3 {
+        opened.keeper.step();
+    }
+    assert!(!journal.is_short_of_room(), "what was settled made room");
+    assert_eq!(*heard.0.lock(), ["failed", "recovered"]);
+    journal.stage().enqueue(1, 1_000, b"", Body::Inline(&[&[1; 1_000]]));
+    assert_eq!(opened.committer.step(), Step::Committed);
+}
+
+#[test]
 fn a_stage_that_panics_leaves_nothing() {
     let mut bench = Bench::new(8, small());
     enqueue(&bench, 1);

@@ -10,7 +10,7 @@ use motet_store::{Body, Config, Step};
 const BODY: [u8; 100] = [7; 100];
 
 fn tiny() -> Config {
-    Config { segment_bytes: 16 << 10, ..small() }
+    Config { segment_bytes: 16 << 10, reserve_bytes: 0, ..small() }
 }
 
 /// Enqueues `count` messages in batches of 20, and answers their locators.

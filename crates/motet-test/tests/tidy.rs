@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 /// `motet-store → core`. `motet-test` may know everyone.
 const ARROWS: &[(&str, &[&str])] = &[
     ("motet", &["motet-bench", "motet-server", "motet-store"]),
-    ("motet-bench", &["motet-mqtt"]),
+    ("motet-bench", &["motet-amqp", "motet-mqtt"]),
     (
         "motet-server",
         &["motet-amqp", "motet-auth", "motet-console", "motet-core", "motet-mqtt", "motet-store", "motet-web"],

@@ -6,6 +6,11 @@ mod print;
 
 use std::process::ExitCode;
 
+/// musl's own allocator takes one lock for all threads.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     match commands::perform(cli::Arguments::of_process()) {
         Ok(code) => code,

@@ -91,3 +91,37 @@ def test_full_disk_recovers_without_restart(kind, small_disk, tmp_path, peer, na
         assert server.alive()
     finally:
         server.close()
+
+
+def test_full_disk_is_emptied_by_its_subscriber(kind, small_disk, tmp_path, peer, name):
+    """Nobody makes room from outside: what was stored is fetched, and that is what makes room."""
+    if kind.name != "motet":
+        pytest.skip("a broker without acknowledgements on disk needs no room for them")
+    server = kind(tmp_path / "server", settings='store.segment_bytes = "4MiB"', data_dir=small_disk / "data").start()
+    session = {"session_expiry_interval": 3600}
+    try:
+        keeper = peer(server)
+        keeper.connect(name + "keeper", clean=False, props=session)
+        keeper.subscribe(name + "/jobs", qos=1)
+        keeper.disconnect()
+        publisher = peer(server)
+        publisher.connect(name + "publisher")
+        done, waiting = fill(publisher, name + "/jobs")
+        assert waiting is None, "the message that met the full disk is answered"
+
+        server.restart()  # which needs no room either
+        keeper = peer(server)
+        assert keeper.connect(name + "keeper", clean=False, props=session).session_present
+        received = []
+        while not received or received[-1] != done[-1]:
+            received.append(int(keeper.message().payload[:8]))
+        assert [one for one in received if one in set(done)] == done
+
+        publisher = peer(server)
+        publisher.connect(name + "publisher")
+        deadline = time.monotonic() + 30
+        while publisher.publish(name + "/jobs", b"x" * PAYLOAD, qos=1) >= 0x80:
+            assert time.monotonic() < deadline, "publishing does not resume"
+            time.sleep(0.2)
+    finally:
+        server.close()

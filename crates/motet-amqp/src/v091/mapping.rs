@@ -8,6 +8,7 @@
 //! | correlation_id | correlation | more than 255 bytes travel in the header `x-correlation-id` |
 //! | reply_to | reply address: a queue | a topic is the pseudo queue `amq.topic.reply.<key>`, which the default exchange understands |
 //! | headers | headers, in order | names that repeat become an array towards AMQP |
+//! | content_encoding `utf-8` | text, where another face says no more than that | |
 //! | type, app_id | headers `x-amqp-type`, `x-amqp-app-id` | and back |
 //! | flags and properties as they came | origin | what an AMQP consumer gets, byte for byte |
 //! | cluster_id | – | kept in the origin only |
@@ -100,6 +101,9 @@ pub fn to_canonical(wire: &Wire<'_>) -> Option<Box<Properties>> {
         (None, Some(Value::Bytes(bytes))) => Some(bytes.clone()),
         _ => None,
     };
+    if wire.correlation_id.is_none() && correlation.is_some() {
+        headers.retain(|(name, _)| &**name != LONG_CORRELATION);
+    }
     Some(Box::new(Properties {
         content_type: text(wire.content_type),
         content_encoding: text(wire.content_encoding),
@@ -209,9 +213,10 @@ pub fn from_canonical(now: Now, message: &Message, added: Added<'_>, out: &mut B
     added.push(&mut headers);
     let reply_to = p.reply_to.as_ref().and_then(reply_to);
     let expiration = message.expires_at.map(|at| at.0.saturating_sub(now.wall.0).to_string());
+    let encoding = p.content_encoding.as_deref().or(p.utf8.then_some("utf-8"));
     let wire = Wire {
         content_type: p.content_type.as_deref().map(str::as_bytes),
-        content_encoding: p.content_encoding.as_deref().map(str::as_bytes),
+        content_encoding: encoding.map(str::as_bytes),
         headers: (!headers.as_table().is_empty()).then(|| headers.as_table()),
         delivery_mode: Some(if message.reliability == Reliability::AtMostOnce { 1 } else { 2 }),
         priority: p.priority,

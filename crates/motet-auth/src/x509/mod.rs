@@ -18,6 +18,8 @@ use x509_parser::prelude::FromDer as _;
 pub struct Served {
     /// The DNS names it is for, in small letters; `*.example.org` stands for one further label.
     pub dns_names: Vec<String>,
+    /// The beginning of its life, in seconds since 1970.
+    pub begins: u64,
     /// The end of its life, in seconds since 1970.
     pub expires: u64,
     /// `tls-server-end-point`: none for signatures that name no hash. [RFC 5929 §4.1]
@@ -33,8 +35,10 @@ impl Served {
             _ => None,
         });
         let dns_names = names.collect();
-        let expires = u64::try_from(certificate.validity().not_after.timestamp()).unwrap_or(0);
-        Some(Served { dns_names, expires, end_point: end_point(&certificate, der) })
+        let validity = certificate.validity();
+        let [begins, expires] =
+            [validity.not_before, validity.not_after].map(|time| u64::try_from(time.timestamp()).unwrap_or(0));
+        Some(Served { dns_names, begins, expires, end_point: end_point(&certificate, der) })
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn view<E: Engine>(
         },
         "consumer_count": books.consumers().len(),
         "global_prefetch_count": books.prefetch_global.load(Relaxed),
-        "message_stats": message_stats(books),
+        "message_stats": message_stats(call, connection, books),
         "messages_unacknowledged": books.unacked.load(Relaxed),
         "messages_uncommitted": books.uncommitted.load(Relaxed),
         "messages_unconfirmed": books.unconfirmed.load(Relaxed),
@@ -103,12 +103,25 @@ pub(super) fn view<E: Engine>(
     })
 }
 
-fn message_stats(books: &ChannelBooks) -> Value {
+fn message_stats<E: Engine>(call: &Call<'_, E>, connection: &ConnectionSeen, books: &ChannelBooks) -> Value {
+    let rates = call.api.rates.of_channel(connection.id, books.number);
+    let mut stats = Map::new();
+    for ((name, total), rate) in figures(books).into_iter().zip(rates) {
+        stats.insert(name.into(), json!(total));
+        stats.insert(format!("{name}_details"), json!({ "rate": rate }));
+    }
+    stats.into()
+}
+
+/// How many figures a channel has.
+pub(crate) const FIGURES: usize = 9;
+
+/// The messages of a channel by what became of them, under RabbitMQ's names.
+pub(crate) fn figures(books: &ChannelBooks) -> [(&'static str, u64); FIGURES] {
     let read = |figure: &AtomicU64| figure.load(Relaxed);
     let (delivered, settled) = (read(&books.delivered_total), read(&books.delivered_settled_total));
     let got = read(&books.got_total);
-    let mut stats = Map::new();
-    for (name, total) in [
+    [
         ("ack", read(&books.acked_total)),
         ("confirm", read(&books.confirmed_total)),
         ("deliver", delivered),
@@ -118,11 +131,7 @@ fn message_stats(books: &ChannelBooks) -> Value {
         ("publish", read(&books.published_total)),
         ("redeliver", read(&books.redelivered_total)),
         ("return_unroutable", read(&books.returned_total)),
-    ] {
-        stats.insert(name.into(), json!(total));
-        stats.insert(format!("{name}_details"), json!({ "rate": 0.0 }));
-    }
-    stats.into()
+    ]
 }
 
 #[cfg(test)]

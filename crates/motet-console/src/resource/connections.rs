@@ -102,6 +102,7 @@ fn view<E: Engine>(call: &Call<'_, E>, connection: &ConnectionSeen, conversation
     let ssl = |word: &str| none.clone().unwrap_or_else(|| word.into());
     let properties = client_properties(conversation);
     let (received, sent) = connection.bytes;
+    let [received_rate, sent_rate] = call.api.rates.of_connection(connection.id);
     let mut view = json!({
         "auth_mechanism": conversation.mechanism,
         "channel_max": conversation.channels_max,
@@ -119,9 +120,9 @@ fn view<E: Engine>(call: &Call<'_, E>, connection: &ConnectionSeen, conversation
         "port": port(connection.local),
         "protocol": conversation.protocol,
         "recv_oct": received,
-        "recv_oct_details": { "rate": 0.0 },
+        "recv_oct_details": { "rate": received_rate },
         "send_oct": sent,
-        "send_oct_details": { "rate": 0.0 },
+        "send_oct_details": { "rate": sent_rate },
         "send_pend": 0,
         "ssl": connection.encrypted,
         "ssl_cipher": ssl(""),

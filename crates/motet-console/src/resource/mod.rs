@@ -13,7 +13,7 @@
 
 mod bindings;
 mod body;
-mod channels;
+pub(crate) mod channels;
 mod connections;
 mod consumers;
 mod definitions;

@@ -90,6 +90,8 @@ struct Run {
     answered: Answered,
     /// To be published that much later, in milliseconds.
     delay_ms: Option<u64>,
+    /// What the message itself asked for.
+    asked_delay: Option<u64>,
     /// Why nothing of this run is published.
     refusal: Option<(ReasonCode, &'static str)>,
     builder: BatchBuilder,
@@ -201,11 +203,12 @@ fn delayed<'a>(config: &Config, topic: &'a str) -> Result<(Option<u64>, &'a str)
     let (secs, inner) = rest.split_once('/').filter(|(_, inner)| !inner.is_empty()).ok_or(refusal(NOT_DELAYED))?;
     let secs: u32 = secs.parse().map_err(|_| refusal(NOT_DELAYED))?;
     if secs > config.delay_max_secs {
-        return Err(refusal("the delay is longer than is taken here"));
+        return Err(refusal(TOO_LATE));
     }
     Ok((Some(u64::from(secs) * 1000), inner))
 }
 
+const TOO_LATE: &str = "the delay is longer than is taken here";
 const NOT_DELAYED: &str = "a delayed topic is $delayed/<seconds>/<topic>";
 
 /// Why a topic is not taken: the code, and a sentence for whoever reads the client's log.
@@ -270,8 +273,10 @@ impl Connected {
             return self.refuse_text(cx, &publish);
         }
         let answered = Answered::of(&publish);
+        let asked_delay = if publish.properties.is_empty() { None } else { mapping::delay_ms(publish.properties) };
         let fits = self.inbound.run.as_ref().is_some_and(|run| {
             run.answered == answered
+                && run.asked_delay == asked_delay
                 // What must be signed is looked at message by message.
                 && !run.known.is_signed()
                 && *run.topic == *topic
@@ -314,6 +319,7 @@ impl Connected {
             // An acknowledgement would say that it was taken.
             return Err(Farewell::Reason(ReasonCode::TopicNameInvalid, "topic of too many levels"));
         }
+        let asked_delay = mapping::delay_ms(publish.properties);
         let (delay, inner, wrong) = match delayed(config, topic) {
             Ok((delay, inner)) => (delay, inner, None),
             Err(refusal) => (None, topic, Some(refusal)),
@@ -323,8 +329,12 @@ impl Connected {
             .known(inner.as_bytes(), || mqtt::decode_name(inner))
             .map_err(|_| Farewell::Reason(ReasonCode::TopicNameInvalid, "not a topic name"))?
             .clone();
+        // An exchange that delays does so itself, and others don't.
+        let delay = delay.or(asked_delay.filter(|_| known.name.first() != b"$exchange"));
         let refusal = if wrong.is_some() {
             wrong
+        } else if delay.is_some_and(|delay| delay > u64::from(config.delay_max_secs) * 1000) {
+            Some((ReasonCode::ImplementationSpecificError, TOO_LATE))
         } else if too_deep || is_ours(&known.name) {
             let why = if too_deep { "topic of too many levels" } else { "this topic belongs to the server" };
             Some((ReasonCode::TopicNameInvalid, why))
@@ -332,7 +342,8 @@ impl Connected {
             super::access::refusal(cx, &known, publish)
         };
         let (topic, builder, delay_ms) = (topic.into(), BatchBuilder::new(), delay);
-        Ok(Box::new(Run { topic, known, answered, delay_ms, refusal, builder, ids: Vec::new(), refused: 0 }))
+        let ids = Vec::new();
+        Ok(Box::new(Run { topic, known, answered, delay_ms, asked_delay, refusal, builder, ids, refused: 0 }))
     }
 
     /// Publishes what has been collected.

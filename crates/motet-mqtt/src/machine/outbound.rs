@@ -203,7 +203,11 @@ impl Connected {
             self.outbound.in_flight.insert(identifier.get(), InFlight { seq, awaits: Awaits::Pubcomp });
             return self.reply(cx, None, Reply::Pubrel(vec![(identifier, ReasonCode::Success)]));
         }
-        if !encoder.queued(cx.out, &delivery.queued, Hop { qos, identifier, dup: delivery.redelivered }) {
+        if !encoder.queued(
+            cx.out,
+            &delivery.queued,
+            Hop { qos, identifier, dup: delivery.redelivered, redelivered: false },
+        ) {
             // Expired, or larger than the client takes [MQTT-3.1.2-28]: as if it had been delivered.
             self.outbound.settled.push(seq);
             return;
@@ -257,7 +261,7 @@ impl Connected {
     pub(super) fn puback(&mut self, frame: Frame<'_>) -> Result<Flow, DecodeError> {
         let puback = Puback::decode(frame, self.version)?;
         if let Some(shares) = &mut self.outbound.shares
-            && shares.acknowledged(puback.packet_identifier)
+            && shares.acknowledged(puback.packet_identifier, puback.reason_code)
         {
             return Ok(Flow::Continue);
         }

@@ -8,14 +8,14 @@
 use super::Connected;
 use crate::frames::{Encoder, Hop};
 use crate::mapping;
-use crate::packet::{PacketIdentifier, QoS};
+use crate::packet::{PacketIdentifier, QoS, ReasonCode};
 use crate::session::SHARED_IDENTIFIERS;
 use motet_core::core::broker::{NamedQueue, Settle};
 use motet_core::core::{Delivery, Joined};
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
 use motet_core::mailbox::{Grant, Ready};
-use motet_core::queue::{ConsumeError, ConsumerId, Leaving};
+use motet_core::queue::{ConsumeError, ConsumerId, Leaving, Nack};
 use motet_core::queues::Queued;
 use motet_core::session::SubscribeOptions;
 use motet_core::stream::Start;
@@ -92,10 +92,12 @@ impl Shares {
         self.places.iter().any(|place| place.ready)
     }
 
-    /// PUBACK has come; false when nothing waits for it.
-    pub(super) fn acknowledged(&mut self, identifier: PacketIdentifier) -> bool {
+    /// PUBACK has come; false when nothing waits for it. What a client refuses goes to nobody else [MQTT-4.8.2-6]: it is
+    /// dead-lettered where the queue says so.
+    pub(super) fn acknowledged(&mut self, identifier: PacketIdentifier, code: ReasonCode) -> bool {
         let Some(Held { queue, consumer, seq }) = self.in_flight.remove(&identifier.get()) else { return false };
-        self.settles.push(Settle { queue, consumer, seq, settlement: Settlement::Ack });
+        let settlement = if code.is_error() { Settlement::Nack(Nack::Reject) } else { Settlement::Ack };
+        self.settles.push(Settle { queue, consumer, seq, settlement });
         true
     }
 
@@ -212,15 +214,17 @@ impl Connected {
         for delivery in taken.drain(..) {
             let seq = delivery.seq;
             let queued = Queued { grant: grant.clone(), ..delivery.queued.clone() };
+            let redelivered = delivery.redelivered;
             let done = match mapping::qos(queued.reliability()) {
                 QoS::AtMostOnce => {
-                    encoder.queued(cx.out, &queued, Hop::at_most_once());
+                    encoder.queued(cx.out, &queued, Hop { redelivered, ..Hop::at_most_once() });
                     true
                 }
                 QoS::AtLeastOnce => {
                     let identifier = shares.free_identifier();
                     // DUP is for what this very session was sent before; nobody knows who was.
-                    let sent = encoder.queued(cx.out, &queued, Hop { qos: QoS::AtLeastOnce, identifier, dup: false });
+                    let hop = Hop { qos: QoS::AtLeastOnce, identifier, dup: false, redelivered };
+                    let sent = encoder.queued(cx.out, &queued, hop);
                     if sent {
                         shares.in_flight.insert(identifier.get(), Held { queue: queue.clone(), consumer, seq });
                     }

@@ -42,10 +42,10 @@ pub use network::Network;
 pub use section::{Key, Shape};
 pub(crate) use sections::make;
 pub use sections::{
-    Access, AccessDefault, AccessRule, AlsoCertificate, Amqp, Anonymous, Audit, Bridge, BridgeTls, BridgeTopic,
-    BridgeVersion, ClientCertificate, Config, Crossing, Hook, HookFailure, Host, Jwt, JwtRules, KeyKind, Limits,
-    ListenAddress, Listener, Log, LogFormat, LogLevel, Login, Metrics, Mqtt, Otlp, Protocol, ProxyProtocol, Signature,
-    SlowSubscriber, Store, Tls, TlsVersion, User, Web, key_kinds,
+    Access, AccessDefault, AccessRule, Acme, AcmeChallenge, AlsoCertificate, Amqp, Anonymous, Audit, Bridge, BridgeTls,
+    BridgeTopic, BridgeVersion, ClientCertificate, Config, Crossing, Hook, HookFailure, Host, Jwt, JwtRules, KeyKind,
+    Limits, ListenAddress, Listener, Log, LogFormat, LogLevel, Login, Metrics, Mqtt, Otlp, Protocol, ProxyProtocol,
+    Signature, SlowSubscriber, Store, Tls, TlsVersion, User, Web, key_kinds,
 };
 pub use setting::Setting;
 pub use units::{ByteSize, Secret};

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!   files ─▶ load ─▶ ServerConfig ─▶ new handshakes     a change of a file, SIGHUP ─▶ load again; not good: the old stays
+//!   ACME stores another certificate ─▶ the same; its authority's handshakes are told apart by what they offer
 //!   handshake ─▶ Secure: who the client's certificate says it is, and what binds a login to this connection
 //! ```
 
@@ -14,6 +15,7 @@ mod served;
 mod tests;
 mod watch;
 
+use crate::acme::{Board, Kept};
 use crate::config::{Tls, TlsVersion};
 use crate::error::ServerError;
 use arc_swap::ArcSwap;
@@ -21,9 +23,14 @@ use motet_core::machine::Secure;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
+use rustls::server::Acceptor;
 use served::Served;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio_rustls::server::TlsStream;
+use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use watch::Fingerprint;
 
 /// What may be spoken inside. A client that offers nothing gets what the listener speaks. [RFC7301]
@@ -43,6 +50,8 @@ struct Source {
     tls: Tls,
     /// The table's name in the configuration.
     key: String,
+    /// What is fetched where the table names no certificate.
+    kept: Option<Kept>,
     /// How the files were when they were last read, good or not.
     seen: Fingerprint,
 }
@@ -57,21 +66,22 @@ struct Loaded {
 
 impl Certificates {
     /// Reads them; `key` is their table's name in the configuration.
-    pub(crate) fn open(tls: &Tls, data_dir: &Path, key: &str) -> Result<Self, ServerError> {
+    pub(crate) fn open(tls: &Tls, data_dir: &Path, key: &str, kept: Option<Kept>) -> Result<Self, ServerError> {
         // The one provider of this process; whoever installed it before has installed the same.
         let _ = aws_lc_rs::default_provider().install_default();
         // Before the files are read: a change in between is seen the next time.
-        let seen = Fingerprint::of(tls, data_dir);
-        let current = ArcSwap::from_pointee(load(tls, data_dir, key)?);
-        let source = Mutex::new(Source { tls: tls.clone(), key: key.into(), seen });
+        let seen = Fingerprint::of(tls, data_dir, kept.as_ref());
+        let current = ArcSwap::from_pointee(load(tls, data_dir, key, kept.as_ref())?);
+        let source = Mutex::new(Source { tls: tls.clone(), key: key.into(), kept, seen });
         Ok(Certificates { data_dir: data_dir.into(), current, source })
     }
 
     /// Reads them again; when they are not good the old ones stay.
-    pub(crate) fn reload(&self, tls: &Tls, key: &str) -> Result<(), ServerError> {
+    pub(crate) fn reload(&self, tls: &Tls, key: &str, kept: Option<Kept>) -> Result<(), ServerError> {
         let mut source = self.source.lock();
-        *source = Source { tls: tls.clone(), key: key.into(), seen: Fingerprint::of(tls, &self.data_dir) };
-        self.current.store(Arc::new(load(tls, &self.data_dir, key)?));
+        let seen = Fingerprint::of(tls, &self.data_dir, kept.as_ref());
+        *source = Source { tls: tls.clone(), key: key.into(), kept, seen };
+        self.current.store(Arc::new(load(tls, &self.data_dir, key, source.kept.as_ref())?));
         Ok(())
     }
 
@@ -79,12 +89,12 @@ impl Certificates {
     /// no good is told once, and the old ones stay until the next change.
     pub(crate) fn look(&self) -> Option<Result<(), ServerError>> {
         let source = self.source.lock();
-        if source.seen == Fingerprint::of(&source.tls, &self.data_dir) {
+        if source.seen == Fingerprint::of(&source.tls, &self.data_dir, source.kept.as_ref()) {
             return None;
         }
-        let (tls, key) = (source.tls.clone(), source.key.clone());
+        let (tls, key, kept) = (source.tls.clone(), source.key.clone(), source.kept.clone());
         drop(source);
-        Some(self.reload(&tls, &key))
+        Some(self.reload(&tls, &key, kept))
     }
 
     /// How often [`Certificates::look`] is wanted; none for never.
@@ -107,8 +117,24 @@ impl Certificates {
 pub(crate) struct Handshake(Arc<Loaded>);
 
 impl Handshake {
-    pub(crate) fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
-        self.0.config.clone().into()
+    /// Shakes hands. None: it was an authority that looked for its challenge, and it has seen it.
+    ///
+    /// # Errors
+    /// The peer left, or what it sent is no TLS that is spoken here.
+    pub(crate) async fn shake<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        acme: &Board,
+    ) -> io::Result<Option<TlsStream<S>>> {
+        if !acme.answers.awaits_handshake() {
+            return TlsAcceptor::from(self.0.config.clone()).accept(stream).await.map(Some);
+        }
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+        match acme.answers.handshake(&begun.client_hello()) {
+            None => begun.into_stream(self.0.config.clone()).await.map(Some),
+            // Nothing is said after the handshake. [RFC8737-3]
+            Some(config) => begun.into_stream(config).await?.shutdown().await.map(|()| None),
+        }
     }
 
     /// What is known after it.
@@ -117,12 +143,12 @@ impl Handshake {
     }
 }
 
-fn load(tls: &Tls, data_dir: &Path, key: &str) -> Result<Loaded, ServerError> {
+fn load(tls: &Tls, data_dir: &Path, key: &str, kept: Option<&Kept>) -> Result<Loaded, ServerError> {
     let versions: &[_] = match tls.min_version {
         TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         TlsVersion::V1_3 => &[&rustls::version::TLS13],
     };
-    let served = Arc::new(Served::read(tls, data_dir, key)?);
+    let served = Arc::new(Served::read(tls, data_dir, key, kept)?);
     let mut config = ServerConfig::builder_with_protocol_versions(versions)
         .with_client_cert_verifier(clients::verifier(tls, key)?)
         .with_cert_resolver(served.clone());

@@ -1,6 +1,7 @@
 //! Our own certificates: which of them a client is shown. [RFC6066-3]
 
 use super::{files, self_signed};
+use crate::acme::Kept;
 use crate::config::Tls;
 use crate::error::ServerError;
 use motet_auth::x509;
@@ -27,17 +28,32 @@ pub(super) struct Served {
 }
 
 impl Served {
-    pub(super) fn read(tls: &Tls, data_dir: &Path, key: &str) -> Result<Self, ServerError> {
+    /// `kept` is what ACME keeps for a table that names no certificate.
+    pub(super) fn read(tls: &Tls, data_dir: &Path, key: &str, kept: Option<&Kept>) -> Result<Self, ServerError> {
+        let kept = kept.filter(|_| tls.certificate.is_none());
         let first = match (&tls.certificate, &tls.key) {
             (Some(certificate), Some(private)) => read(certificate, private, key)?,
-            _ => {
-                let (certificate, private) = self_signed::files(data_dir)?;
-                read(&certificate, &private, key)?
-            }
+            _ => match kept.and_then(|kept| fetched(&kept.file)) {
+                Some(fetched) => fetched,
+                None => {
+                    let (certificate, private) = self_signed::files(data_dir)?;
+                    read(&certificate, &private, key)?
+                }
+            },
         };
         let mut all = vec![first];
         for (at, also) in tls.also.iter().enumerate() {
-            all.push(read(&also.certificate, &also.key, &format!("{key}.also.{at}"))?);
+            let key = format!("{key}.also.{at}");
+            let one = read(&also.certificate, &also.key, &key)?;
+            if let Some(both) = kept.and_then(|kept| kept.names.iter().find(|name| one.says.dns_names.contains(name))) {
+                return Err(ServerError::Tls {
+                    key: format!("{key}.certificate"),
+                    what: format!(
+                        "is for {both}, and so is the certificate that acme.domains asks for; remove one of them"
+                    ),
+                });
+            }
+            all.push(one);
         }
         let mut by_name = HashMap::new();
         for (at, one) in all.iter().enumerate() {
@@ -73,6 +89,14 @@ impl ResolvesServerCert for Served {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.of(hello.server_name()).key.clone())
     }
+}
+
+/// What ACME keeps, once it is there. One that is no good is fetched again, which is told there.
+fn fetched(file: &Path) -> Option<One> {
+    if !file.exists() {
+        return None;
+    }
+    read(file, file, "acme").ok()
 }
 
 fn read(certificate: &Path, private: &Path, key: &str) -> Result<One, ServerError> {

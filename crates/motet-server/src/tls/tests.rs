@@ -5,7 +5,7 @@ use crate::config::{AlsoCertificate, ClientCertificate};
 use std::os::unix::fs::PermissionsExt as _;
 
 fn read(dir: &Path, tls: &Tls) -> Result<Certificates, ServerError> {
-    Certificates::open(tls, dir, "tls")
+    Certificates::open(tls, dir, "tls", None)
 }
 
 /// Writes a certificate for these names and answers what `[tls]` says of it.
@@ -43,7 +43,7 @@ fn a_file_that_is_no_certificate_is_named_with_its_key() {
     let wrong = |change: &dyn Fn(&mut Tls)| {
         let mut tls = tls(dir.path());
         change(&mut tls);
-        Certificates::open(&tls, dir.path(), "listener.2.tls").unwrap_err().to_string()
+        Certificates::open(&tls, dir.path(), "listener.2.tls", None).unwrap_err().to_string()
     };
     let also = || AlsoCertificate { certificate: file.clone(), key: file.clone() };
     let clients = |tls: &mut Tls| {
@@ -101,7 +101,7 @@ fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
         let (certificate, key) = made(dir.path(), file, names);
         tls.also.push(AlsoCertificate { certificate, key });
     }
-    let served = Served::read(&tls, dir.path(), "tls").unwrap();
+    let served = Served::read(&tls, dir.path(), "tls", None).unwrap();
     let end_points: Vec<_> = [Some("mqtt.example.org"), Some("other.example.org"), Some("a.example.net")]
         .map(|name| served.end_point(name).unwrap())
         .into();
@@ -117,4 +117,31 @@ fn a_client_is_shown_the_certificate_of_the_name_it_asks_for() {
     ] {
         assert_eq!(served.end_point(name).unwrap(), end_points[at], "{name:?}");
     }
+}
+
+#[test]
+fn what_acme_keeps_is_shown_once_it_is_there_and_where_no_file_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let (certificate, key) = made(dir.path(), "fetched", &["mqtt.example.org"]);
+    let file = dir.path().join("bundle.pem");
+    let kept = Some(Kept { file: file.clone(), names: vec!["mqtt.example.org".into()] });
+    let certificates = Certificates::open(&Tls::default(), dir.path(), "tls", kept.clone()).unwrap();
+    let shown = |certificates: &Certificates| certificates.current.load().served.end_point(None).unwrap().to_vec();
+    let self_signed = shown(&certificates);
+    // The first run has written its files.
+    let _ = certificates.look();
+    std::fs::write(&file, [std::fs::read(&key).unwrap(), std::fs::read(&certificate).unwrap()].concat()).unwrap();
+    assert!(certificates.look().unwrap().is_ok());
+    assert_ne!(shown(&certificates), self_signed);
+    let named = Certificates::open(&tls(dir.path()), dir.path(), "tls", kept.clone()).unwrap();
+    assert!(shown(&named) != shown(&certificates) && shown(&named) != self_signed);
+    let also = Tls { also: vec![AlsoCertificate { certificate, key }], ..Tls::default() };
+    let both = Certificates::open(&also, dir.path(), "tls", kept).unwrap_err().to_string();
+    assert!(
+        both.starts_with("tls.also.0.certificate: is for mqtt.example.org") && both.contains("acme.domains"),
+        "{both}"
+    );
+    std::fs::write(&file, "half").unwrap();
+    assert!(certificates.look().unwrap().is_ok(), "another one is fetched; until then the first run's");
+    assert_eq!(shown(&certificates), self_signed);
 }

@@ -2,6 +2,7 @@
 //! descriptor per folder, and sees what mounts of secrets do (a link is turned), which watches of the system miss.
 
 use super::self_signed;
+use crate::acme::Kept;
 use crate::config::Tls;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -14,19 +15,20 @@ pub(super) struct Fingerprint(Vec<Option<Stamp>>);
 type Stamp = (i64, i64, u64, u64);
 
 impl Fingerprint {
-    pub(super) fn of(tls: &Tls, data_dir: &Path) -> Self {
-        Fingerprint(files(tls, data_dir).iter().map(|file| stamp(file)).collect())
+    pub(super) fn of(tls: &Tls, data_dir: &Path, kept: Option<&Kept>) -> Self {
+        Fingerprint(files(tls, data_dir, kept).iter().map(|file| stamp(file)).collect())
     }
 }
 
-fn files(tls: &Tls, data_dir: &Path) -> Vec<PathBuf> {
+fn files(tls: &Tls, data_dir: &Path, kept: Option<&Kept>) -> Vec<PathBuf> {
     let (certificate, key) = match (&tls.certificate, &tls.key) {
         (Some(certificate), Some(key)) => (certificate.clone(), key.clone()),
         _ => self_signed::paths(data_dir),
     };
     let also = tls.also.iter().flat_map(|also| [also.certificate.clone(), also.key.clone()]);
     let clients = tls.client_ca.iter().chain(&tls.client_crl).cloned();
-    [certificate, key].into_iter().chain(also).chain(clients).collect()
+    let kept = kept.map(|kept| kept.file.clone());
+    [certificate, key].into_iter().chain(also).chain(clients).chain(kept).collect()
 }
 
 /// None where there is none to look at.

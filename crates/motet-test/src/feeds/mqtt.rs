@@ -1,6 +1,6 @@
 //! MQTT: the codec, and the machine behind it.
 
-use crate::wire::{Bench, Durability, Pace, World};
+use crate::wire::{Bench, Durability, Face, Pace, World};
 use motet_mqtt::packet::{Connect, Encode, Properties, Version, frame, fuzz_decode};
 
 /// What is accepted survives being written and read again, in each version.
@@ -30,14 +30,14 @@ fn converse(data: &[u8], pace: Pace) -> [Vec<u8>; 2] {
     // Byte by byte is slow by nature.
     let data = &data[..data.len().min(4096)];
     let mut bench = Bench::new(Durability::AtOnce, pace, &[]).expect("no settings, no wrong ones");
-    bench.open("raw");
+    bench.open("raw", Face::Mqtt);
     bench.send("raw", data);
     let version = match data.first().map_or(0, |byte| byte % 3) {
         0 => Version::V5,
         1 => Version::V311,
         _ => Version::V31,
     };
-    bench.open("known");
+    bench.open("known", Face::Mqtt);
     bench.send("known", &connect(version));
     bench.send("known", data);
     bench.pass(std::time::Duration::from_secs(60));

@@ -23,6 +23,11 @@ impl<'a> Args<'a> {
         })
     }
 
+    /// The value of a field, whatever it is.
+    pub(super) fn value(&self, name: &str) -> Option<&'a Value> {
+        self.find(name)
+    }
+
     pub(super) fn flag(&self, name: &str) -> Result<bool, String> {
         self.number::<u8>(name).map(|number| number.is_some_and(|number| number != 0))
     }

@@ -4,16 +4,17 @@
 
 use super::doorman::Doorman;
 use super::engine::{Durability, MemoryEngine};
-use super::run::World;
+use super::run::{Face, World};
 use bytes::BytesMut;
+use motet_core::access::AccessRules;
 use motet_core::core::{Core, CoreLimits};
 use motet_core::engine::Completion;
 use motet_core::machine::{Action, CloseCause, Context, Machine, Random};
 use motet_core::mailbox::{Mailbox, Overflow};
 use motet_core::rope::Rope;
 use motet_core::time::{Instant, Now, WallMillis};
+use motet_mqtt::Config;
 use motet_mqtt::packet::QoS;
-use motet_mqtt::{Config, Connection};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
@@ -29,10 +30,10 @@ pub enum Pace {
 }
 
 /// See the module's documentation.
-#[derive(Debug)]
 pub struct Bench {
     core: Core<MemoryEngine>,
-    config: Arc<Config>,
+    mqtt: Arc<Config>,
+    amqp: Arc<motet_amqp::Config>,
     doorman: Doorman,
     pace: Pace,
     elapsed: Duration,
@@ -40,9 +41,8 @@ pub struct Bench {
     by_client: BTreeMap<String, usize>,
 }
 
-#[derive(Debug)]
 struct Wire {
-    machine: Connection,
+    machine: Box<dyn Machine<MemoryEngine>>,
     mailbox: Arc<Mailbox>,
     random: Random,
     input: BytesMut,
@@ -52,7 +52,7 @@ struct Wire {
 }
 
 /// One call of a machine.
-type Call = fn(&mut Connection, &mut Context<'_, MemoryEngine>, &mut BytesMut);
+type Call = fn(&mut dyn Machine<MemoryEngine>, &mut Context<'_, MemoryEngine>, &mut BytesMut);
 
 /// Enough that the machine pauses now and then in a script with many messages.
 const OUT_HIGH_WATER: usize = 4096;
@@ -69,6 +69,7 @@ impl Bench {
     /// A setting that the machine does not have.
     pub fn new(durability: Durability, pace: Pace, settings: &[(String, u64)]) -> Result<Self, String> {
         let (mut config, mut limits) = (Config::default(), CoreLimits::default());
+        let mut amqp = motet_amqp::Config::default();
         let mut doorman = Doorman::default();
         for (name, value) in settings {
             let small = u16::try_from(*value).map_err(|_| format!("`{name}` is out of range"));
@@ -91,18 +92,29 @@ impl Bench {
                 "server_reference" => config.server_reference = (*value != 0).then(|| "other.example:1883".into()),
                 "server_moved" => config.server_moved = *value != 0,
                 "riddles" => doorman = Doorman { riddles: *value != 0 },
+                "heartbeat_secs" => amqp.heartbeat_secs = small?,
+                "channels_max" => amqp.channels_max = small?,
+                "consumers_per_channel" => amqp.consumers_per_channel = usize::from(small?),
+                "message_bytes_max" => amqp.message_bytes_max = *value,
+                "delivery_ack_timeout_secs" => amqp.delivery_ack_timeout = Some(Duration::from_secs(*value)),
                 other => return Err(format!("the machine has no setting `{other}`")),
             }
         }
         Ok(Bench {
             core: Core::new(MemoryEngine::new(durability), limits),
-            config: Arc::new(config),
+            mqtt: Arc::new(config),
+            amqp: Arc::new(amqp),
             doorman,
             pace,
             elapsed: Duration::ZERO,
             connections: Vec::new(),
             by_client: BTreeMap::new(),
         })
+    }
+
+    /// Who may do what from now on.
+    pub fn set_access(&self, rules: AccessRules) {
+        self.core.set_access(rules);
     }
 
     fn now(&self) -> Now {
@@ -132,11 +144,8 @@ impl Bench {
     }
 
     fn next_deadline(&self) -> Option<Duration> {
-        let machines = self
-            .connections
-            .iter()
-            .filter(|wire| !wire.closed)
-            .filter_map(|wire| Machine::<MemoryEngine>::poll_timeout(&wire.machine));
+        let machines =
+            self.connections.iter().filter(|wire| !wire.closed).filter_map(|wire| wire.machine.poll_timeout());
         let machines = machines.map(|at| at.since(Instant::START));
         let core = self.core.next_deadline().map(|at| Duration::from_millis(at.0.saturating_sub(WALL_START)));
         machines.chain(core).min()
@@ -159,10 +168,14 @@ impl Drop for Bench {
 }
 
 impl World for Bench {
-    fn open(&mut self, client: &str) {
+    fn open(&mut self, client: &str, face: Face) {
+        let machine: Box<dyn Machine<MemoryEngine>> = match face {
+            Face::Mqtt => Box::new(motet_mqtt::Connection::new(self.mqtt.clone())),
+            Face::Amqp => Box::new(motet_amqp::Connection::new(self.amqp.clone())),
+        };
         self.by_client.insert(client.to_owned(), self.connections.len());
         self.connections.push(Wire {
-            machine: Connection::new(self.config.clone()),
+            machine,
             mailbox: Mailbox::new(MAILBOX_BYTES, Overflow::DropNewest),
             random: Random::seeded(self.connections.len() as u64),
             input: BytesMut::new(),
@@ -225,16 +238,16 @@ impl Wire {
             return false;
         }
         let mut busy = false;
-        if self.mailbox.poll_ready(Waker::noop()).is_ready() || Machine::<MemoryEngine>::wants_output(&self.machine) {
+        if self.mailbox.poll_ready(Waker::noop()).is_ready() || self.machine.wants_output() {
             self.call(core, door, now, |machine, cx, _| machine.handle_ready(cx));
             busy = true;
         }
-        if Machine::<MemoryEngine>::poll_timeout(&self.machine).is_some_and(|at| at <= now.instant) {
+        if self.machine.poll_timeout().is_some_and(|at| at <= now.instant) {
             self.call(core, door, now, |machine, cx, _| machine.handle_timeout(cx));
             busy = true;
         }
         let waiting = self.input.len();
-        if !self.closed && waiting > 0 && Machine::<MemoryEngine>::wants_input(&self.machine) {
+        if !self.closed && waiting > 0 && self.machine.wants_input() {
             self.call(core, door, now, |machine, cx, input| machine.handle_input(cx, input));
             busy |= self.input.len() != waiting;
         }
@@ -255,7 +268,7 @@ impl Wire {
             random: &mut self.random,
             action: None,
         };
-        call(&mut self.machine, &mut cx, &mut self.input);
+        call(&mut *self.machine, &mut cx, &mut self.input);
         let action = cx.action;
         self.received.extend_from_slice(&self.out.take_bytes());
         if action == Some(Action::Close) && !self.closed {

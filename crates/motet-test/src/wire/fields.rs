@@ -6,22 +6,32 @@ use motet_mqtt::packet::{Packet, PacketIdentifier, Properties, Property, ReasonC
 
 /// A packet by name, with every field it has.
 pub(super) struct Fields {
-    packet: &'static str,
+    packet: String,
     fields: Vec<(&'static str, Value)>,
 }
 
 impl Fields {
+    /// One without fields.
+    pub(super) fn named(packet: impl Into<String>) -> Self {
+        Fields { packet: packet.into(), fields: Vec::new() }
+    }
+
+    /// It is the packet of this name.
+    pub(super) fn is(&self, packet: &str) -> bool {
+        self.packet == packet
+    }
+
     pub(super) fn of(packet: &Packet<'_>) -> Self {
-        let mut it = Fields { packet: "", fields: Vec::new() };
+        let mut it = Fields::named("");
         match packet {
             Packet::Connack(connack) => {
-                it.packet = "CONNACK";
+                it.packet = "CONNACK".to_owned();
                 it.push("session_present", connack.session_present);
                 it.reason(connack.reason_code);
                 it.properties(connack.properties);
             }
             Packet::Publish(publish) => {
-                it.packet = "PUBLISH";
+                it.packet = "PUBLISH".to_owned();
                 it.push("dup", publish.dup);
                 it.fields.push(("qos", Value::Number(publish.qos as u64)));
                 it.push("retain", publish.retain);
@@ -35,36 +45,36 @@ impl Fields {
             Packet::Pubrel(ack) => it.ack("PUBREL", ack.packet_identifier, ack.reason_code, ack.properties),
             Packet::Pubcomp(ack) => it.ack("PUBCOMP", ack.packet_identifier, ack.reason_code, ack.properties),
             Packet::Suback(suback) => {
-                it.packet = "SUBACK";
+                it.packet = "SUBACK".to_owned();
                 it.id(suback.packet_identifier);
                 it.codes(&suback.reason_codes);
                 it.properties(suback.properties);
             }
             Packet::Unsuback(unsuback) => {
-                it.packet = "UNSUBACK";
+                it.packet = "UNSUBACK".to_owned();
                 it.id(unsuback.packet_identifier);
                 it.codes(&unsuback.reason_codes);
                 it.properties(unsuback.properties);
             }
-            Packet::Pingresp(_) => it.packet = "PINGRESP",
+            Packet::Pingresp(_) => it.packet = "PINGRESP".to_owned(),
             Packet::Disconnect(disconnect) => {
-                it.packet = "DISCONNECT";
+                it.packet = "DISCONNECT".to_owned();
                 it.reason(disconnect.reason_code);
                 it.properties(disconnect.properties);
             }
             Packet::Auth(auth) => {
-                it.packet = "AUTH";
+                it.packet = "AUTH".to_owned();
                 it.reason(auth.reason_code);
                 it.properties(auth.properties);
             }
             Packet::Connect(_) | Packet::Subscribe(_) | Packet::Unsubscribe(_) | Packet::Pingreq(_) => {
-                it.packet = "a packet that only a client sends";
+                it.packet = "a packet that only a client sends".to_owned();
             }
         }
         it
     }
 
-    fn push<V: Into<Value>>(&mut self, name: &'static str, value: V) {
+    pub(super) fn push<V: Into<Value>>(&mut self, name: &'static str, value: V) {
         self.fields.push((name, value.into()));
     }
 
@@ -83,7 +93,7 @@ impl Fields {
     }
 
     fn ack(&mut self, packet: &'static str, id: PacketIdentifier, code: ReasonCode, properties: Properties<'_>) {
-        self.packet = packet;
+        packet.clone_into(&mut self.packet);
         self.id(id);
         self.reason(code);
         self.properties(properties);
@@ -138,7 +148,7 @@ impl Fields {
 
 impl std::fmt::Display for Fields {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.packet)?;
+        f.write_str(&self.packet)?;
         self.fields.iter().try_for_each(|(name, value)| write!(f, " {name}={value}"))
     }
 }

@@ -1,4 +1,4 @@
-//! Wire scripts: a conversation that anyone who knows MQTT can read, run against the machine or a server.
+//! Wire scripts: a conversation that anyone who knows MQTT or AMQP can read, run against the machine or a server.
 //!
 //! ```text
 //!  *.wire ──parse──▶ Script ──run──▶ World: Bench  (the machine, a hand-held clock; microseconds)
@@ -20,8 +20,11 @@
 //! Strings are quoted, with `\xHH`, `\"` and `\\`; `"ab"*3` repeats. Numbers are decimal or `0x…`; a bare name is 1.
 //! In SUBSCRIBE and UNSUBSCRIBE a quoted string begins a topic filter, and what follows belongs to it. Properties
 //! carry the specification's names (`session_expiry`, `message_expiry` and `will_delay` without "interval"); those of
-//! a will begin with `will.`. A client that sends while it has no connection opens one. Nothing may be left unread.
+//! a will begin with `will.`. Lines of AMQP are methods, `basic.publish exchange="e" routing_key="k" payload="p"`, with
+//! the content where there is one; table fields are `argument="key:T=value"` and `header="key:T=value"` with the tag of
+//! the value's type, or none for text. `LOGIN` is everything up to an open channel 1. A client that sends while it has no connection opens one. Nothing may be left unread.
 
+mod amqp;
 mod args;
 mod bench;
 mod compose;
@@ -37,4 +40,4 @@ pub use bench::{Bench, Pace};
 pub use engine::{Durability, MemoryEngine};
 pub use parse::{Script, ScriptError, Step};
 pub use remote::Remote;
-pub use run::{World, run};
+pub use run::{Face, World, listen, run};

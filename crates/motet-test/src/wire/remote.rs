@@ -1,6 +1,6 @@
 //! A running server as a world.
 
-use super::run::World;
+use super::run::{Face, World};
 use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -13,18 +13,18 @@ const QUIET: Duration = Duration::from_millis(60);
 /// What a server may need to take in what one client sent before another client's step.
 const SETTLE: Duration = Duration::from_millis(15);
 
-/// Connections to the server at one address.
+/// Connections to a server, at an address for what they speak.
 #[derive(Debug)]
 pub struct Remote {
-    server: SocketAddr,
+    servers: BTreeMap<Face, SocketAddr>,
     streams: BTreeMap<String, TcpStream>,
     last: Option<String>,
 }
 
 impl Remote {
     /// Nobody is connected yet.
-    pub fn new(server: SocketAddr) -> Self {
-        Remote { server, streams: BTreeMap::new(), last: None }
+    pub fn new(servers: BTreeMap<Face, SocketAddr>) -> Self {
+        Remote { servers, streams: BTreeMap::new(), last: None }
     }
 
     /// Steps of different clients are apart in time, as in the script.
@@ -37,9 +37,9 @@ impl Remote {
 }
 
 impl World for Remote {
-    fn open(&mut self, client: &str) {
+    fn open(&mut self, client: &str, face: Face) {
         self.settle(client);
-        let stream = TcpStream::connect_timeout(&self.server, PATIENCE).expect("the server listens");
+        let stream = TcpStream::connect_timeout(&self.servers[&face], PATIENCE).expect("the server listens");
         stream.set_nodelay(true).expect("a TCP socket has the option");
         self.streams.insert(client.to_owned(), stream);
     }

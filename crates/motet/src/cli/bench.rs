@@ -10,31 +10,22 @@ use motet_bench::options;
 pub(crate) enum BenchCommand {
     /// Measure an MQTT server: Motet or any other.
     Mqtt(BenchMqtt),
+    /// Measure an AMQP 0-9-1 server: Motet or any other.
+    Amqp(BenchAmqp),
 }
 
+/// What measuring any protocol needs.
 #[derive(Debug, Args)]
-pub(crate) struct BenchMqtt {
-    /// The server, as host or host:port; the port is 1883, with --tls 8883.
-    #[arg(default_value = "localhost")]
-    pub(crate) server: String,
-    /// What to measure; everything, one after the other, when not given.
-    #[arg(value_enum)]
-    pub(crate) workload: Vec<Workload>,
+pub(crate) struct Common {
     /// Measure for so many seconds, after a second that does not count.
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
     pub(crate) secs: f64,
-    /// End after so many messages of each publisher (retained topics, offline messages, connections) instead.
+    /// End after so many messages of each publisher (of a backlog, retained topics, offline messages, connections) instead.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
-    /// Quality of service of publishers and subscriptions.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=2))]
-    pub(crate) qos: u8,
     /// Bytes of a payload; 28 at least.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(28..=100 << 20))]
     pub(crate) size: u32,
-    /// How many pairs, subscribers (fan-out), publishers (fan-in) or connections (connect, idle).
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
-    pub(crate) clients: Option<u32>,
     /// Unacknowledged messages of a publisher.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u16).range(1..))]
     pub(crate) window: u16,
@@ -44,9 +35,6 @@ pub(crate) struct BenchMqtt {
     /// Messages a second of the workload latency.
     #[arg(long, default_value_t = 1000.0, value_parser = seconds)]
     pub(crate) rate: f64,
-    /// The version of MQTT.
-    #[arg(long, value_enum, default_value_t = Version::V5)]
-    pub(crate) mqtt: Version,
     /// The user's name.
     #[arg(long)]
     pub(crate) user: Option<String>,
@@ -65,12 +53,83 @@ pub(crate) struct BenchMqtt {
     /// The process of a server on this machine, to say what the work costs it.
     #[arg(long)]
     pub(crate) pid: Option<u32>,
-    /// First levels of all topics.
+    /// First levels of all topics, first word of the names of all queues.
     #[arg(long, default_value = "motet-bench")]
     pub(crate) topic: String,
     /// Answer in JSON, one line for each workload.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchAmqp {
+    /// The server, as host or host:port; the port is 5672, with --tls 5671.
+    #[arg(default_value = "localhost")]
+    pub(crate) server: String,
+    /// What to measure; everything, one after the other, when not given.
+    #[arg(value_enum)]
+    pub(crate) workload: Vec<AmqpWorkload>,
+    /// Durable queues and persistent messages, confirmed to publishers and acknowledged by consumers.
+    #[arg(long)]
+    pub(crate) persistent: bool,
+    /// Deliveries that a consumer may have unacknowledged.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) prefetch: u16,
+    /// How many pairs, consumers (fan-out), or publishers and as many consumers (competing).
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    pub(crate) clients: Option<u32>,
+    /// The vhost.
+    #[arg(long, default_value = "/")]
+    pub(crate) vhost: String,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AmqpWorkload {
+    /// Publisher and consumer, each pair with a queue of its own.
+    Pairs,
+    /// Many publishers and as many consumers of one queue.
+    Competing,
+    /// One publisher, a fan-out exchange, many queues with a consumer each.
+    FanOut,
+    /// A queue is filled, then emptied.
+    Backlog,
+    /// A fixed rate: how late messages arrive, counted from when they were due.
+    Latency,
+}
+
+impl From<AmqpWorkload> for motet_bench::amqp::Workload {
+    fn from(workload: AmqpWorkload) -> Self {
+        match workload {
+            AmqpWorkload::Pairs => motet_bench::amqp::Workload::Pairs,
+            AmqpWorkload::Competing => motet_bench::amqp::Workload::Competing,
+            AmqpWorkload::FanOut => motet_bench::amqp::Workload::FanOut,
+            AmqpWorkload::Backlog => motet_bench::amqp::Workload::Backlog,
+            AmqpWorkload::Latency => motet_bench::amqp::Workload::Latency,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchMqtt {
+    /// The server, as host or host:port; the port is 1883, with --tls 8883.
+    #[arg(default_value = "localhost")]
+    pub(crate) server: String,
+    /// What to measure; everything, one after the other, when not given.
+    #[arg(value_enum)]
+    pub(crate) workload: Vec<Workload>,
+    /// Quality of service of publishers and subscriptions.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=2))]
+    pub(crate) qos: u8,
+    /// How many pairs, subscribers (fan-out), publishers (fan-in) or connections (connect, idle).
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(crate) clients: Option<u32>,
+    /// The version of MQTT.
+    #[arg(long, value_enum, default_value_t = Version::V5)]
+    pub(crate) mqtt: Version,
+    #[command(flatten)]
+    pub(crate) common: Common,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

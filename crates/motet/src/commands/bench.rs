@@ -1,51 +1,86 @@
-//! `motet bench mqtt`: measures an MQTT server, ours or another. Exit status 0 when nothing was lost that the server had
+//! `motet bench mqtt` and `motet bench amqp`: measure a server, ours or another. Exit status 0 when nothing was lost that the server had
 //! confirmed, 1 when something was or a workload could not be run.
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use motet_bench::options::Tls;
-use motet_bench::{Options, Workload};
+use motet_bench::options::{QoS, Tls};
+use motet_bench::{ClientError, Figures, Options, Workload, amqp};
 use motet_server::ClientTls;
 use serde_json::json;
 
 use super::Failure;
-use crate::cli::bench::{BenchCommand, BenchMqtt, Version};
+use crate::cli::bench::{BenchAmqp, BenchCommand, BenchMqtt, Common, Version};
 use crate::print;
 
 pub(crate) fn bench(command: &BenchCommand) -> Result<ExitCode, Failure> {
-    let BenchCommand::Mqtt(asked) = command;
-    let options = options(asked)?;
-    let workloads: Vec<Workload> = match &asked.workload[..] {
-        [] => Workload::ALL.into(),
-        some => some.iter().map(|&workload| workload.into()).collect(),
-    };
     motet_bench::raise_file_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let mut good = true;
-    for workload in workloads {
-        match runtime.block_on(motet_bench::run(workload, &options)) {
-            Ok(figures) => {
-                good &= figures.is_good();
-                print::answer(if asked.json { format!("{}\n", figures.json()) } else { figures.text() });
+    match command {
+        BenchCommand::Mqtt(asked) => {
+            let options = mqtt_options(asked)?;
+            for workload in chosen(&asked.workload, &Workload::ALL) {
+                let result = runtime.block_on(motet_bench::run(workload, &options));
+                good &= tell(workload.name(), &options, asked.common.json, result);
             }
-            Err(error) => {
-                good = false;
-                let (name, error) = (workload.name(), format!("{}: {error}", options.address));
-                print::answer(match asked.json {
-                    true => format!("{}\n", json!({ "workload": name, "good": false, "errors": [error] })),
-                    false => format!("{name:9} could not be run\n  error        {error}\n"),
-                });
+        }
+        BenchCommand::Amqp(asked) => {
+            let options = amqp_options(asked)?;
+            for workload in chosen(&asked.workload, &amqp::Workload::ALL) {
+                let result = runtime.block_on(amqp::run(workload, &options));
+                good &= tell(workload.name(), &options, asked.common.json, result);
             }
         }
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn options(asked: &BenchMqtt) -> Result<Options, Failure> {
-    use motet_bench::options::{QoS, Version as Spoken};
+/// What was asked for; all when nothing was.
+fn chosen<W: Copy, A: Copy + Into<W>>(asked: &[A], all: &[W]) -> Vec<W> {
+    if asked.is_empty() { all.into() } else { asked.iter().map(|&workload| workload.into()).collect() }
+}
+
+/// Prints what came of a workload; true when all is well.
+fn tell(name: &str, options: &Options, json: bool, result: Result<Figures, ClientError>) -> bool {
+    match result {
+        Ok(figures) => {
+            print::answer(if json { format!("{}\n", figures.json()) } else { figures.text() });
+            figures.is_good()
+        }
+        Err(error) => {
+            let error = format!("{}: {error}", options.address);
+            print::answer(match json {
+                true => format!("{}\n", json!({ "workload": name, "good": false, "errors": [error] })),
+                false => format!("{name:9} could not be run\n  error        {error}\n"),
+            });
+            false
+        }
+    }
+}
+
+fn mqtt_options(asked: &BenchMqtt) -> Result<Options, Failure> {
+    use motet_bench::options::Version as Spoken;
+    let version = match asked.mqtt {
+        Version::V311 => Spoken::V311,
+        Version::V5 => Spoken::V5,
+    };
+    let qos = QoS::from_bits(asked.qos).ok_or("--qos: expected 0, 1 or 2")?;
+    let clients = asked.clients.map(|clients| clients as usize);
+    Ok(Options { version, qos, clients, ..options(&asked.server, ["mqtt", "mqtts"], [1883, 8883], &asked.common)? })
+}
+
+fn amqp_options(asked: &BenchAmqp) -> Result<Options, Failure> {
+    let qos = if asked.persistent { QoS::AtLeastOnce } else { QoS::AtMostOnce };
+    let (prefetch, vhost) = (asked.prefetch, asked.vhost.clone());
+    let clients = asked.clients.map(|clients| clients as usize);
+    let options = options(&asked.server, ["amqp", "amqps"], [5672, 5671], &asked.common)?;
+    Ok(Options { qos, prefetch, vhost, clients, ..options })
+}
+
+fn options(server: &str, schemes: [&str; 2], ports: [u16; 2], asked: &Common) -> Result<Options, Failure> {
     let encrypted = asked.tls || asked.insecure || asked.ca.is_some();
-    let (host, port) = host_and_port(&asked.server, if encrypted { 8883 } else { 1883 })?;
+    let (host, port) = host_and_port(server, schemes, ports[usize::from(encrypted)])?;
     let tls = encrypted.then(|| {
         let files = ClientTls { ca: asked.ca.clone(), insecure: asked.insecure, ..ClientTls::default() };
         let name = host.trim_matches(['[', ']']).to_owned();
@@ -57,19 +92,13 @@ fn options(asked: &BenchMqtt) -> Result<Options, Failure> {
     });
     Ok(Options {
         tls: tls.transpose()?,
-        version: match asked.mqtt {
-            Version::V311 => Spoken::V311,
-            Version::V5 => Spoken::V5,
-        },
         user: asked.user.clone(),
         password: password.transpose()?,
-        qos: QoS::from_bits(asked.qos).ok_or("--qos: expected 0, 1 or 2")?,
         size: asked.size as usize,
         duration: Duration::from_secs_f64(asked.secs),
         count: asked.count,
         window: asked.window,
         in_flight: asked.in_flight,
-        clients: asked.clients.map(|clients| clients as usize),
         rate: asked.rate,
         pid: asked.pid,
         topic: asked.topic.clone(),
@@ -77,10 +106,11 @@ fn options(asked: &BenchMqtt) -> Result<Options, Failure> {
     })
 }
 
-/// `host`, `host:port`, `[::1]:port`, with or without `mqtt://` in front.
-fn host_and_port(server: &str, default: u16) -> Result<(String, u16), String> {
+/// `host`, `host:port`, `[::1]:port`, with or without a scheme in front.
+fn host_and_port(server: &str, schemes: [&str; 2], default: u16) -> Result<(String, u16), String> {
     let wrong = || format!("{server}: expected host or host:port; an IPv6 address in brackets");
-    let rest = server.strip_prefix("mqtt://").or(server.strip_prefix("mqtts://")).unwrap_or(server);
+    let named = server.split_once("://").filter(|(scheme, _)| schemes.contains(scheme));
+    let rest = named.map_or(server, |(_, rest)| rest);
     let rest = rest.trim_end_matches('/');
     let (host, port) = match rest.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().map_err(|_| wrong())?),
@@ -132,7 +162,7 @@ mod tests {
         let (server, [plain, encrypted]) = server(&runtime, dir.path());
         let few = ["--count", "50", "--clients", "3", "--secs", "0.05"];
         for more in [&["--qos", "0"][..], &["--qos", "1", "--mqtt", "3.1.1"], &["--qos", "2"]] {
-            let options = options(&asked(&[&[plain.as_str()], &few[..], more].concat())).unwrap();
+            let options = mqtt_options(&asked(&[&[plain.as_str()], &few[..], more].concat())).unwrap();
             for workload in Workload::ALL {
                 let figures = runtime.block_on(motet_bench::run(workload, &options)).unwrap();
                 assert!(figures.is_good(), "{}", figures.text());
@@ -146,14 +176,15 @@ mod tests {
         }
         let pid = std::process::id().to_string();
         let line = [&[encrypted.as_str(), "pairs", "--insecure", "--pid", &pid], &few[..]].concat();
-        let figures = runtime.block_on(motet_bench::run(Workload::Pairs, &options(&asked(&line)).unwrap())).unwrap();
+        let figures =
+            runtime.block_on(motet_bench::run(Workload::Pairs, &mqtt_options(&asked(&line)).unwrap())).unwrap();
         assert!(figures.is_good() && figures.server.is_some(), "{}", figures.text());
         runtime.block_on(server.shutdown());
     }
 
     #[test]
     fn a_server_that_is_not_there_is_told_and_not_measured() {
-        let options = options(&asked(&["127.0.0.1:1"])).unwrap();
+        let options = mqtt_options(&asked(&["127.0.0.1:1"])).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
         assert!(runtime.block_on(motet_bench::run(Workload::Idle, &options)).is_err());
     }
@@ -167,10 +198,10 @@ mod tests {
             ("[::1]", "[::1]", 1883),
             ("[::1]:9", "[::1]", 9),
         ] {
-            assert_eq!(host_and_port(named, 1883), Ok((host.into(), port)), "{named}");
+            assert_eq!(host_and_port(named, ["mqtt", "mqtts"], 1883), Ok((host.into(), port)), "{named}");
         }
         for wrong in ["", ":1883", "a:b", "::1", "http://a:1"] {
-            assert!(host_and_port(wrong, 1883).is_err(), "{wrong}");
+            assert!(host_and_port(wrong, ["mqtt", "mqtts"], 1883).is_err(), "{wrong}");
         }
     }
 }

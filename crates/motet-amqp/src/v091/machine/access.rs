@@ -5,7 +5,7 @@
 //! | declare, delete | the queue, the exchange | | |
 //! | bind, unbind | | the destination | the source, for `amq.topic` with the binding key |
 //! | publish | | the exchange, with the key | |
-//! | consume, get, purge | | | the queue |
+//! | consume, get, purge | | | the queue; of a shared subscription: what is shared |
 //! | a dead-letter or alternate exchange is named | | that exchange | the queue, the exchange |
 
 use super::running::Running;
@@ -13,10 +13,11 @@ use crate::v091::error::{Failure, ReplyCode};
 use motet_core::access::{Action, Resource, SIGNATURE_HEADER};
 use motet_core::core::Decision;
 use motet_core::engine::Engine;
+use motet_core::exchange::sender_selected_keys;
 use motet_core::machine::Context;
 use motet_core::message::{MessageParts, Value};
 use motet_core::route::KnownName;
-use motet_core::spelling::amqp;
+use motet_core::spelling::{amqp, mqtt};
 
 /// The exchange that is the topic tree.
 const TOPIC: &str = "amq.topic";
@@ -65,6 +66,17 @@ impl Running {
         self.may(cx, action, Resource::Queue(name.as_bytes()), &format!("queue '{name}'"))
     }
 
+    /// Consumers of a shared subscription hear what its members do, so they need the members' right.
+    pub(super) fn may_consume<E: Engine>(&mut self, cx: &Context<'_, E>, name: &str) -> Result<(), Failure> {
+        let filter = name.strip_prefix("$share/").and_then(|rest| rest.split_once('/')).map(|(_, filter)| filter);
+        match filter.map(mqtt::decode_pattern) {
+            Some(Ok(pattern)) => {
+                self.may(cx, Action::Subscribe, Resource::Pattern(&pattern), &format!("queue '{name}'"))
+            }
+            _ => self.may_with_queue(cx, Action::Consume, name),
+        }
+    }
+
     pub(super) fn may_with_exchange<E: Engine>(
         &mut self,
         cx: &Context<'_, E>,
@@ -102,6 +114,19 @@ impl Running {
             Some((_, Value::Text(exchange))) => self.may_with_exchange(cx, Action::Publish, exchange),
             _ => Ok(()),
         }
+    }
+
+    /// Whether this message may also go where its headers CC and BCC say. Where somebody else would have to be asked
+    /// first, it may not.
+    pub(super) fn check_further_keys(&mut self, exchange: &str, parts: &MessageParts<'_>) -> Result<(), Failure> {
+        let headers = parts.properties.as_deref().map_or(&[][..], |properties| &properties.headers);
+        let Ok(keys) = sender_selected_keys(headers) else { return Ok(()) }; // routing says what is wrong with them
+        for key in keys {
+            if let Ok(known) = self.publisher.exchange(exchange.as_bytes(), key).cloned() {
+                self.check_rights(exchange, key, &known, parts)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether this message may go where it is to go.

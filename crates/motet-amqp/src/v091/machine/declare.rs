@@ -30,7 +30,7 @@ fn clean(name: &str) -> String {
 impl Running {
     /// Whether the client may take messages out of a queue.
     pub(super) fn may_take<E: Engine>(&mut self, cx: &Context<'_, E>, queue: &NamedQueue) -> Result<(), Failure> {
-        self.may_with_queue(cx, Action::Consume, &String::from_utf8_lossy(queue.name()))
+        self.may_consume(cx, &String::from_utf8_lossy(queue.name()))
     }
 
     /// The queue of this name, or, for the empty one, the one that the channel declared last.

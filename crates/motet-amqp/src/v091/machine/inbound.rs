@@ -200,6 +200,9 @@ impl Running {
         }
         let run = self.run.as_ref().expect("the run was just begun or fits");
         self.check_rights(place.exchange, place.key, &run.known, &parts)?;
+        if alone {
+            self.check_further_keys(place.exchange, &parts)?;
+        }
         let run = self.run.as_mut().expect("the run was just begun or fits");
         let channel = self.channels.get_mut(&number).expect("the channel of a message is open");
         if let Mode::Confirm(confirms) = &mut channel.mode {

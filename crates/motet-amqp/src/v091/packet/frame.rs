@@ -142,6 +142,11 @@ pub(crate) fn put_frame(out: &mut BytesMut, kind: FrameKind, channel: u16, write
     out.put_u8(FRAME_END);
 }
 
+/// Writes a frame with a part of a body.
+pub fn put_body(out: &mut BytesMut, channel: u16, part: &[u8]) {
+    put_frame(out, FrameKind::Body, channel, |out| out.put_slice(part));
+}
+
 /// Writes a heartbeat [4.2.7].
 pub fn put_heartbeat(out: &mut BytesMut) {
     put_frame(out, FrameKind::Heartbeat, 0, |_| {});

@@ -72,6 +72,8 @@ macro_rules! classes {
                 use super::super::{FieldTable, LongString, PacketError, Reserved};
                 #[allow(unused_imports, reason = "a class may have no fields at all")]
                 use super::super::wire::{Field, Reader, Writer};
+                #[allow(unused_imports, reason = "a class may have no fields at all")]
+                use super::super::told::{Tell, Told};
 
                 /// The class number.
                 pub const CLASS: u16 = $class_number;
@@ -109,6 +111,35 @@ macro_rules! classes {
                     })
                 }
 
+                pub(super) fn from_told<'a>(
+                    name: &str,
+                    ask: &mut dyn FnMut(&'static str) -> Option<Told<'a>>,
+                ) -> Option<Method $(<$class_life>)?> {
+                    let _ = &ask; // a class may have no fields at all
+                    Some(match name {
+                        $( stringify!($Name) => Method::$Name($Name {
+                            $( $field: Tell::from_told(ask(stringify!($field)))?, )*
+                        }), )*
+                        _ => return None,
+                    })
+                }
+
+                pub(super) fn tell<'a>(
+                    method: &Method $(<$class_life>)?,
+                    say: &mut dyn FnMut(&'static str, Told<'a>),
+                ) -> &'static str {
+                    let _ = &say; // a class may have no fields at all
+                    match method {
+                        $( Method::$Name(method) => {
+                            let _ = &method; // a method may have no fields
+                            $( if let Some(told) = method.$field.told() {
+                                say(stringify!($field), told);
+                            } )*
+                            stringify!($Name)
+                        } )*
+                    }
+                }
+
                 impl $(<$class_life>)? Method $(<$class_life>)? {
                     /// Writes a frame of it.
                     pub fn put(&self, out: &mut bytes::BytesMut, channel: u16) {
@@ -141,6 +172,29 @@ macro_rules! classes {
                 };
                 from.finish()?;
                 Ok(method)
+            }
+
+            /// Tells its fields in order; returns its class and its name, as `basic` and `ConsumeOk`.
+            pub fn tell(
+                &self,
+                say: &mut dyn FnMut(&'static str, super::told::Told<'a>),
+            ) -> (&'static str, &'static str) {
+                match self {
+                    $( Method::$Class(method) => (stringify!($class), $class::tell(method, say)), )*
+                }
+            }
+
+            /// The method of this class and name, made of what `ask` answers for each field; `None` where there is no
+            /// such method, or an answer does not fit.
+            pub fn from_told(
+                class: &str,
+                name: &str,
+                ask: &mut dyn FnMut(&'static str) -> Option<super::told::Told<'a>>,
+            ) -> Option<Self> {
+                Some(match class {
+                    $( stringify!($class) => Method::$Class($class::from_told(name, ask)?), )*
+                    _ => return None,
+                })
             }
 
             /// Writes a frame of it.

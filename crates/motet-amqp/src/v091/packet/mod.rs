@@ -11,6 +11,7 @@
 //! | `methods.rs`, `method.rs` | every method; from their table to types |
 //! | `properties.rs` | content headers and properties |
 //! | `table.rs` | field tables |
+//! | `told.rs` | methods by their names, for scripts |
 //! | `wire.rs` | integers, bits, strings |
 
 mod frame;
@@ -19,6 +20,7 @@ mod method;
 mod methods;
 mod properties;
 mod table;
+mod told;
 mod wire;
 
 #[cfg(test)]
@@ -28,17 +30,17 @@ mod round_trip_tests;
 
 pub use frame::{
     FRAME_END, FRAME_MIN_SIZE, FRAME_OVERHEAD, Frame, FrameError, FrameKind, PROTOCOL_HEADER, ProtocolHeader, frame,
-    frame_len, put_heartbeat, snippet,
+    frame_len, put_body, put_heartbeat, snippet,
 };
 pub use fuzz::fuzz_decode;
 pub use method::{MethodFields, MethodId, put_method};
 pub use methods::{Method, access, basic, channel, confirm, connection, exchange, queue, tx};
-pub use properties::{CLASS_BASIC, ContentHeader, Properties};
+pub use properties::{CLASS_BASIC, ContentHeader, Properties, put_header};
 pub use table::{ArrayBuf, FieldArray, FieldTable, FieldValue, TABLE_NESTING_MAX, TableBuf};
+pub use told::Told;
 pub use wire::{LongString, Reserved, SHORT_STRING_MAX, short_text};
 
 pub(crate) use frame::put_frame;
-pub(crate) use properties::put_header;
 pub(crate) use wire::put_short;
 
 /// What is wrong with the payload of a frame. What the peer is told is decided in [`crate::v091::error`].

@@ -43,7 +43,7 @@ impl<'a> ContentHeader<'a> {
 
 /// Writes a header frame around flags and properties as they are.
 #[inline]
-pub(crate) fn put_header(out: &mut BytesMut, channel: u16, body_size: u64, raw: &[u8]) {
+pub fn put_header(out: &mut BytesMut, channel: u16, body_size: u64, raw: &[u8]) {
     put_frame(out, FrameKind::Header, channel, |out| {
         out.put_u16(CLASS_BASIC);
         out.put_u16(0);

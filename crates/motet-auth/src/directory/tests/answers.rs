@@ -30,17 +30,20 @@ fn half_a_login_is_refused_even_where_the_anonymous_are_welcome() {
 }
 
 #[test]
-fn without_accounts_a_login_says_nothing_but_guest_is_guest_on_loopback() {
+fn without_accounts_a_login_says_nothing_but_guest_is_guest_on_loopback_and_has_a_password() {
     for (anonymous, loopback, stranger, guest) in [
-        (Anonymous::Loopback, true, Ok(Principal::anonymous()), named("guest")),
+        (Anonymous::Loopback, true, Err(Denied::BadCredentials), named("guest")),
         (Anonymous::Loopback, false, Err(Denied::AnonymousForbidden), Err(Denied::AnonymousForbidden)),
         (Anonymous::Always, false, Ok(Principal::anonymous()), Ok(Principal::anonymous())),
         (Anonymous::Never, true, Err(Denied::AnonymousForbidden), Err(Denied::AnonymousForbidden)),
     ] {
         let house = House::new(AuthConfig { anonymous, ..strict() }, Accounts::new());
-        for (password, expected) in [(&b"guess"[..], &stranger), (b"guest", &guest)] {
+        let nobody = if guest == named("guest") { Ok(Principal::anonymous()) } else { stranger.clone() };
+        for (user, password, expected) in
+            [("guest", &b"guess"[..], &stranger), ("guest", b"guest", &guest), ("whoever", b"guess", &nobody)]
+        {
             let attempt = Attempt {
-                user: Some("guest"),
+                user: Some(user),
                 password: Some(password),
                 client: None,
                 peer: None,

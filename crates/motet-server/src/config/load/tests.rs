@@ -97,7 +97,7 @@ fn an_unknown_key_far_from_any_is_told_with_all_of_them() {
         "[log]\nlevel = \"info\"\ncolour = true\n[colours]\n",
         expect![[r#"
             motet.toml:4:2: `colours` is not a key
-              expected: one of data_dir, load_definitions, log, listener, tls, user, access, jwt, hook, login, limits, mqtt, amqp, bridge, store, web, metrics, audit, otlp
+              expected: one of data_dir, load_definitions, log, listener, tls, acme, user, access, jwt, hook, login, limits, mqtt, amqp, bridge, store, web, metrics, audit, otlp
               to do: remove it, or look the key up with `motet config reference`
             motet.toml:3:1: `log.colour` is not a key
               expected: one of level, format

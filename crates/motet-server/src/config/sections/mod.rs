@@ -1,6 +1,7 @@
 //! The keys an operator sees. Each file is one table of `motet.toml`; the doc comments are the reference page.
 
 mod access;
+mod acme;
 mod amqp;
 mod audit;
 mod bridge;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 
 pub(crate) use access::make;
 pub use access::{Access, AccessDefault, AccessRule, Anonymous, KeyKind, Signature, User, key_kinds};
+pub use acme::{Acme, AcmeChallenge};
 pub use amqp::Amqp;
 pub use audit::Audit;
 pub use bridge::{Bridge, BridgeTls, BridgeTopic, BridgeVersion, Crossing};
@@ -51,6 +53,8 @@ section! {
         listener: Vec<Listener> = Listener::defaults();
         /// Certificates of every TLS listener that has no `tls` table of its own.
         tls: Tls = Tls::default();
+        /// A certificate that the server fetches itself.
+        acme: Acme = Acme::default();
         /// Who may log in with a password. None at first: on loopback nobody needs to.
         user: Vec<User> = Vec::new();
         /// Who is let in without a login, and who may do what.
@@ -80,4 +84,5 @@ section! {
         /// Spans of messages for an OpenTelemetry collector.
         otlp: Otlp = Otlp::default();
     }
+    verified Config::acme_conflicts
 }
