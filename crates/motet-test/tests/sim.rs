@@ -63,7 +63,7 @@ fn time_does_to_messages_what_was_asked() {
 
 #[test]
 fn a_delayed_message_that_is_read_while_another_becomes_due_arrives() {
-    sim::time::run(72).map_err(|failure| failure.what).unwrap();
+    sim::time::run(75).map_err(|failure| failure.what).unwrap();
 }
 
 #[test]

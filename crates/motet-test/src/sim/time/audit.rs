@@ -21,8 +21,11 @@ impl World {
     /// Returns how many messages were found where they had to be.
     pub(super) fn audit(&mut self) -> Result<u64, String> {
         self.trace.push(format!("{} audit", self.place.now()));
-        self.place.settle();
-        self.pass(0);
+        // What is due may have to be read first, and what was read is published in the next turn.
+        for _ in 0..4 {
+            self.place.settle();
+            self.pass(0);
+        }
         self.model.confirm(self.place.durable());
         let mut count = 0;
         for vhost in 0..2 {
