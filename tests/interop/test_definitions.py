@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import subprocess
+import time
 
 import pika
 import pytest
@@ -122,6 +123,24 @@ def test_a_removed_user_and_a_removed_vhost_end_their_connections(own_server, ap
         while True:
             connection.process_data_events(time_limit=5)
     assert closed.value.reply_code == 320
+
+
+def test_a_hash_of_rabbitmq_is_replaced_at_the_next_login(own_server, api, place):
+    salt = b"abcd"
+    salted = base64.b64encode(salt + hashlib.sha256(salt + b"moved").digest()).decode()
+    api.put("/users/eve", {"password_hash": salted, "tags": ""})
+    api.put("/permissions/v/eve", EVERYTHING)
+    assert api.get("/users/eve")["hashing_algorithm"] == "rabbit_password_hashing_sha256"
+    staying = connect(own_server, "v", "eve", "moved")
+    end = time.monotonic() + 15
+    while api.get("/users/eve")["hashing_algorithm"] != "motet":
+        assert time.monotonic() < end, "it was not replaced"
+        time.sleep(0.02)
+    staying.channel()
+    own_server.restart()
+    connect(own_server, "v", "eve", "moved").close()
+    with pytest.raises(ProbableAuthenticationError):
+        connect(own_server, "v", "eve", "wrong")
 
 
 # -- policies
@@ -286,12 +305,12 @@ def test_a_file_of_rabbitmq_is_taken_by_a_running_server_and_at_a_start(own_serv
                            capture_output=True, text=True, timeout=30,
                            env=own_server.environment())
     assert taken.returncode == 0, taken
-    works_for_carol(own_server)
     exported = subprocess.run([os.environ["MOTET_BIN"], "export", "definitions", "--data-dir",
                                str(own_server.data_dir)],
                            capture_output=True, text=True, timeout=30,
                            env=own_server.environment())
     assert json.loads(exported.stdout)["users"][0]["password_hash"] == RABBIT["users"][0]["password_hash"]
+    works_for_carol(own_server)  # from here on the hash is ours
     other = kind(tmp_path / "other", settings=f"load_definitions = {json.dumps(str(file))}").start()
     try:
         works_for_carol(other)

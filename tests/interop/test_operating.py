@@ -360,6 +360,102 @@ def test_logins_and_operators_are_in_the_audit_log_and_passwords_are_not(serve, 
     assert log.stat().st_mode & 0o777 == 0o600
 
 
+def test_declarations_over_amqp_and_over_http_are_in_the_audit_log(serve):
+    pika = pytest.importorskip("pika")
+    server = serve('[audit]\nfile = "audit.jsonl"')
+    connection = pika.BlockingConnection(pika.ConnectionParameters(*server.amqp, heartbeat=0, socket_timeout=20))
+    channel = connection.channel()
+    for _ in range(2):  # the second time nothing changes
+        channel.exchange_declare("x", "topic")
+        channel.queue_declare("q")
+        channel.queue_bind("q", "x", "a.*")
+    channel.queue_purge("q")
+    channel.queue_unbind("q", "x", "a.*")
+    channel.queue_delete("q")
+    connection.close()
+    asked = http.client.HTTPConnection(*server.management, timeout=20)
+    asked.request("PUT", "/api/vhosts/v", headers={"Authorization": "Basic Z3Vlc3Q6Z3Vlc3Q="})
+    assert asked.getresponse().status == 201
+    log = server.data_dir / "audit.jsonl"
+    eventually(lambda: "manage" in log.read_text())
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    declared = [one for one in entries if one["event"] == "declaration"]
+    assert [(one["action"], one["what"]) for one in declared] == [
+        ("exchange.declare", "x"), ("queue.declare", "q"), ("queue.bind", "x -> q (a.*)"), ("queue.purge", "q"),
+        ("queue.unbind", "x -> q (a.*)"), ("queue.delete", "q")]
+    assert all((one["user"], one["vhost"], one["outcome"]) == ("guest", "/", "done") for one in declared)
+    assert all(one["peer"].startswith("127.0.0.1:") for one in declared)
+    managed = [one for one in entries if one.get("action") == "manage"]
+    assert [(one["user"], one["outcome"], one["about"]) for one in managed] == [("guest", "done", "PUT /api/vhosts/v")]
+
+
+# -- bans
+
+
+def test_an_address_that_was_banned_is_listed_and_let_go(serve, relay):
+    import paho.mqtt.client as mqtt
+
+    server = serve(PROXIED.replace('access.anonymous = "always"', """
+[login]
+failures_before_ban = 3
+[[user]]
+name = "ann"
+password = "secret"
+""", 1))
+
+    def login(password):
+        through = relay(("127.0.0.1", server.ports["ws"]), v1("192.0.2.7"))
+        client, said = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, transport="websockets"), []
+        client.username_pw_set("ann", password)
+        client.on_connect = lambda _client, _data, _flags, reason, _props: said.append(reason.is_failure)
+        client.connect(*through.address)
+        client.loop_start()
+        eventually(lambda: said)
+        client.disconnect()
+        client.loop_stop()
+        return not said[0]
+
+    assert not any(login(wrong) for wrong in "abc")
+    assert not login("secret"), "the address is banned"
+    listed = json.loads(command(server, "bans", "list", "--json").stdout)["bans"]
+    assert [(one["address"], one["banned"], one["failures"]) for one in listed] == [("192.0.2.7", True, 3)]
+    assert 0 < listed[0]["seconds_left"] <= 600
+    assert "192.0.2.7" in command(server, "bans", "list").stdout
+    assert command(server, "bans", "lift", "192.0.2.7").returncode == 0
+    assert login("secret")
+    assert json.loads(command(server, "bans", "list", "--json").stdout) == {"bans": []}
+    assert "404" in command(server, "bans", "lift", "192.0.2.7").stderr
+    lifted = [json.loads(line) for line in (server.data_dir / "audit.jsonl").read_text().splitlines() if '"lift"' in line]
+    assert [(one["outcome"], one["about"]) for one in lifted][0] == ("done", "/api/motet/bans/192.0.2.7")
+
+
+# -- limits and parameters
+
+
+def test_limits_and_parameters_are_set_by_commands(serve, peer):
+    server = serve()
+    assert command(server, "limits", "set", "max-disk-bytes", "1000", "--vhost", "/").returncode == 0
+    assert command(server, "limits", "set", "max-channels", "3", "--user", "guest").returncode == 0
+    told = json.loads(command(server, "limits", "list", "--json").stdout)
+    assert told == {"vhosts": [{"vhost": "/", "value": {"max-disk-bytes": 1000}}],
+                    "users": [{"user": "guest", "value": {"max-channels": 3}}]}
+    assert json.loads(command(server, "limits", "list", "--user", "guest", "--json").stdout)["vhosts"] == []
+    assert "max-disk-bytes" in command(server, "limits", "list", "--vhost", "/").stdout
+    assert command(server, "limits", "clear", "max-disk-bytes", "--vhost", "/").returncode == 0
+    assert json.loads(command(server, "limits", "list", "--vhost", "/", "--json").stdout)["vhosts"] == []
+    wrong = command(server, "limits", "set", "max-moons", "1", "--vhost", "/")
+    assert wrong.returncode != 0 and "max-moons" in wrong.stderr
+    assert command(server, "parameters", "set", "cluster_note", '"mine"').returncode == 0
+    listed = json.loads(command(server, "parameters", "list", "--json").stdout)
+    assert {"name": "cluster_note", "value": "mine"} in listed
+    assert command(server, "parameters", "clear", "cluster_note").returncode == 0
+    assert "cluster_note" not in command(server, "parameters", "list").stdout
+    peer(server).connect("here")
+    here = json.loads(command(server, "connections", "list", "--vhost", "/", "--json").stdout)["connections"]
+    assert [(one["client"], one["vhost"]) for one in here] == [("here", "/")]
+    assert json.loads(command(server, "connections", "list", "--vhost", "v", "--json").stdout)["connections"] == []
+
+
 # -- traces
 
 

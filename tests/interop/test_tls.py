@@ -247,15 +247,25 @@ def test_a_new_certificate_is_taken_and_a_broken_one_is_not_while_connections_st
         staying.ping()
 
 
-def test_who_is_revoked_while_connected_does_not_come_back(start, authority):
+def test_who_is_revoked_while_connected_is_ended_and_does_not_come_back(start, authority):
     certificate = authority.issue("device")
     server = start(client_certificate="required", client_ca=authority.file, client_crl=[authority.revocation_list()])
-    with Client(server.ports["mqtts"], authority, certificate) as staying:
-        assert staying.connect() == 0
+    with Client(server.ports["mqtts"], authority, certificate) as staying, \
+            Client(server.ports["mqtts"], authority, authority.issue("other")) as other:
+        body = b"\x00\x04MQTT" + bytes([5, 2, 0, 60, 0]) + b"\x00\x02c5"
+        staying.stream.sendall(bytes([0x10, len(body)]) + body)
+        kind, length = exactly(staying.stream, 2)
+        assert kind == 0x20 and exactly(staying.stream, length)[1] == 0
+        other.connect()
         authority.revoke(certificate[2])
         authority.revocation_list()
         reload(server)
         with pytest.raises(ssl.SSLError, match="(?i)certificate.revoked"):
             with Client(server.ports["mqtts"], authority, certificate) as again:
                 again.connect()
-        staying.ping()
+        kind, length = exactly(staying.stream, 2)
+        assert kind == 0xE0 and exactly(staying.stream, length)[0] == 0x98, "administrative action"
+        assert staying.stream.recv(1) == b""
+        other.ping()
+    until(lambda: metric(server, "motet_tls_client_certificates_revoked_total") == 1)
+    assert "a client's certificate is revoked" in server.log

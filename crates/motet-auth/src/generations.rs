@@ -48,6 +48,11 @@ impl<K: Hash + Eq, V> Generations<K, V> {
         self.old.remove(key);
     }
 
+    /// Everything, in no order; touches nothing.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.young.iter().chain(&self.old)
+    }
+
     /// Keeps what `keep` says yes to.
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&V) -> bool) {
         self.young.retain(|_, value| keep(value));

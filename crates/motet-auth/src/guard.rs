@@ -15,6 +15,19 @@ use motet_core::time::Instant;
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::Duration;
 
+/// An address from which nothing is checked for now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ban {
+    /// The address; of IPv6 the first of its /64, which waits as a whole.
+    pub address: IpAddr,
+    /// Different wrong logins in a row.
+    pub failures: u32,
+    /// For how long it still waits.
+    pub left: Duration,
+    /// It is banned; otherwise it waits a moment between two attempts.
+    pub banned: bool,
+}
+
 /// The failures of one address or user.
 #[derive(Default)]
 struct Record {
@@ -55,6 +68,26 @@ impl Guard {
         count(&mut self.users, *user, &self.config, now, u32::MAX);
         from.and_then(counted)
             .is_some_and(|from| count(&mut self.addresses, from, &self.config, now, self.config.failures_before_ban))
+    }
+
+    /// Addresses that wait now, those that wait longest first.
+    pub(crate) fn bans(&self, now: Instant) -> Vec<Ban> {
+        let waits = |(address, record): (&IpAddr, &Record)| {
+            let left = Some(record.waits_until.since(now)).filter(|left| !left.is_zero())?;
+            let banned = record.failures >= self.config.failures_before_ban;
+            Some(Ban { address: *address, failures: record.failures, left, banned })
+        };
+        let mut bans: Vec<_> = self.addresses.iter().filter_map(waits).collect();
+        bans.sort_by_key(|ban| (std::cmp::Reverse(ban.left), ban.address));
+        bans
+    }
+
+    /// An address starts anew. True when it had to wait.
+    pub(crate) fn lift(&mut self, from: IpAddr, now: Instant) -> bool {
+        let Some(from) = counted(from) else { return false };
+        let waited = self.addresses.peek(&from).is_some_and(|record| record.waits_until > now);
+        self.addresses.remove(&from);
+        waited
     }
 
     /// This user starts anew: the password was changed.
@@ -158,6 +191,28 @@ mod tests {
         assert!(!guard.address_waits(ip("192.0.2.1"), at(100)));
         assert!(guard.user_waits(&ALICE, at(4)));
         assert!(!guard.user_waits(&ALICE, at(5)));
+    }
+
+    #[test]
+    fn who_waits_is_listed_and_may_be_let_go() {
+        let mut guard = guard();
+        let ban = |address: &str, failures, left, banned| Ban {
+            address: ip(address).unwrap(),
+            failures,
+            left: Duration::from_secs(left),
+            banned,
+        };
+        (0..6).for_each(|_| {
+            let _ = guard.failed(ip("2001:db8::7"), &ALICE, at(0));
+        });
+        (0..3).for_each(|_| {
+            let _ = guard.failed(ip("192.0.2.1"), &BOB, at(0));
+        });
+        assert_eq!(guard.bans(at(0)), [ban("2001:db8::", 6, 100, true), ban("192.0.2.1", 3, 1, false)]);
+        assert_eq!(guard.bans(at(90)), [ban("2001:db8::", 6, 10, true)]);
+        assert!(guard.lift("2001:db8::9".parse().unwrap(), at(90)), "the whole /64 waits");
+        assert!(!guard.lift("2001:db8::9".parse().unwrap(), at(90)) && guard.bans(at(90)).is_empty());
+        assert!(!guard.failed(ip("2001:db8::7"), &ALICE, at(90)), "it starts anew");
     }
 
     #[test]

@@ -66,9 +66,10 @@ pub mod x509;
 
 pub use accounts::{AccountError, Accounts, Listed, Origin, USER_BYTES_MAX};
 pub use config::{Anonymous, AuthConfig, SaltKey};
-pub use directory::{Counters, Directory, StartError};
+pub use directory::{Counters, Directory, Outdated, StartError};
 pub use front::Front;
 pub use fuzz::fuzz_token;
+pub use guard::Ban;
 pub use hook::{Clocks, Courier, HOOK_ANSWER_BYTES_MAX, Hook, HookConfig, HookCounters, HookPurpose, HookReply};
 pub use jwt::{
     Beside, ClaimError, JWKS_BYTES_MAX, KEYS_MAX, KeyError, OAUTHBEARER, TOKEN_BYTES_MAX, TokenConfig, TokenError,

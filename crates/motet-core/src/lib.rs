@@ -12,10 +12,12 @@
 //! | [`tree`] | who listens where, and the last values, on one matcher |
 //! | [`exchange`] | exchanges and bindings: which queues a publication reaches |
 //! | [`queue`] | the queue as a pure value |
+//! | [`quota`] | how much the queues of a vhost may hold |
 //! | [`stream`] | the append-only log with offsets |
 //! | [`transaction`] | publications and settlements as one unit |
 //! | [`session`], [`mailbox`] | what outlives a connection, what waits for it |
 //! | [`conversation`] | what a machine tells of its peer, for operators |
+//! | [`deeds`] | what peers make and remove, for who keeps a record of it |
 //! | [`access`], [`principal`] | who may |
 //! | [`authentication`] | who is asked who a peer is |
 //! | [`machine`] | the law of a protocol machine and what it may use |
@@ -28,6 +30,7 @@ pub mod authentication;
 pub mod budget;
 pub mod conversation;
 pub mod core;
+pub mod deeds;
 pub mod engine;
 pub mod exchange;
 pub mod fake;
@@ -39,6 +42,7 @@ pub mod pattern;
 pub mod principal;
 pub mod queue;
 pub mod queues;
+pub mod quota;
 pub mod rope;
 pub mod route;
 pub mod session;
@@ -50,5 +54,6 @@ mod topics;
 pub mod trace;
 pub mod transaction;
 pub mod tree;
+mod waiters;
 
 pub use topics::RetainedCursor;

@@ -51,6 +51,16 @@ pub trait Machine<E: Engine>: Send {
     fn messages_in(&self) -> u64 {
         0
     }
+    /// The peer's vhost has no room for what it publishes: it is not read from until there is, like anybody who publishes
+    /// while an alarm is raised. The mailbox is nudged then.
+    fn is_held(&self) -> bool {
+        false
+    }
+    /// An alarm keeps the driver from reading what this peer publishes, or (`None`) does so no longer: for protocols that
+    /// have a word for it.
+    fn handle_alarm(&mut self, cx: &mut Context<'_, E>, why: Option<&str>) {
+        let _ = (cx, why);
+    }
     /// The driver has not read from the peer until now, by its own will: so far its silence says nothing.
     fn excuse_silence(&mut self, now: Instant) {
         let _ = now;

@@ -83,6 +83,8 @@ pub enum KickReason {
     UserDeleted,
     /// The vhost is no more.
     VhostDeleted,
+    /// The certificate that the peer has shown is revoked.
+    CertificateRevoked,
 }
 
 /// What a subscriber's mailbox does when it is full.

@@ -8,6 +8,7 @@ use crate::message::{MessageRef, Reliability};
 use crate::queue::{
     AckMode, ConsumerId, ConsumerOptions, DeadLetter, Effects, Queue, QueueConfig, QueueStats, Sleeper,
 };
+use crate::quota::{Held, Quota};
 use crate::session::SESSION_CONSUMER;
 use crate::time::Now;
 use parking_lot::Mutex;
@@ -49,6 +50,8 @@ pub struct QueueCell {
     named: Option<Weak<NamedQueue>>,
     /// What leaves it may enter a durable queue, so that calls need a stage even when it is not durable itself.
     moves_letters: AtomicBool,
+    /// Where it is counted: its vhost's.
+    pub(crate) quota: Arc<Quota>,
     /// Whether it slows its publishers.
     pub(crate) crowd: Crowd,
     pub(crate) inner: Mutex<Inner>,
@@ -85,6 +88,8 @@ pub(crate) struct Inner {
     pub(crate) pending: Option<Box<Pending>>,
     /// The inside of a stream; then `queue` stays empty.
     pub(crate) stream: Option<Box<StreamPart>>,
+    /// What the vhost's quota has been told of.
+    pub(crate) charged: Held,
     /// Of the queue's expired messages, those in the core's sum.
     pub(crate) expired_counted: u64,
     /// Deleted: whoever still has it puts nothing in any more.
@@ -124,6 +129,18 @@ impl Inner {
         }
     }
 
+    /// Bytes on disk and in memory.
+    fn held(&self) -> Held {
+        if self.gone {
+            return Held::default();
+        }
+        let stats = self.queue.stats();
+        match &self.stream {
+            Some(part) => [part.stream.bytes(), part.stream.resident_bytes()],
+            None => [stats.persistent_bytes, stats.resident_bytes],
+        }
+    }
+
     pub(crate) fn consumer_count(&self) -> u64 {
         self.queue.consumer_count() + self.stream.as_ref().map_or(0, |part| part.readers() as u64)
     }
@@ -146,19 +163,32 @@ impl std::fmt::Debug for Inner {
 }
 
 impl QueueCell {
-    pub(crate) fn new(id: ObjectId, durable: bool, config: Arc<QueueConfig>, now: Now) -> Self {
-        Self::assemble(id, durable, Sleeper::new(config, now.wall.0), None)
+    /// An empty queue for a session.
+    pub(crate) fn new(id: ObjectId, durable: bool, config: Arc<QueueConfig>, quota: &Arc<Quota>, now: Now) -> Self {
+        Self::assemble(id, durable, Sleeper::new(config, now.wall.0), None, None, quota)
     }
 
-    pub(crate) fn with_queue(id: ObjectId, durable: bool, queue: Queue<Queued>) -> Self {
-        Self::assemble(id, durable, queue.into(), None)
+    pub(crate) fn with_queue(id: ObjectId, durable: bool, queue: Queue<Queued>, quota: &Arc<Quota>) -> Self {
+        Self::assemble(id, durable, queue.into(), None, None, quota)
     }
 
-    fn assemble(id: ObjectId, durable: bool, queue: Sleeper<Queued>, named: Option<Weak<NamedQueue>>) -> Self {
+    fn assemble(
+        id: ObjectId,
+        durable: bool,
+        queue: Sleeper<Queued>,
+        stream: Option<StreamPart>,
+        named: Option<Weak<NamedQueue>>,
+        quota: &Arc<Quota>,
+    ) -> Self {
         let moves_letters = AtomicBool::new(queue.config().dead_letter);
-        let (consumers, fx) = (Vec::new(), Effects::new());
-        let inner = Inner { queue, consumers, fx, pending: None, stream: None, expired_counted: 0, gone: false };
-        QueueCell { id, durable, named, moves_letters, crowd: Crowd::default(), inner: Mutex::new(inner) }
+        let (consumers, fx, stream) = (Vec::new(), Effects::new(), stream.map(Box::new));
+        let charged = Held::default();
+        let inner = Inner { queue, consumers, fx, pending: None, stream, charged, expired_counted: 0, gone: false };
+        let (crowd, quota) = (Crowd::default(), quota.clone());
+        let cell = QueueCell { id, durable, named, moves_letters, quota, crowd, inner: Mutex::new(inner) };
+        // What a start found in it.
+        cell.account(&mut cell.inner.lock());
+        cell
     }
 
     /// The cell of a queue with a name.
@@ -168,10 +198,15 @@ impl QueueCell {
         queue: Queue<Queued>,
         stream: Option<StreamPart>,
         named: Weak<NamedQueue>,
+        quota: &Arc<Quota>,
     ) -> Self {
-        let cell = Self::assemble(id, durable, queue.into(), Some(named));
-        cell.inner.lock().stream = stream.map(Box::new);
-        cell
+        Self::assemble(id, durable, queue.into(), stream, Some(named), quota)
+    }
+
+    /// Settles with the vhost what the queue holds now. Under its lock, once a call.
+    pub(crate) fn account(&self, inner: &mut Inner) {
+        let held = inner.held();
+        self.quota.charge(&mut inner.charged, held, !inner.consumers.is_empty());
     }
 
     /// The queue with a name that this is the cell of; `None` for a session's queue.
@@ -212,6 +247,13 @@ impl QueueCell {
     /// Messages that wait for a consumer.
     pub fn ready(&self) -> u64 {
         self.inner.lock().queue.stats().ready
+    }
+}
+
+impl Drop for QueueCell {
+    /// Whoever still had the queue after its end may have put something in.
+    fn drop(&mut self) {
+        self.quota.charge(&mut self.inner.get_mut().charged, Held::default(), false);
     }
 }
 

@@ -6,10 +6,12 @@
 //! own user only, and a request carries it as `Authorization: Bearer`. [RFC6750-2.1]
 
 mod acl;
+mod bans;
 mod inspect;
 pub(crate) mod users;
 
 pub use acl::ACL_PATH;
+pub use bans::BANS_PATH;
 pub use inspect::{CONNECTIONS_PATH, SESSIONS_PATH};
 
 use crate::audit;
@@ -114,6 +116,7 @@ pub(crate) enum Wish {
     Users,
     Inspect,
     Explain,
+    Bans,
 }
 
 impl Wish {
@@ -125,6 +128,7 @@ impl Wish {
             TRACE_PATH => Some(Wish::Trace),
             USERS_PATH => Some(Wish::Users),
             ACL_PATH => Some(Wish::Explain),
+            _ if bans::is_ours(path) => Some(Wish::Bans),
             _ => inspect::is_ours(path).then_some(Wish::Inspect),
         }
     }
@@ -135,7 +139,7 @@ impl Wish {
             Wish::Backup | Wish::Reload | Wish::Trace => Some((&[Method::POST], "POST")),
             Wish::Users => Some((&[Method::GET, Method::POST], "GET, POST")),
             Wish::Explain => Some((&[Method::GET], "GET")),
-            Wish::Inspect => None,
+            Wish::Inspect | Wish::Bans => None,
         }
     }
 
@@ -147,6 +151,7 @@ impl Wish {
             Wish::Trace => Some("trace"),
             Wish::Users => (method != Method::GET).then_some("users"),
             Wish::Inspect => (method == Method::DELETE).then_some("remove"),
+            Wish::Bans => (method == Method::DELETE).then_some("lift"),
             Wish::Explain => None,
         }
     }
@@ -172,7 +177,7 @@ pub(crate) async fn answer<E: Engine>(
     let action = wish.action(request.method());
     let record = |outcome, about: &str| {
         if let Some(action) = action {
-            endpoint.house.audit.record(&audit::Operator { action, outcome, peer, about });
+            endpoint.house.audit.record(&audit::Operator { action, outcome, peer, user: None, about });
         }
     };
     if !admin.admits(request.headers()) {
@@ -184,7 +189,7 @@ pub(crate) async fn answer<E: Engine>(
     }
     let house = &endpoint.house;
     // A look is welcome to the end.
-    if house.is_draining() && !matches!(wish, Wish::Inspect) {
+    if house.is_draining() && !matches!(wish, Wish::Inspect | Wish::Bans) {
         return text(StatusCode::SERVICE_UNAVAILABLE, "the server is shutting down\n");
     }
     let (parts, body) = request.into_parts();
@@ -202,6 +207,7 @@ pub(crate) async fn answer<E: Engine>(
         Wish::Reload => reload(endpoint).await,
         Wish::Trace => trace(endpoint, admin, &body),
         Wish::Explain => (acl::answer(house, &parts.uri), String::new()),
+        Wish::Bans => (bans::answer(house, &parts.method, &parts.uri), asked()),
         Wish::Inspect => (inspect::answer(house, &parts.method, &parts.uri), asked()),
         Wish::Users if parts.method == Method::GET => (users::list(&*house.accounts), String::new()),
         Wish::Users => (users::change(house.accounts.clone(), &body).await, String::new()),

@@ -2,6 +2,7 @@
 //! everybody else goes on, so that queues can drain.
 
 use crate::house::House;
+use crate::quotas::Told;
 use motet_core::engine::Engine;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,6 +30,15 @@ impl Alarms {
     /// Each by the name that metrics have.
     pub(crate) fn each(&self) -> [(&'static str, bool); 2] {
         [("disk", self.disk.load(Ordering::Relaxed)), ("memory", self.memory.load(Ordering::Relaxed))]
+    }
+
+    /// What is raised, as RabbitMQ's clients are told it.
+    pub(crate) fn text(&self) -> &'static str {
+        match (self.memory.load(Ordering::Relaxed), self.disk.load(Ordering::Relaxed)) {
+            (true, true) => "low on memory & disk",
+            (true, false) => "low on memory",
+            (false, _) => "low on disk",
+        }
     }
 
     /// Bytes that were free at the last look; 0 before it.
@@ -63,8 +73,10 @@ impl Alarms {
 
 /// Looks for ever.
 pub(crate) async fn watch<E: Engine>(house: &House<E>, data_dir: &Path) {
+    let mut told = Told::default();
     loop {
         look(house, data_dir);
+        told.look(&house.core);
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }

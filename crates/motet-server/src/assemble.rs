@@ -45,8 +45,10 @@ pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), Ser
             core.complete(completion);
         }
     }));
+    crate::quotas::apply(&core, &config.limits);
     let recovered = core.recover(Clock::new().now(), recovery);
     let users = Arc::new(Users::open(config, core.clone())?);
+    users.renew_foreign()?;
     definitions::load(config, &core, &users)?;
     let clock = Clock::new();
     let clocks: Clocks = Arc::new(move || {

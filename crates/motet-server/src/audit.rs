@@ -8,6 +8,7 @@
 
 use crate::config::Audit as Settings;
 use crate::error::ServerError;
+use motet_core::deeds::{Deed, DeedOutcome};
 use serde::Serialize;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -24,6 +25,9 @@ use std::time::SystemTime;
 const WAITING_MAX: usize = 10_000;
 /// Bytes of a name that a peer chose; the rest is cut.
 const NAME_BYTES_MAX: usize = 256;
+
+/// Declarations that are recorded in one second.
+const DECLARATIONS_PER_SECOND_MAX: u32 = 1_000;
 
 /// Something worth a line.
 pub(crate) trait Audited: Serialize {
@@ -53,12 +57,31 @@ pub(crate) struct Operator<'a> {
     pub(crate) action: &'a str,
     pub(crate) outcome: &'static str,
     pub(crate) peer: Option<SocketAddr>,
+    /// Who it was, where a login says so; not with the token of the data directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) user: Option<&'a str>,
     /// What it was about: a folder, a pattern, the keys that changed.
     pub(crate) about: &'a str,
 }
 
 impl Audited for Operator<'_> {
     const EVENT: &'static str = "operator";
+}
+
+/// A client made, changed or removed something.
+#[derive(Debug, Serialize)]
+pub(crate) struct Declaration<'a> {
+    /// `queue.declare`, `exchange.bind` and so on.
+    pub(crate) action: &'a str,
+    pub(crate) outcome: &'static str,
+    pub(crate) user: &'a str,
+    pub(crate) peer: Option<SocketAddr>,
+    pub(crate) vhost: &'a str,
+    pub(crate) what: &'a str,
+}
+
+impl Audited for Declaration<'_> {
+    const EVENT: &'static str = "declaration";
 }
 
 /// The server itself.
@@ -85,6 +108,7 @@ pub(crate) struct Audit {
     lines: Option<SyncSender<Vec<u8>>>,
     lost: Arc<AtomicU64>,
     written: AtomicU64,
+    declarations: parking_lot::Mutex<Pace>,
     writer: parking_lot::Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -108,7 +132,30 @@ impl Audit {
         let writer = std::thread::Builder::new().name("motet-audit".into());
         let writer = writer.spawn(move || log.write_all(&waiting, &loses)).map_err(ServerError::System)?;
         let written = AtomicU64::new(0);
-        Ok(Audit { lines: Some(lines), lost, written, writer: parking_lot::Mutex::new(Some(writer)) })
+        let (declarations, writer) = (parking_lot::Mutex::default(), parking_lot::Mutex::new(Some(writer)));
+        Ok(Audit { lines: Some(lines), lost, written, declarations, writer })
+    }
+
+    /// Entries go somewhere.
+    pub(crate) fn is_on(&self) -> bool {
+        self.lines.is_some()
+    }
+
+    /// Records what a client has made. Beyond a number in a second it is only counted, so that one who declares and
+    /// deletes without end does not push out what matters.
+    pub(crate) fn declared(&self, deed: &Deed<'_>) {
+        let second = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_secs();
+        if !self.declarations.lock().admits(second) {
+            self.lost.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        let outcome = match deed.outcome {
+            DeedOutcome::Done => "done",
+            DeedOutcome::Refused => "refused",
+            DeedOutcome::Failed => "failed",
+        };
+        let Deed { action, user, peer, vhost, what, .. } = *deed;
+        self.record(&Declaration { action, outcome, user: cut(user), peer, vhost: cut(vhost), what: cut(what) });
     }
 
     /// Adds an entry; never waits.
@@ -136,6 +183,23 @@ impl Drop for Audit {
         if let Some(writer) = self.writer.lock().take() {
             let _ = writer.join();
         }
+    }
+}
+
+/// How many declarations of this second were recorded.
+#[derive(Debug, Default)]
+struct Pace {
+    second: u64,
+    recorded: u32,
+}
+
+impl Pace {
+    fn admits(&mut self, second: u64) -> bool {
+        if self.second != second {
+            *self = Pace { second, recorded: 0 };
+        }
+        self.recorded += 1;
+        self.recorded <= DECLARATIONS_PER_SECOND_MAX
     }
 }
 
@@ -259,6 +323,23 @@ mod tests {
         let audit = Audit::default();
         audit.record(&entry("ann"));
         assert_eq!(audit.figures(), (0, 0));
+    }
+
+    #[test]
+    fn declarations_are_recorded_up_to_their_pace() {
+        let dir = tempfile::tempdir().unwrap();
+        let audit = Audit::open(&Settings { file: Some("a.log".into()), ..Settings::default() }, dir.path()).unwrap();
+        let (peer, outcome) = (Some("192.0.2.7:1".parse().unwrap()), DeedOutcome::Refused);
+        audit.declared(&Deed { action: "queue.declare", outcome, user: "ann", peer, vhost: "/", what: "q" });
+        drop(audit);
+        let line: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(dir.path().join("a.log")).unwrap()).unwrap();
+        assert_eq!((&line["event"], &line["outcome"]), (&"declaration".into(), &"refused".into()));
+        assert_eq!((&line["action"], &line["user"]), (&"queue.declare".into(), &"ann".into()));
+        assert_eq!((&line["vhost"], &line["what"]), (&"/".into(), &"q".into()));
+        let mut pace = Pace::default();
+        let recorded = (0..2 * DECLARATIONS_PER_SECOND_MAX).filter(|_| pace.admits(7)).count();
+        assert_eq!((recorded as u32, pace.admits(8)), (DECLARATIONS_PER_SECOND_MAX, true));
     }
 
     #[test]

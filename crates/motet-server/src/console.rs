@@ -11,6 +11,7 @@ use crate::house::House;
 use crate::http::Answer;
 use crate::server::Bound;
 use crate::telemetry::count;
+use crate::tls::Shown;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
@@ -18,7 +19,6 @@ use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIG
 use hyper::{Request as HttpRequest, Response as HttpResponse, StatusCode};
 use motet_console::{Api, Asker, BODY_BYTES_MAX, Method, Refusal, Request, Response};
 use motet_core::engine::Engine;
-use motet_core::machine::Secure;
 use process::Process;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -48,7 +48,7 @@ pub(crate) struct Console<E: Engine> {
 #[derive(Clone)]
 pub(crate) struct Caller {
     pub(crate) peer: Option<SocketAddr>,
-    pub(crate) secure: Option<Arc<Secure>>,
+    pub(crate) secure: Option<Arc<Shown>>,
 }
 
 impl<E: Engine> Console<E> {
@@ -116,6 +116,7 @@ async fn respond<E: Engine>(
     };
     asked.body = read(body).await?;
     let about = format!("{} {}", parts.method, parts.uri);
+    let user = asker.as_ref().map(|asker| asker.principal.name.clone()).filter(|name| !name.is_empty());
     let api = console.api.clone();
     let answered = tokio::task::spawn_blocking(move || {
         let _turn = turn;
@@ -124,7 +125,8 @@ async fn respond<E: Engine>(
     let response = answered.await.map_err(|_| Refusal::internal("answering panicked; please report this"))?;
     if method != Method::Get && method != Method::Options {
         let outcome = if response.status < 400 { "done" } else { "failed" };
-        let record = audit::Operator { action: "manage", outcome, peer: from.peer, about: audit::cut(&about) };
+        let (peer, user, about) = (from.peer, user.as_deref(), audit::cut(&about));
+        let record = audit::Operator { action: "manage", outcome, peer, user, about };
         endpoint.house.audit.record(&record);
     }
     Ok(response)

@@ -25,9 +25,9 @@ use crate::reload::Reloader;
 use crate::sniff::{Prefixed, Spoken, listen_to};
 use crate::telemetry::{Bound, ClientRefused, Event, HandshakeFailed, Present, ProxyRefused, Refused, UnknownProtocol};
 use crate::tls::Certificates;
+use crate::tls::Shown;
 use bytes::Bytes;
 use motet_core::engine::Engine;
-use motet_core::machine::Secure;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -187,7 +187,7 @@ impl<E: Engine> Endpoint<E> {
     }
 
     /// TLS, one of a bounded number at a time, within the time to log in.
-    async fn shake_hands(&self, stream: Prefixed<TcpStream>, arrival: &Arrival) -> Option<(Encrypted, Arc<Secure>)> {
+    async fn shake_hands(&self, stream: Prefixed<TcpStream>, arrival: &Arrival) -> Option<(Encrypted, Arc<Shown>)> {
         let handshake = self.certificates.as_ref()?.handshake();
         let shaken = timeout(self.house.limits().connect_timeout, async {
             let _turn = self.house.handshakes.acquire().await.map_err(io::Error::other)?;
@@ -196,7 +196,7 @@ impl<E: Engine> Endpoint<E> {
         match shaken.await {
             Ok(Ok(None)) => {}
             Ok(Ok(Some(stream))) => match handshake.secure(stream.get_ref().1) {
-                Ok(secure) => return Some((Box::new(stream), Arc::new(secure))),
+                Ok(secure) => return Some((Box::new(stream), secure)),
                 Err(error) => self.stranger(arrival, &error),
             },
             Ok(Err(error)) if is_about_the_client(&error) => self.stranger(arrival, &error),

@@ -39,6 +39,7 @@ mod outcall;
 mod page;
 mod passwords;
 mod proxy;
+mod quotas;
 mod rates;
 mod registry;
 mod reload;
@@ -60,7 +61,7 @@ mod worker;
 pub use access::{Wish, access_rules};
 pub use admin::users::{as_json as users_as_json, read_change};
 pub use admin::{
-    ACL_PATH, BACKUP_PATH, CONNECTIONS_PATH, RELOAD_PATH, SESSIONS_PATH, TOKEN_FILE, TRACE_PATH, USERS_PATH,
+    ACL_PATH, BACKUP_PATH, BANS_PATH, CONNECTIONS_PATH, RELOAD_PATH, SESSIONS_PATH, TOKEN_FILE, TRACE_PATH, USERS_PATH,
 };
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};

@@ -55,6 +55,7 @@ pub(crate) fn render<E: Engine>(house: &House<E>) -> String {
     acme(&mut page, house);
     logins(&mut page, house);
     core(&mut page, house);
+    page.0.push_str(&crate::quotas::metrics(house));
     access(&mut page, house);
     bridges(&mut page, house);
     page.one("motet_store_pending_bytes", "gauge", "Bytes accepted and not yet durable.", house.store.pending_bytes());
@@ -128,6 +129,11 @@ fn server<E: Engine>(page: &mut Page, house: &House<E>) {
             "Certificates read again and not taken: the old ones hold.",
             &counters.certificate_reloads_failed,
         ),
+        (
+            "motet_tls_client_certificates_revoked_total",
+            "Connections ended because the client's certificate was revoked meanwhile.",
+            &counters.client_certificates_revoked,
+        ),
         ("motet_server_unknown_protocols_total", "First bytes of no protocol.", &counters.unknown_first_bytes),
         ("motet_server_http_requests_total", "HTTP requests.", &counters.http_requests),
         ("motet_server_upgrades_refused_total", "WebSocket handshakes refused.", &counters.upgrades_refused),
@@ -171,6 +177,11 @@ fn logins<E: Engine>(page: &mut Page, house: &House<E>) {
         ("motet_auth_bans_total", "How often an address was banned.", &counters.bans),
         ("motet_auth_verifications_total", "Passwords verified by the pool.", &counters.verified),
         ("motet_auth_remembered_total", "Logins answered from what was remembered.", &counters.remembered),
+        (
+            "motet_auth_renewed_total",
+            "Hashes of Mosquitto's and RabbitMQ's passwords that were replaced by ours.",
+            &counters.renewed,
+        ),
         ("motet_auth_disconnects_total", "Connections ended because their account changed.", &counters.put_out),
     ] {
         page.count(name, help, counter);

@@ -162,7 +162,7 @@ live_limits! {
     connections connections_per_address first_byte_timeout write_timeout output_buffer_bytes mailbox_bytes
     drain_timeout accepts_per_second logins_per_second proxy_header_timeout rate_connection_messages
     rate_connection_bytes rate_user_messages rate_user_bytes rate_address_messages rate_address_bytes rate_burst
-    disk_free_min memory_max
+    disk_free_min memory_max vhost_disk_max vhost_memory_max
 }
 
 #[cfg(test)]

@@ -157,6 +157,14 @@ impl<E: Engine> Server<E> {
         }
         server.bridges.apply(&config.bridge)?;
         house.audit.record(&audit::Server { action: "started" });
+        if house.audit.is_on() {
+            let keeps = Arc::downgrade(&house);
+            house.core.deeds().report_to(move |deed| {
+                if let Some(house) = keeps.upgrade() {
+                    house.audit.declared(deed);
+                }
+            });
+        }
         Ok(server)
     }
 
@@ -247,7 +255,13 @@ impl<E: Engine> Server<E> {
             Some(Ok(_)) => "done",
             Some(Err(_)) | None => "refused",
         };
-        self.house.audit.record(&audit::Operator { action: "reload", outcome, peer: None, about: "SIGHUP" });
+        self.house.audit.record(&audit::Operator {
+            action: "reload",
+            outcome,
+            peer: None,
+            user: None,
+            about: "SIGHUP",
+        });
     }
 
     /// Stops accepting, tells every client, waits for them until `drain_timeout`, closes the store. True when
@@ -291,6 +305,7 @@ fn limits_hook<E: Engine>(house: &Arc<House<E>>, door: &Arc<Door>) -> ReloadHook
     ReloadHook::new("limits", LIVE_LIMITS, move |config| {
         let limits = live_limits(&house.limits(), &config.limits);
         door.set_bounds(limits.connections, limits.connections_per_address);
+        crate::quotas::apply(&house.core, &limits);
         house.set_limits(limits);
         Ok(())
     })
@@ -306,7 +321,8 @@ fn certificates_hook<E: Engine>(house: &Arc<House<E>>, all: &AllCertificates) ->
             let (tls, key) = tls_of(config, *at);
             let read = certificates.reload(tls, &key, Kept::of(config));
             let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
-            CertificatesRead { error }.emit(&house.counters);
+            let ended = *read.as_ref().unwrap_or(&0);
+            CertificatesRead { error, ended }.emit(&house.counters);
             failed = failed.or(read.err());
         }
         note_expiry(&house, &all);
@@ -326,7 +342,8 @@ fn tls_of(config: &Config, at: usize) -> (&Tls, String) {
 fn look_at<E: Engine>(house: &House<E>, certificates: &Certificates) -> bool {
     let Some(read) = certificates.look() else { return false };
     let error = read.as_ref().err().map(|error| error as &dyn std::fmt::Display);
-    CertificatesRead { error }.emit(&house.counters);
+    let ended = *read.as_ref().unwrap_or(&0);
+    CertificatesRead { error, ended }.emit(&house.counters);
     true
 }
 

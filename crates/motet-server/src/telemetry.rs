@@ -63,6 +63,8 @@ pub(crate) struct Counters {
     pub(crate) client_certificates_refused: AtomicU64,
     pub(crate) certificate_reloads: AtomicU64,
     pub(crate) certificate_reloads_failed: AtomicU64,
+    /// Connections ended because the client's certificate was revoked.
+    pub(crate) client_certificates_revoked: AtomicU64,
     /// When the first certificate ends, in seconds since 1970; 0 where there is no TLS.
     pub(crate) certificate_expires: AtomicU64,
     pub(crate) unknown_first_bytes: AtomicU64,
@@ -260,6 +262,8 @@ impl Event for ClientRefused<'_> {
 pub(crate) struct CertificatesRead<'a> {
     /// None when the new ones are good.
     pub(crate) error: Option<&'a dyn Display>,
+    /// Connections whose client's certificate is revoked now.
+    pub(crate) ended: usize,
 }
 
 impl Event for CertificatesRead<'_> {
@@ -271,7 +275,8 @@ impl Event for CertificatesRead<'_> {
             }
             None => {
                 count(&counters.certificate_reloads);
-                tracing::info!("certificates were read again");
+                counters.client_certificates_revoked.fetch_add(self.ended as u64, Ordering::Relaxed);
+                tracing::info!(ended = self.ended, "certificates were read again");
             }
         }
     }

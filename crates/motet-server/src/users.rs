@@ -3,6 +3,7 @@
 //!
 //! What is in the configuration wins, and changes with it alone.
 
+mod renew;
 mod roster;
 
 use crate::assemble::{Store, StoreControl, assemble};
@@ -11,13 +12,14 @@ use crate::config::{self, Config};
 use crate::error::ServerError;
 use arc_swap::ArcSwap;
 use motet_auth::{
-    AccountError, Accounts, Anonymous, AuthConfig, Counters, Directory, Listed, Make, Origin, PasswordError, SaltKey,
-    StoredPassword, Tags, record,
+    AccountError, Accounts, Anonymous, AuthConfig, Ban, Counters, Directory, Listed, Make, Origin, PasswordError,
+    SaltKey, StoredPassword, Tags, record,
 };
 use motet_console::define::{Place, Roster};
 use motet_core::core::{Core, RegistryKind};
 use motet_core::engine::{Engine, Position};
 use parking_lot::Mutex;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -120,6 +122,15 @@ pub trait AccountControl: Send + Sync {
     fn counters(&self) -> &Counters;
     /// What a user may do beyond its messages; `loopback` as in [`Directory::tags`].
     fn tags(&self, user: &str, loopback: bool) -> Tags;
+    /// Addresses from which no login is checked for now.
+    fn bans(&self) -> Vec<Ban> {
+        Vec::new()
+    }
+    /// Lets an address try again at once; true when it had to wait.
+    fn lift(&self, address: IpAddr) -> bool {
+        let _ = address;
+        false
+    }
     /// As the management API sees them, where they can be seen so.
     fn roster(self: Arc<Self>) -> Option<Arc<dyn Roster>> {
         None
@@ -247,6 +258,14 @@ impl<E: Engine> AccountControl for Users<E> {
 
     fn tags(&self, user: &str, loopback: bool) -> Tags {
         self.directory.tags(user, loopback)
+    }
+
+    fn bans(&self) -> Vec<Ban> {
+        self.directory.bans()
+    }
+
+    fn lift(&self, address: IpAddr) -> bool {
+        self.directory.lift(address)
     }
 
     fn roster(self: Arc<Self>) -> Option<Arc<dyn Roster>> {

@@ -5,6 +5,7 @@ pub(crate) mod bench;
 pub(crate) mod broker;
 pub(crate) mod govern;
 pub(crate) mod import;
+pub(crate) mod limits;
 pub(crate) mod operator;
 
 use std::ffi::OsString;
@@ -160,6 +161,21 @@ pub(crate) enum Command {
     Policies {
         #[command(subcommand)]
         command: govern::PoliciesCommand,
+    },
+    /// See, set and take away the limits of vhosts and users on a running server.
+    Limits {
+        #[command(subcommand)]
+        command: limits::LimitsCommand,
+    },
+    /// See, set and take away the parameters of a running server.
+    Parameters {
+        #[command(subcommand)]
+        command: limits::ParametersCommand,
+    },
+    /// See which addresses must wait with their logins, and let one go.
+    Bans {
+        #[command(subcommand)]
+        command: limits::BansCommand,
     },
     /// Bring in the configuration of another server.
     Import {

@@ -1,11 +1,11 @@
 //! What the callers and the threads share: accounts, memory of logins, the rules.
 
-use super::Counters;
 use super::check::Check;
-use crate::accounts::{Account, Accounts, USER_BYTES_MAX};
+use super::{Counters, Found, Outdated};
+use crate::accounts::{Account, Accounts, Origin, USER_BYTES_MAX};
 use crate::cache::Cache;
 use crate::config::{Anonymous, AuthConfig};
-use crate::guard::Guard;
+use crate::guard::{Ban, Guard};
 use crate::mac::{Digest, Keyed};
 use crate::password::{PASSWORD_BYTES_MAX, StoredPassword};
 use crate::present::{Present, put_out};
@@ -14,8 +14,8 @@ use motet_core::principal::{Denied, Principal};
 use motet_core::time::Instant;
 use parking_lot::{Mutex, RwLock};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 pub(super) type Answer = Result<Principal, Denied>;
 
@@ -50,6 +50,8 @@ pub(super) struct Desk {
     pub(super) exchanges: AtomicU64,
     accounts: RwLock<Arc<Accounts>>,
     memory: Mutex<Memory>,
+    /// Who is told of hashes that could be replaced.
+    pub(super) outdated: OnceLock<Found>,
 }
 
 impl Desk {
@@ -68,6 +70,7 @@ impl Desk {
             exchanges: AtomicU64::new(0),
             accounts: RwLock::new(Arc::new(accounts.with_guest())),
             memory: Mutex::new(memory),
+            outdated: OnceLock::new(),
             config,
         })
     }
@@ -210,6 +213,16 @@ impl Desk {
         }
     }
 
+    /// See [`Guard::bans`].
+    pub(super) fn bans(&self) -> Vec<Ban> {
+        self.memory.lock().guard.bans((self.now)())
+    }
+
+    /// See [`Guard::lift`].
+    pub(super) fn lift(&self, from: IpAddr) -> bool {
+        self.memory.lock().guard.lift(from, (self.now)())
+    }
+
     /// Carries out a slow verification, on a thread of the pool.
     pub(super) fn run(&self, check: Check) {
         if check.is_abandoned() {
@@ -226,7 +239,29 @@ impl Desk {
         let account = accounts.get(&check.user);
         let right = accounts.verify(account.map(|account| &**account), &check.password);
         self.counters.verified.fetch_add(1, Ordering::Relaxed);
-        self.settle(&check.login, &check.user, account, right, check.mailbox())
+        let answer = self.settle(&check.login, &check.user, account, right, check.mailbox());
+        if let (Ok(_), Some(account), Some(found)) = (&answer, account, self.outdated.get())
+            && account.origin == Origin::Made
+            && account.stored.is_foreign()
+        {
+            let (user, password, stored) = (check.user.clone(), check.password.clone(), account.stored.clone());
+            found(Outdated { user, password, stored });
+        }
+        answer
+    }
+
+    /// The same password, kept in another way: nothing changes for who is logged in. False when it is another one by now.
+    pub(super) fn renew(&self, user: &str, former: &StoredPassword, stored: StoredPassword) -> bool {
+        let mut current = self.accounts.write();
+        let Some(account) = current.get(user).filter(|account| account.stored == *former) else { return false };
+        let (tags, mut accounts) = (account.tags, (**current).clone());
+        if accounts.set(user, stored, tags).is_err() {
+            return false;
+        }
+        self.memory.lock().cache.keep_only(&accounts);
+        *current = Arc::new(accounts);
+        self.counters.renewed.fetch_add(1, Ordering::Relaxed);
+        true
     }
 
     pub(super) fn reload(&self, accounts: Accounts) {

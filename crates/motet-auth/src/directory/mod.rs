@@ -9,6 +9,7 @@ mod tests;
 
 use crate::accounts::{AccountError, Accounts, Listed};
 use crate::config::AuthConfig;
+use crate::guard::Ban;
 use crate::password::StoredPassword;
 use crate::pool::Pool;
 use crate::sasl::scram::ScramHash;
@@ -21,8 +22,29 @@ use motet_core::principal::{Denied, Principal};
 use motet_core::time::Instant;
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A right login that was verified against another server's kind of hash.
+pub struct Outdated {
+    /// The user.
+    pub user: Box<str>,
+    /// The password; it is right.
+    pub password: Box<[u8]>,
+    /// What it was verified against.
+    pub stored: StoredPassword,
+}
+
+/// A password never reaches a log.
+impl fmt::Debug for Outdated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Outdated").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// Who is told of them.
+type Found = Box<dyn Fn(Outdated) + Send + Sync>;
 
 /// Answers who a peer is; see the crate's documentation.
 ///
@@ -79,6 +101,18 @@ impl Directory {
         change(&mut (*self.0.desk.accounts()).clone())
     }
 
+    /// `found` is told of each right login to an account that was made while the server ran and keeps another server's
+    /// kind of hash. It is called on a verifying thread before the login is answered, so it only passes the word on.
+    pub fn on_outdated(&self, found: impl Fn(Outdated) + Send + Sync + 'static) {
+        let _ = self.0.desk.outdated.set(Box::new(found));
+    }
+
+    /// Keeps the same password of a user in another way; nobody is told to go. False when what is kept is not `former`
+    /// any more.
+    pub fn renew(&self, user: &str, former: &StoredPassword, stored: StoredPassword) -> bool {
+        self.0.desk.renew(user, former, stored)
+    }
+
     /// How many accounts there are.
     pub fn count(&self) -> usize {
         self.0.desk.accounts().len()
@@ -104,6 +138,16 @@ impl Directory {
     /// There is an account of this name.
     pub fn knows(&self, user: &str) -> bool {
         self.0.desk.accounts().stored(user).is_some()
+    }
+
+    /// Addresses from which no login is checked for now, those that wait longest first.
+    pub fn bans(&self) -> Vec<Ban> {
+        self.0.desk.bans()
+    }
+
+    /// An address may try again at once, as if it had never been wrong. True when it had to wait.
+    pub fn lift(&self, address: IpAddr) -> bool {
+        self.0.desk.lift(address)
     }
 
     /// What was answered so far.
@@ -211,6 +255,8 @@ pub struct Counters {
     pub remembered: AtomicU64,
     /// How often an address was banned.
     pub bans: AtomicU64,
+    /// Hashes of other servers' kinds that were replaced by ours.
+    pub renewed: AtomicU64,
     /// Connections told to go, because their user's password has changed or the account has gone.
     pub put_out: AtomicU64,
 }

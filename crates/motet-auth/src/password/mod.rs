@@ -115,6 +115,11 @@ impl StoredPassword {
         }
     }
 
+    /// Another server's kind of hash: to be replaced by ours when the password is next seen.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self, StoredPassword::Mosquitto(_) | StoredPassword::Rabbit(_))
+    }
+
     /// The keys for `hash`, if there are any; salt and iterations are those of a plain password.
     pub(crate) fn scram(&self, hash: ScramHash, salt: &[u8], iterations: u32) -> Option<ScramKeys> {
         match self {

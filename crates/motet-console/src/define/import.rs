@@ -50,7 +50,13 @@ impl Imported {
 pub fn import<E: Engine>(place: Place<'_, E>, document: &Map<String, Value>, by: &str) -> Imported {
     let mut imported = Imported::default();
     for one in items(document, "vhosts") {
-        let put = text(one, "name").and_then(|name| vhost::put(place, name, one));
+        let put = text(one, "name").and_then(|name| {
+            let made = vhost::put(place, name, one)?;
+            if made.is_new && !by.is_empty() {
+                permission::of_maker(place, by, name);
+            }
+            Ok(made)
+        });
         imported.count("vhosts", || named("vhost", one), put);
     }
     for one in items(document, "users") {

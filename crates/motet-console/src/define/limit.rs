@@ -8,14 +8,15 @@ use motet_core::engine::Engine;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
-const VHOST_LIMITS: [&str; 2] = ["max-connections", "max-queues"];
+/// The first two are RabbitMQ's, the others ours.
+const VHOST_LIMITS: [&str; 4] = ["max-connections", "max-queues", "max-disk-bytes", "max-memory-bytes"];
 const USER_LIMITS: [&str; 2] = ["max-connections", "max-channels"];
 
 /// All limits that a body describes.
 pub(crate) fn read(of: LimitOf<'_>, body: &Map<String, Value>) -> Result<BTreeMap<String, i64>, Refusal> {
     let (known, what) = match of {
-        LimitOf::Vhost(_) => (&VHOST_LIMITS, "limits"),
-        LimitOf::User(_) => (&USER_LIMITS, "user-limits"),
+        LimitOf::Vhost(_) => (&VHOST_LIMITS[..], "limits"),
+        LimitOf::User(_) => (&USER_LIMITS[..], "user-limits"),
     };
     let refused = |fault: String| match of {
         LimitOf::Vhost(_) => Refusal::bad_request(format!("Validation failed\n\n{fault}\n")),

@@ -6,6 +6,7 @@ use motet_core::core::Vhost;
 use motet_core::core::broker::VhostError;
 use motet_core::core::govern::VhostAbout;
 use motet_core::engine::Engine;
+use motet_core::quota::Resource;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -87,6 +88,8 @@ pub(crate) fn told<E: Engine>(place: Place<'_, E>, node: &str, vhost: &Arc<Vhost
         redelivered += stats.redelivered_total;
     }
     let rate = json!({ "rate": 0.0 });
+    let quota = vhost.quota();
+    let over: Vec<_> = Resource::ALL.into_iter().filter(|of| quota.is_reached(*of)).map(Resource::text).collect();
     json!({
         "name": &**vhost.name(),
         "description": about.description,
@@ -101,6 +104,9 @@ pub(crate) fn told<E: Engine>(place: Place<'_, E>, node: &str, vhost: &Arc<Vhost
         "messages_ready_details": rate,
         "messages_unacknowledged": unacked,
         "messages_unacknowledged_details": rate,
+        "disk_bytes": quota.bytes(Resource::Disk),
+        "memory_bytes": quota.bytes(Resource::Memory),
+        "quotas_reached": over,
         "message_stats": {
             "publish": published,
             "publish_details": rate,

@@ -194,6 +194,7 @@ impl<E: Engine> Core<E> {
     ) {
         let named = cell.named();
         self.weigh(cell, inner);
+        cell.account(inner);
         if inner.fx.is_empty() && named.is_none() {
             return;
         }

@@ -137,6 +137,7 @@ impl<E: Engine> Core<E> {
             inner.queue = crate::queue::Sleeper::new(self.session_queue_config(false), 0);
             inner.expired_counted = 0;
             self.weigh(cell, &inner);
+            cell.account(&mut inner);
         }
     }
 

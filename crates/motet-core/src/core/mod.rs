@@ -50,6 +50,7 @@ pub use shares::{JoinRefused, Joined, Source};
 pub use subscribing::{Note, Subscribed};
 pub use vhost::{ROOT_VHOST, Vhost};
 
+use crate::deeds::Deeds;
 use crate::engine::{Completion, Engine, ObjectId, Position};
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{PublisherId, Reliability};
@@ -130,6 +131,8 @@ pub struct CoreCounters {
     pub unroutable: AtomicU64,
     /// Messages refused: at a bound, for want of a right, or by a store that takes nothing.
     pub rejected: AtomicU64,
+    /// Of those, the ones for which a quota of their vhost left no room.
+    pub quota_refused: AtomicU64,
     /// Messages that asked to become the last value of their address when last values were at their bound. Some were
     /// refused (and are in `rejected`), some delivered without being kept.
     pub retain_refused: AtomicU64,
@@ -160,6 +163,8 @@ pub struct Core<E> {
     /// All of them by name, [`ROOT_VHOST`] too.
     vhosts: RwLock<BTreeMap<Arc<str>, Arc<Vhost>>>,
     limits: CoreLimits,
+    /// Bytes on disk and in memory that hold for vhosts of which nothing else was said.
+    vhost_quotas: Mutex<[Option<u64>; 2]>,
     /// What the queues of sessions are like: volatile ones, durable ones.
     queue_configs: [Arc<QueueConfig>; 2],
     objects: Objects,
@@ -179,6 +184,7 @@ pub struct Core<E> {
     clock: AtomicU64,
     counters: CoreCounters,
     trace: Trace,
+    deeds: Deeds,
 }
 
 /// Objects that are never written: high bit set, so that they cannot meet a durable one.
@@ -194,6 +200,7 @@ impl<E: Engine> Core<E> {
             engine,
             vhosts: RwLock::new(BTreeMap::from([(vhost.name().clone(), vhost.clone())])),
             queue_configs: [false, true].map(|durable| session_queue_config(&limits, durable)),
+            vhost_quotas: Mutex::default(),
             limits,
             objects: Objects::with_vhost(&vhost),
             owners: owners::Owners::default(),
@@ -214,6 +221,7 @@ impl<E: Engine> Core<E> {
             next_consumer: AtomicU64::new(SESSION_CONSUMER.0 + 1),
             counters: CoreCounters::default(),
             trace: Trace::default(),
+            deeds: Deeds::default(),
         }
     }
 
@@ -230,6 +238,11 @@ impl<E: Engine> Core<E> {
     /// Who follows messages.
     pub fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// Who is told what peers make, change and remove.
+    pub fn deeds(&self) -> &Deeds {
+        &self.deeds
     }
 
     /// Sums since the start.

@@ -15,23 +15,21 @@ use crate::mailbox::Mailbox;
 use crate::queues::{Inner, QueueCell};
 use crate::route::KnownName;
 use crate::time::{Instant, Now};
-use parking_lot::Mutex;
+use crate::waiters::Waiters;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
 
 /// Room below the high-water mark.
 const ROOM: u64 = 0;
 /// Crowded, and no publisher has looked yet.
 const UNSEEN: u64 = 1;
-/// Publishers that wait for one queue beyond which the list is rid of those that have gone.
-const WAITING_KEPT: usize = 64;
 
 /// Whether a queue is crowded, and who waits for room.
 #[derive(Debug, Default)]
 pub(crate) struct Crowd {
     /// [`ROOM`], [`UNSEEN`], or when a publisher first found it crowded, in nanoseconds.
     since: AtomicU64,
-    waiting: Mutex<Vec<Weak<Mailbox>>>,
+    waiting: Waiters,
 }
 
 impl Crowd {
@@ -46,9 +44,7 @@ impl Crowd {
         }
         self.since.store(if crowded { UNSEEN } else { ROOM }, Ordering::Release);
         if !crowded {
-            for mailbox in std::mem::take(&mut *self.waiting.lock()).iter().filter_map(Weak::upgrade) {
-                mailbox.nudge();
-            }
+            self.waiting.nudge();
         }
     }
 
@@ -62,16 +58,6 @@ impl Crowd {
                 Some(now)
             }
             nanos => Some(Instant::from_nanos(nanos)),
-        }
-    }
-
-    fn wait(&self, mailbox: &Arc<Mailbox>) {
-        let mut waiting = self.waiting.lock();
-        if waiting.len() >= WAITING_KEPT {
-            waiting.retain(|waiting| waiting.strong_count() > 0);
-        }
-        if !waiting.iter().any(|known| std::ptr::eq(known.as_ptr(), Arc::as_ptr(mailbox))) {
-            waiting.push(Arc::downgrade(mailbox));
         }
     }
 }
@@ -116,7 +102,7 @@ impl<E: Engine> Core<E> {
             if until <= now.instant {
                 continue;
             }
-            target.queue.crowd.wait(mailbox);
+            target.queue.crowd.waiting.add(mailbox);
             let pressure = pressure.get_or_insert(Pressure { queues: Vec::new(), until });
             pressure.until = pressure.until.max(until);
             pressure.queues.push(target.queue.clone());

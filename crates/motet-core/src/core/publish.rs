@@ -9,6 +9,7 @@ use crate::mailbox::Mailbox;
 use crate::message::{Batch, PublisherId, Reliability};
 use crate::name::Name;
 use crate::principal::Principal;
+use crate::quota::Resource;
 use crate::route::{KnownName, Route, RouteCache};
 use crate::session::SessionHandle;
 use crate::time::Now;
@@ -150,17 +151,22 @@ pub enum RejectCause {
     RetainedFull,
     /// The store takes nothing for now. Nothing of the batch was delivered to anybody; it may be offered again.
     StoreFull,
+    /// The queues of the vhost hold as much as they may. Nothing of the batch was delivered to anybody; it may be
+    /// offered again.
+    Quota(Resource),
     /// The publisher's session belongs to another connection now. Nothing was delivered, and there is nobody to tell.
     TakenOver,
 }
 
 impl RejectCause {
-    /// For an operator.
-    pub(crate) fn text(self) -> &'static str {
+    /// For people.
+    pub fn text(self) -> &'static str {
         match self {
             RejectCause::QueueFull => "a queue on the route is at its bound",
             RejectCause::RetainedFull => "last values are at their bound",
             RejectCause::StoreFull => "the store takes nothing for now",
+            RejectCause::Quota(Resource::Disk) => "the vhost's quota of disk is reached",
+            RejectCause::Quota(Resource::Memory) => "the vhost's quota of memory is reached",
             RejectCause::TakenOver => "another connection has the publisher's session",
         }
     }
@@ -184,7 +190,22 @@ impl Receipt {
     }
 }
 
+/// What of the vhost's quota stands against messages along a route. What is not kept by a queue takes nothing.
+fn over_quota(vhost: &Vhost, route: &Route, persistent: bool, acknowledged: bool) -> Option<Resource> {
+    let kept = !route.named.is_empty() || (acknowledged && !route.queues.is_empty());
+    if kept { vhost.quota().refusal(persistent) } else { None }
+}
+
 impl<E: Engine> Core<E> {
+    /// A publisher that cannot be told of refusals has published to `known`, and a quota of its vhost stands against it:
+    /// it is not to be read from until [`Quota::is_any_reached`](crate::quota::Quota::is_any_reached) is false. `mailbox` is nudged then.
+    pub fn is_held_by_quota(&self, publisher: &Publisher, known: &KnownName, mailbox: &Arc<Mailbox>) -> bool {
+        let quota = publisher.vhost.quota();
+        quota.is_any_reached()
+            && over_quota(&publisher.vhost, &known.route, known.route.durable_queues > 0, true).is_some()
+            && quota.wait(mailbox)
+    }
+
     /// Publishes `batch` along `known`'s route. `notes` go to the records of `session` in the same atomic group.
     ///
     /// When [`KnownName::varies`] says so, each message has a route of its own; then a batch of one message tells what
@@ -271,6 +292,15 @@ impl<E: Engine> Core<E> {
         let transient = batch.messages().iter().filter(|m| m.reliability == Reliability::AtMostOnce).count();
         let notes = session.filter(|(s, notes)| s.session().is_durable() && !notes.is_empty());
         let persistent = route.durable_queues > 0 && transient < batch.messages().len();
+        // Who cannot be told is taken in, and then held back by its machine.
+        if refusals == Refusals::Heard
+            && vhost.quota().is_any_reached()
+            && let Some(resource) = over_quota(vhost, route, persistent, transient < batch.messages().len())
+        {
+            self.counters.rejected.fetch_add(count, Ordering::Relaxed);
+            self.counters.quota_refused.fetch_add(count, Ordering::Relaxed);
+            return Receipt::rejected(RejectCause::Quota(resource));
+        }
         let stage = match persistent || retain || notes.is_some() {
             true if refusals == Refusals::Impossible => Some(self.engine.stage_release()),
             true => match self.engine.stage() {

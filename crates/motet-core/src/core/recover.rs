@@ -174,7 +174,7 @@ impl<E: Engine> Core<E> {
         damaged: &mut u64,
     ) -> Arc<Session> {
         let queue = Queue::recover(self.session_queue_config(true), object.entries, object.last_seq, now.wall.0);
-        let cell = Arc::new(QueueCell::with_queue(id, true, queue));
+        let cell = Arc::new(QueueCell::with_queue(id, true, queue, vhost.quota()));
         // Written once, where the session began; without it nobody said a name.
         let owner = object.keyed.iter().find(|(k, ..)| k.first() == Some(&key::OWNER));
         let owner = owner.map_or_else(|| Arc::from(""), |(_, name, _)| String::from_utf8_lossy(name).into());

@@ -139,7 +139,8 @@ impl<E: Engine> Core<E> {
     pub(super) fn ensure_queue(&self, session: &Session, state: &State) {
         let (id, durable) = (session.id(), session.is_durable());
         let config = self.session_queue_config(durable);
-        let new = session.set_queue(|| Arc::new(QueueCell::new(id, durable, config, Now::default())));
+        let new = session
+            .set_queue(|| Arc::new(QueueCell::new(id, durable, config, session.vhost().quota(), Now::default())));
         if let (true, Some(cell), Some(mailbox)) = (new, session.queue(), &state.mailbox) {
             // It is empty, so nothing comes of it yet: no effect, no stage.
             cell.inner.lock().attach(mailbox.clone(), state.credit);

@@ -6,6 +6,7 @@ use super::guard::{Guard, RulesHere};
 use super::session_map::SessionMap;
 use crate::engine::{Locator, ObjectId, Stage};
 use crate::exchange::Topology;
+use crate::quota::Quota;
 use crate::route::SpareNames;
 use crate::topics::Topics;
 use bytes::Bytes;
@@ -61,6 +62,7 @@ pub struct Vhost {
     /// Negative: no limit.
     pub(super) max_connections: AtomicI64,
     pub(super) max_queues: AtomicI64,
+    quota: Arc<Quota>,
     pub(super) deleted: AtomicBool,
     pub(crate) spare_names: Arc<SpareNames>,
 }
@@ -84,6 +86,7 @@ impl Vhost {
             policy_turn: Mutex::default(),
             max_connections: AtomicI64::new(UNLIMITED),
             max_queues: AtomicI64::new(UNLIMITED),
+            quota: Arc::default(),
             deleted: AtomicBool::new(false),
             spare_names: Arc::default(),
         }
@@ -102,6 +105,11 @@ impl Vhost {
     /// Sessions, connected or not.
     pub fn session_count(&self) -> u64 {
         self.session_count.load(Ordering::Relaxed)
+    }
+
+    /// What its queues hold, and may.
+    pub fn quota(&self) -> &Arc<Quota> {
+        &self.quota
     }
 
     pub(super) fn session_shard(&self, client: &str) -> &Mutex<SessionMap> {

@@ -70,6 +70,7 @@ impl<M: Clone> Queue<M> {
         let due = entry.deliver_at_ms.filter(|due| *due > now_ms);
         let state = if due.is_some() { State::Delayed } else { State::Ready };
         let mut slot = Slot::new(state, entry.bytes, priority, entry.persistent && self.config.durable);
+        self.stats.persistent_bytes += if slot.persistent() { u64::from(entry.bytes) } else { 0 };
         // The queue's TTL counts from the moment the message may be delivered.
         let ttl_end = self.config.message_ttl_ms.map(|ttl| due.unwrap_or(now_ms).saturating_add(ttl));
         let expires_at = [entry.expires_at_ms, ttl_end].into_iter().flatten().min();
@@ -96,7 +97,7 @@ impl<M: Clone> Queue<M> {
     }
 
     /// After messages came in: allot them, then keep the limits, then keep the memory window.
-    fn settle_in(&mut self, fx: &mut Effects<M>) {
+    pub(super) fn settle_in(&mut self, fx: &mut Effects<M>) {
         self.allot(fx);
         if self.config.overflow == Overflow::DropHead && self.has_limits() {
             while self.over_limit(0, 0).is_some() && self.drop_head(fx) {}

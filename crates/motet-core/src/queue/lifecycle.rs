@@ -81,6 +81,7 @@ impl<M: Clone> Queue<M> {
         self.entries.skip_to(entry.seq);
         let seq = self.entries.push(slot, None, entry.expires_at_ms);
         self.stats.waiting_bytes += u64::from(entry.bytes);
+        self.stats.persistent_bytes += u64::from(entry.bytes);
         match due {
             Some(due) => {
                 self.delayed.push(Reverse((due, seq)));
@@ -178,9 +179,9 @@ impl<M: Clone> Queue<M> {
         }
     }
 
-    /// A policy changed. Limits hold from the next message on, TTL for the messages that come; priorities, the single active consumer,
+    /// A policy changed. Limits hold at once, TTL for the messages that come; priorities, the single active consumer,
     /// the owner and durability are what they were at declaration.
-    pub fn reconfigure(&mut self, config: impl Into<Arc<QueueConfig>>) {
+    pub fn reconfigure(&mut self, config: impl Into<Arc<QueueConfig>>, fx: &mut Effects<M>) {
         let old = std::mem::replace(&mut self.config, config.into());
         let fixed =
             |config: &QueueConfig| (config.max_priority, config.single_active_consumer, config.owner, config.durable);
@@ -194,5 +195,6 @@ impl<M: Clone> Queue<M> {
         if self.config.dedup != old.dedup {
             self.dedup = self.config.dedup.map(super::Dedup::boxed);
         }
+        self.settle_in(fx);
     }
 }

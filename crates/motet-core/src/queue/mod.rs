@@ -196,6 +196,9 @@ impl<M: Clone> Queue<M> {
             self.stats.resident -= 1;
             self.stats.resident_bytes -= u64::from(slot.bytes);
         }
+        if slot.persistent() {
+            self.stats.persistent_bytes -= u64::from(slot.bytes);
+        }
         if settle && slot.persistent() {
             fx.push(Effect::Settled { seq, locator: slot.locator() });
         }

@@ -19,6 +19,8 @@ pub struct QueueStats {
     pub resident: u64,
     /// Bytes of the bodies in memory.
     pub resident_bytes: u64,
+    /// Bytes of the messages that are on disk, whatever their state.
+    pub persistent_bytes: u64,
     /// Messages accepted.
     pub enqueued_total: u64,
     /// Deliveries, repeated ones included.

@@ -56,6 +56,9 @@ impl Farewell {
             }
             Farewell::Kicked(KickReason::UserDeleted) => (ReasonCode::AdministrativeAction, "the user is deleted"),
             Farewell::Kicked(KickReason::VhostDeleted) => (ReasonCode::AdministrativeAction, "the vhost is deleted"),
+            Farewell::Kicked(KickReason::CertificateRevoked) => {
+                (ReasonCode::AdministrativeAction, "the client's certificate is revoked")
+            }
             Farewell::KeepAlive => (ReasonCode::KeepAliveTimeout, ""),
             _ => return None,
         })

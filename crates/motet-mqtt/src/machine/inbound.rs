@@ -58,6 +58,8 @@ pub(super) struct Inbound {
     released: Vec<PacketIdentifier>,
     /// The store refused a message whose sender cannot be told: the connection must end without an answer.
     pub(super) refused: bool,
+    /// A quota of the vhost was reached by one who cannot be told: nothing is read until there is room again.
+    over_quota: bool,
     /// PUBLISH packets so far, whatever became of them.
     pub(super) messages: u64,
 }
@@ -136,6 +138,7 @@ impl Inbound {
             pending_bytes_high,
             released: Vec::new(),
             refused: false,
+            over_quota: false,
             messages: 0,
         }
     }
@@ -376,6 +379,9 @@ impl Connected {
         {
             self.inbound.paused = Some(position);
         }
+        if self.version != Version::V5 && cx.core.is_held_by_quota(&self.publisher, &run.known, cx.mailbox) {
+            self.inbound.over_quota = true;
+        }
         let code = match receipt.outcome {
             Outcome::Accepted => ReasonCode::Success,
             Outcome::Unroutable => ReasonCode::NoMatchingSubscribers,
@@ -385,6 +391,7 @@ impl Connected {
                 let why = match cause {
                     RejectCause::QueueFull => "a subscriber's queue is full",
                     RejectCause::RetainedFull => "no further message is retained",
+                    RejectCause::Quota(_) => cause.text(),
                     RejectCause::StoreFull | RejectCause::TakenOver => "the store takes nothing for now",
                 };
                 return self.answer_refused(cx, ids, ReasonCode::QuotaExceeded, why);
@@ -400,6 +407,16 @@ impl Connected {
             }
             self.reply(cx, receipt.position, Reply::Received { ids, code, why: "" });
         }
+    }
+
+    /// A quota of the vhost leaves no room for what this client publishes, and it cannot be told.
+    pub(super) fn is_over_quota(&self) -> bool {
+        self.inbound.over_quota && self.publisher.vhost().quota().is_any_reached()
+    }
+
+    /// Waits for room, or goes on.
+    pub(super) fn look_at_quota<E: Engine>(&mut self, cx: &Context<'_, E>) {
+        self.inbound.over_quota = self.inbound.over_quota && self.publisher.vhost().quota().wait(cx.mailbox);
     }
 
     fn answer_refused<E: Engine>(

@@ -290,6 +290,7 @@ impl<E: Engine> Machine<E> for Connection {
     fn handle_ready(&mut self, cx: &mut Context<'_, E>) {
         match &mut self.state {
             State::Connected(connected) => {
+                connected.look_at_quota(cx);
                 if let Flow::Close(farewell) = connected.pump(cx) {
                     self.close(cx, farewell);
                 }
@@ -369,6 +370,10 @@ impl<E: Engine> Machine<E> for Connection {
             State::Connected(connected) => connected.inbound.messages,
             _ => 0,
         }
+    }
+
+    fn is_held(&self) -> bool {
+        matches!(&self.state, State::Connected(connected) if connected.is_over_quota())
     }
 
     fn excuse_silence(&mut self, now: Instant) {

@@ -4,5 +4,6 @@ mod bench;
 mod delivering;
 mod ending;
 mod publishing;
+mod quota;
 mod rights;
 mod sharing;

@@ -5,7 +5,7 @@
 //! | `GET /api/motet/sessions?limit=&after=&filter=&connected=` | `{"sessions": […], "next": name}`, by name; `next` is where to go on |
 //! | `GET /api/motet/sessions/NAME` | the same with its subscriptions and its queue |
 //! | `DELETE /api/motet/sessions/NAME` | it is gone, its connection too |
-//! | `GET /api/motet/connections?limit=&after=&filter=` | `{"connections": […], "next": number}`, by number |
+//! | `GET /api/motet/connections?limit=&after=&filter=&vhost=` | `{"connections": […], "next": number}`, by number |
 //! | `DELETE /api/motet/connections/NUMBER` | it was told to go |
 
 use crate::house::House;
@@ -38,7 +38,7 @@ pub(super) fn is_ours(path: &str) -> bool {
 }
 
 /// What of `path` is below `above`: empty for itself.
-fn beneath<'a>(path: &'a str, above: &str) -> Option<&'a str> {
+pub(super) fn beneath<'a>(path: &'a str, above: &str) -> Option<&'a str> {
     let rest = path.strip_prefix(above)?;
     if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
 }
@@ -106,11 +106,13 @@ struct Asked {
     /// Part of the client's name, in any case.
     filter: Option<String>,
     connected: Option<bool>,
+    /// Of connections, those in this vhost.
+    vhost: Option<String>,
 }
 
 impl Asked {
     fn read(query: &str) -> Result<Self, String> {
-        let mut asked = Asked { limit: LIMIT_DEFAULT, after: None, filter: None, connected: None };
+        let mut asked = Asked { limit: LIMIT_DEFAULT, after: None, filter: None, connected: None, vhost: None };
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
             let value = percent_decoded(&value.replace('+', " ")).ok_or_else(|| format!("{key} is not UTF-8"))?;
@@ -121,10 +123,11 @@ impl Asked {
                 }
                 "after" => asked.after = Some(value),
                 "filter" => asked.filter = Some(value.to_lowercase()),
+                "vhost" => asked.vhost = Some(value),
                 "connected" => {
                     asked.connected = Some(value.parse().map_err(|_| "connected: expected true or false".to_owned())?);
                 }
-                other => return Err(format!("{other} is not known; limit, after, filter and connected are")),
+                other => return Err(format!("{other} is not known; limit, after, filter, connected and vhost are")),
             }
         }
         Ok(asked)
@@ -233,7 +236,9 @@ fn connections<E: Engine>(house: &House<E>, asked: &Asked) -> Value {
     let mut found = BTreeMap::new();
     house.registry.each(|handle| {
         let client = clients.get(&Arc::as_ptr(&handle.mailbox)).map(String::as_str);
-        if handle.id > after && asked.wants(client.unwrap_or_default()) {
+        let vhost = handle.mailbox.conversation().map(|conversation| &*conversation.vhost);
+        let here = asked.vhost.as_deref().is_none_or(|asked| vhost == Some(asked));
+        if handle.id > after && here && asked.wants(client.unwrap_or_default()) {
             asked.keep(&mut found, handle.id, || connection(handle, client));
         }
     });
@@ -247,6 +252,8 @@ fn connection(handle: &Handle, client: Option<&str>) -> Value {
         "protocol": PROTOCOLS[handle.about.protocol],
         "peer": handle.about.peer.map(|peer| peer.to_string()),
         "client": client,
+        "vhost": handle.mailbox.conversation().map(|conversation| &*conversation.vhost),
+        "user": handle.mailbox.conversation().map(|conversation| &*conversation.user),
         "since_ms": handle.about.since.0,
     })
 }

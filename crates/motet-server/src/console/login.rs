@@ -78,7 +78,8 @@ pub(super) async fn check<E: Engine>(
         client: None,
         peer: from.peer,
         loopback: endpoint.loopback,
-        secure: from.secure.as_deref(),
+        // A certificate that was revoked since the handshake says nothing any more.
+        secure: from.secure.as_deref().filter(|shown| !shown.is_revoked()).map(|shown| &shown.secure),
     };
     let answer = match house.auth.check(attempt, 1, &mailbox) {
         Some(answer) => answer,

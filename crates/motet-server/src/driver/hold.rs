@@ -20,11 +20,16 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         held
     }
 
-    /// A rate or an alarm keeps us from reading more of what this peer publishes.
+    /// An alarm is raised, and the peer is one that publishes.
+    pub(super) fn is_held_by_alarm(&self) -> bool {
+        self.house.alarms.any() && self.machine.as_ref().is_some_and(|machine| machine.messages_in() > 0)
+    }
+
+    /// A rate, an alarm or a quota keeps us from reading more of what this peer publishes.
     fn held_back(&self, now: Now) -> bool {
-        let publishes = || self.machine.as_ref().is_some_and(|machine| machine.messages_in() > 0);
         self.rated.as_ref().is_some_and(|rated| rated.held_until(now.instant).is_some())
-            || (self.house.alarms.any() && publishes())
+            || self.is_held_by_alarm()
+            || self.machine.as_ref().is_some_and(|machine| machine.is_held())
     }
 
     /// Pays for what was read, at the rates that hold.

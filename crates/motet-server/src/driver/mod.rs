@@ -22,12 +22,14 @@ use crate::login::Login;
 use crate::rates::Rated;
 use crate::registry::{About, Handle};
 use crate::telemetry::{CarrierFailed, Event, PROTOCOLS, Panicked, PerProtocol, TimedOut};
+use crate::tls::Shown;
 use crate::worker::Worker;
 use bytes::BytesMut;
 use framing::Framing;
 use motet_core::budget::Share;
 use motet_core::engine::Engine;
-use motet_core::machine::{Authenticator, CloseCause, Context, Machine, Random, Secure};
+use motet_core::machine::{Authenticator, CloseCause, Context, Machine, Random};
+
 use motet_core::mailbox::{KickReason, Mailbox, Notice};
 use motet_core::rope::Rope;
 use motet_core::time::{Instant, Now};
@@ -55,7 +57,7 @@ pub(crate) struct Arrival {
     /// Over TLS.
     pub(crate) encrypted: bool,
     /// What the handshake knows; None without TLS. Shared, because an idle connection's future holds a pointer only.
-    pub(crate) secure: Option<Arc<Secure>>,
+    pub(crate) secure: Option<Arc<Shown>>,
     pub(crate) peer: Option<SocketAddr>,
     /// Our end, where the carrier has one.
     pub(crate) local: Option<SocketAddr>,
@@ -137,6 +139,8 @@ pub(crate) struct Connection<C, E: Engine> {
     rated: Option<Box<Rated>>,
     /// We have not read from the peer by our own will: its silence says nothing.
     held: bool,
+    /// The machine knows that an alarm keeps us from reading.
+    alarm_told: bool,
     /// The earliest look that is armed in the wheel.
     armed: Instant,
 }
@@ -163,6 +167,9 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             since: house.clock.now().wall,
         };
         let handle = house.registry.enter(mailbox, about);
+        if let Some(shown) = &arrival.secure {
+            shown.talks_by(&handle.mailbox);
+        }
         if house.is_draining() {
             // The round of goodbyes may have passed us while a handshake went on.
             handle.mailbox.notify(Notice::Kicked(KickReason::ServerShuttingDown));
@@ -193,6 +200,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             login: Some(Login::new(&house, arrival.turn.take(), matches!(arrival.admitted, Admitted::ToBeRefused(_)))),
             rated: Rated::new(&limits, &house.rates, arrival.peer.map(|peer| peer.ip()), now.instant),
             held: false,
+            alarm_told: false,
             arrival,
             armed: NEVER,
             limits,
@@ -250,6 +258,11 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         }
         // 2. What the time has brought. Who was not listened to has not been silent.
         let held = self.hold_back(now);
+        if self.is_held_by_alarm() != self.alarm_told {
+            self.alarm_told = !self.alarm_told;
+            let why = self.alarm_told.then(|| self.house.alarms.text());
+            self.call(now, &mut worker.out, |machine, cx| machine.handle_alarm(cx, why));
+        }
         if self.machine_deadline().is_some_and(|at| at <= now.instant) {
             self.call(now, &mut worker.out, |machine, cx| machine.handle_timeout(cx));
         }
@@ -331,7 +344,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             mailbox: &self.handle.mailbox,
             peer: self.arrival.peer,
             loopback: self.arrival.loopback,
-            secure: self.arrival.secure.as_deref(),
+            secure: self.arrival.secure.as_ref().map(|shown| &shown.secure),
             out,
             out_high_water: high_water,
             random: &mut self.random,
@@ -421,7 +434,7 @@ impl<C, E: Engine> Drop for Connection<C, E> {
                 mailbox: &self.handle.mailbox,
                 peer: self.arrival.peer,
                 loopback: self.arrival.loopback,
-                secure: self.arrival.secure.as_deref(),
+                secure: self.arrival.secure.as_ref().map(|shown| &shown.secure),
                 out: &mut Rope::new(),
                 out_high_water: 0,
                 random: &mut self.random,

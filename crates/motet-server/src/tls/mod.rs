@@ -4,6 +4,7 @@
 //!   files ─▶ load ─▶ ServerConfig ─▶ new handshakes     a change of a file, SIGHUP ─▶ load again; not good: the old stays
 //!   ACME stores another certificate ─▶ the same; its authority's handshakes are told apart by what they offer
 //!   handshake ─▶ Secure: who the client's certificate says it is, and what binds a login to this connection
+//!                └▶ kept as Shown while it lasts: on a new revocation list, its connection ends
 //! ```
 
 mod clients;
@@ -11,6 +12,7 @@ mod files;
 mod secure;
 mod self_signed;
 mod served;
+mod shown;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -19,12 +21,14 @@ use crate::acme::{Board, Kept};
 use crate::config::{Tls, TlsVersion};
 use crate::error::ServerError;
 use arc_swap::ArcSwap;
-use motet_core::machine::Secure;
 use parking_lot::Mutex;
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::Acceptor;
+use rustls::server::danger::ClientCertVerifier;
 use served::Served;
+use shown::Present;
+pub(crate) use shown::Shown;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -42,6 +46,7 @@ pub(crate) struct Certificates {
     data_dir: PathBuf,
     current: ArcSwap<Loaded>,
     source: Mutex<Source>,
+    present: Present,
 }
 
 /// Where they come from.
@@ -62,6 +67,7 @@ struct Loaded {
     config: Arc<ServerConfig>,
     served: Arc<Served>,
     clients: secure::Clients,
+    verifier: Arc<dyn ClientCertVerifier>,
 }
 
 impl Certificates {
@@ -73,21 +79,23 @@ impl Certificates {
         let seen = Fingerprint::of(tls, data_dir, kept.as_ref());
         let current = ArcSwap::from_pointee(load(tls, data_dir, key, kept.as_ref())?);
         let source = Mutex::new(Source { tls: tls.clone(), key: key.into(), kept, seen });
-        Ok(Certificates { data_dir: data_dir.into(), current, source })
+        Ok(Certificates { data_dir: data_dir.into(), current, source, present: Present::default() })
     }
 
-    /// Reads them again; when they are not good the old ones stay.
-    pub(crate) fn reload(&self, tls: &Tls, key: &str, kept: Option<Kept>) -> Result<(), ServerError> {
+    /// Reads them again; when they are not good the old ones stay. Connections whose client's certificate is revoked now
+    /// are ended: how many.
+    pub(crate) fn reload(&self, tls: &Tls, key: &str, kept: Option<Kept>) -> Result<usize, ServerError> {
         let mut source = self.source.lock();
         let seen = Fingerprint::of(tls, &self.data_dir, kept.as_ref());
         *source = Source { tls: tls.clone(), key: key.into(), kept, seen };
-        self.current.store(Arc::new(load(tls, &self.data_dir, key, source.kept.as_ref())?));
-        Ok(())
+        let loaded = Arc::new(load(tls, &self.data_dir, key, source.kept.as_ref())?);
+        self.current.store(loaded.clone());
+        Ok(self.present.look(&*loaded.verifier))
     }
 
     /// Reads them again when a file has changed since the last time; none when there was nothing to do. A change that is
     /// no good is told once, and the old ones stay until the next change.
-    pub(crate) fn look(&self) -> Option<Result<(), ServerError>> {
+    pub(crate) fn look(&self) -> Option<Result<usize, ServerError>> {
         let source = self.source.lock();
         if source.seen == Fingerprint::of(&source.tls, &self.data_dir, source.kept.as_ref()) {
             return None;
@@ -108,15 +116,15 @@ impl Certificates {
     }
 
     /// For a new handshake.
-    pub(crate) fn handshake(&self) -> Handshake {
-        Handshake(self.current.load_full())
+    pub(crate) fn handshake(&self) -> Handshake<'_> {
+        Handshake(self, self.current.load_full())
     }
 }
 
 /// One handshake, by the certificates that held when it began.
-pub(crate) struct Handshake(Arc<Loaded>);
+pub(crate) struct Handshake<'a>(&'a Certificates, Arc<Loaded>);
 
-impl Handshake {
+impl Handshake<'_> {
     /// Shakes hands. None: it was an authority that looked for its challenge, and it has seen it.
     ///
     /// # Errors
@@ -127,19 +135,29 @@ impl Handshake {
         acme: &Board,
     ) -> io::Result<Option<TlsStream<S>>> {
         if !acme.answers.awaits_handshake() {
-            return TlsAcceptor::from(self.0.config.clone()).accept(stream).await.map(Some);
+            return TlsAcceptor::from(self.1.config.clone()).accept(stream).await.map(Some);
         }
         let begun = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
         match acme.answers.handshake(&begun.client_hello()) {
-            None => begun.into_stream(self.0.config.clone()).await.map(Some),
+            None => begun.into_stream(self.1.config.clone()).await.map(Some),
             // Nothing is said after the handshake. [RFC8737-3]
             Some(config) => begun.into_stream(config).await?.shutdown().await.map(|()| None),
         }
     }
 
     /// What is known after it.
-    pub(crate) fn secure(&self, connection: &rustls::ServerConnection) -> Result<Secure, secure::NoUser> {
-        self.0.clients.secure(connection, &self.0.served)
+    pub(crate) fn secure(&self, connection: &rustls::ServerConnection) -> Result<Arc<Shown>, secure::NoUser> {
+        let Handshake(certificates, loaded) = self;
+        let secure = loaded.clients.secure(connection, &loaded.served)?;
+        let chain = connection.peer_certificates().unwrap_or_default();
+        let shown = Arc::new(Shown::new(secure, chain.iter().map(|one| one.clone().into_owned()).collect()));
+        certificates.present.enter(&shown);
+        let current = certificates.current.load();
+        if !Arc::ptr_eq(&current, loaded) {
+            // The lists were read again while the handshake went on.
+            shown.look(&*current.verifier);
+        }
+        Ok(shown)
     }
 }
 
@@ -149,13 +167,14 @@ fn load(tls: &Tls, data_dir: &Path, key: &str, kept: Option<&Kept>) -> Result<Lo
         TlsVersion::V1_3 => &[&rustls::version::TLS13],
     };
     let served = Arc::new(Served::read(tls, data_dir, key, kept)?);
+    let verifier = clients::verifier(tls, key)?;
     let mut config = ServerConfig::builder_with_protocol_versions(versions)
-        .with_client_cert_verifier(clients::verifier(tls, key)?)
+        .with_client_cert_verifier(verifier.clone())
         .with_cert_resolver(served.clone());
     config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
     // Tickets make a reconnect cheap without memory here. Each load has keys of its own, so that nobody resumes what
     // was verified by what held before: a revoked certificate is looked at again.
     config.ticketer = aws_lc_rs::Ticketer::new()
         .map_err(|error| ServerError::Tls { key: key.into(), what: format!("no tickets: {error}") })?;
-    Ok(Loaded { config: Arc::new(config), served, clients: secure::Clients::new(tls, key)? })
+    Ok(Loaded { config: Arc::new(config), served, clients: secure::Clients::new(tls, key)?, verifier })
 }

@@ -90,3 +90,39 @@ fn what_is_hashed_for_a_configuration_can_be_configured() {
         assert!(StoredPassword::from_text(&text).is_ok(), "{text}");
     }
 }
+
+#[test]
+fn a_hash_of_another_server_is_replaced_when_its_password_is_seen() {
+    use motet_auth::{RabbitAlgorithm, RabbitHash};
+    use motet_core::machine::Attempt;
+    use motet_core::mailbox::{Mailbox, Overflow};
+
+    let dir = tempfile::tempdir().unwrap();
+    let config = config(dir.path());
+    let offline = OfflineUsers::open(&config).unwrap();
+    // Of "swordfish" with the salt 1, 2, 3, 4.
+    let hash = RabbitHash::new(RabbitAlgorithm::Sha256, "AQIDBHeMPYBJsUw1+Sst4dt3oOWWy67JzC/xpcOcgsDmpLSh").unwrap();
+    let record = record::encode(&StoredPassword::Rabbit(hash), Tags::NONE.with(Tag::Monitoring)).unwrap();
+    let position = offline.core.registry_put(RegistryKind::ACCOUNT, b"alice", &record).unwrap();
+    wait_durable(&offline.core, position).unwrap();
+    drop(offline);
+
+    let (parts, _): (crate::Parts<Store>, _) = assemble(&config).unwrap();
+    let kind = || parts.accounts.list().into_iter().find(|user| &*user.name == "alice").map(|user| user.kind).unwrap();
+    assert_eq!(kind(), "rabbitmq");
+    let mailbox = Mailbox::new(1 << 10, Overflow::default());
+    let (user, password) = (Some("alice"), Some(&b"swordfish"[..]));
+    let attempt = Attempt { user, password, client: None, peer: None, loopback: false, secure: None };
+    assert!(parts.auth.check(attempt, 1, &mailbox).is_none(), "a thread looks");
+    // Ends when the other thread has done it; without it, with the test's own patience.
+    while kind() == "rabbitmq" {
+        std::thread::yield_now();
+    }
+    assert_eq!((kind().as_str(), parts.accounts.tags("alice", false).has(Tag::Monitoring)), ("scram-sha-256", true));
+    let position = parts.core.registry_put(RegistryKind::SECRET, DEFINED, &[]).unwrap();
+    wait_durable(&parts.core, position).unwrap();
+    parts.store.close();
+    drop(parts);
+    let again = OfflineUsers::open(&config).unwrap();
+    assert!(again.users().list().iter().any(|user| user.kind == "scram-sha-256"));
+}

@@ -34,6 +34,9 @@ pub(crate) enum SessionsCommand {
 pub(crate) enum ConnectionsCommand {
     /// Who is connected, from where, since when.
     List {
+        /// Only those in this vhost.
+        #[arg(long)]
+        vhost: Option<String>,
         #[command(flatten)]
         part: Part,
         #[command(flatten)]

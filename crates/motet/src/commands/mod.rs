@@ -9,6 +9,7 @@ mod definitions;
 mod govern;
 mod http;
 mod import;
+mod limits;
 mod operator;
 mod reload;
 mod run;
@@ -48,6 +49,9 @@ pub(crate) fn perform(arguments: Arguments) -> Result<ExitCode, Failure> {
         Some(Command::Vhosts { command }) => govern::vhosts(&command, &arguments.configuration),
         Some(Command::Permissions { command }) => govern::permissions(&command, &arguments.configuration),
         Some(Command::Policies { command }) => govern::policies(&command, &arguments.configuration),
+        Some(Command::Limits { command }) => limits::limits(&command, &arguments.configuration),
+        Some(Command::Parameters { command }) => limits::parameters(&command, &arguments.configuration),
+        Some(Command::Bans { command }) => limits::bans(&command, &arguments.configuration),
         Some(Command::Bench { command }) => bench::bench(&command),
         Some(Command::User { command }) => user::user(&command, &arguments.configuration),
         Some(Command::Backup(options)) => backup::backup(&options, &arguments.configuration),

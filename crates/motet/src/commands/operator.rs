@@ -33,8 +33,12 @@ pub(crate) fn sessions(command: &SessionsCommand, configuration: &Configuration)
 
 pub(crate) fn connections(command: &ConnectionsCommand, configuration: &Configuration) -> Result<ExitCode, Failure> {
     match command {
-        ConnectionsCommand::List { part, asked } => {
-            tell(configuration, asked, "GET", &list(CONNECTIONS_PATH, part), connections_text)
+        ConnectionsCommand::List { vhost, part, asked } => {
+            let mut path = list(CONNECTIONS_PATH, part);
+            if let Some(vhost) = vhost {
+                let _ = write!(path, "&vhost={}", percent_encoded(vhost));
+            }
+            tell(configuration, asked, "GET", &path, connections_text)
         }
         ConnectionsCommand::Kick { id, asked } => {
             let path = format!("{CONNECTIONS_PATH}/{id}");
@@ -183,11 +187,12 @@ fn session_text(session: &Value) -> String {
 }
 
 fn connections_text(answer: &Value) -> String {
-    let mut text = format!("{:>8} {:<8} {:<24} {:<10} client\n", "number", "protocol", "from", "for");
+    let mut text = format!("{:>8} {:<8} {:<24} {:<10} {:<12} client\n", "number", "protocol", "from", "for", "vhost");
     for connection in rows(answer, "connections") {
         let (id, protocol) = (word(&connection["id"]), word(&connection["protocol"]));
         let (peer, since) = (word(&connection["peer"]), ago(&connection["since_ms"]));
-        let _ = writeln!(text, "{id:>8} {protocol:<8} {peer:<24} {since:<10} {}", word(&connection["client"]));
+        let (vhost, client) = (word(&connection["vhost"]), word(&connection["client"]));
+        let _ = writeln!(text, "{id:>8} {protocol:<8} {peer:<24} {since:<10} {vhost:<12} {client}");
     }
     text + &more(answer)
 }
@@ -248,7 +253,7 @@ mod tests {
         assert!(text.ends_with("there are more: --after a\n"), "{text}");
         let answer = json!({ "connections": [{ "id": 7, "protocol": "mqtt", "peer": "127.0.0.1:1", "client": null }],
             "next": null });
-        assert!(connections_text(&answer).contains("7 mqtt     127.0.0.1:1              -          -\n"));
+        assert!(connections_text(&answer).contains("7 mqtt     127.0.0.1:1              -          -            -\n"));
     }
 
     #[test]
@@ -256,6 +261,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let configuration = Configuration::in_data_dir(dir.path().to_str().unwrap());
         let list = ConnectionsCommand::List {
+            vhost: None,
             part: Part { limit: 1, after: None, filter: None },
             asked: Asked { url: None, json: false },
         };

@@ -12,12 +12,13 @@ use crate::cli;
 use crate::print;
 
 /// What is shown, and the metric it is read from: series of one name are added up over their labels.
-const FIGURES: [(&str, &str); 5] = [
+const FIGURES: [(&str, &str); 6] = [
     ("uptime_seconds", "motet_server_uptime_seconds"),
     ("connections", "motet_server_connections"),
     ("sessions", "motet_core_sessions"),
     ("messages_received", "motet_server_messages_received_total"),
     ("messages_sent", "motet_server_messages_sent_total"),
+    ("vhosts_over_quota", "motet_core_vhosts_over_quota"),
 ];
 /// The metric whose label `version` is the server's.
 const BUILD: &str = "motet_server_build_info";
@@ -132,10 +133,11 @@ motet_server_uptime_seconds 12.5
             sessions           not told
             messages received  not told
             messages sent      not told
+            vhosts over quota  not told
         "#]]
         .assert_eq(&report.text());
         expect![[r#"
-            {"connections":7.0,"healthy":true,"messages_received":null,"messages_sent":null,"ready":true,"sessions":null,"uptime_seconds":12.5,"version":"0.1.0"}
+            {"connections":7.0,"healthy":true,"messages_received":null,"messages_sent":null,"ready":true,"sessions":null,"uptime_seconds":12.5,"version":"0.1.0","vhosts_over_quota":null}
         "#]].assert_eq(&report.json());
     }
 
@@ -149,6 +151,7 @@ motet_server_uptime_seconds 12.5
             sessions           not told
             messages received  not told
             messages sent      not told
+            vhosts over quota  not told
         "#]]
         .assert_eq(&Report::new(true, false, "").text());
     }

@@ -21,6 +21,7 @@ pub(super) fn kicked(reason: KickReason, conversation: Option<&Conversation>) ->
         KickReason::Administrative => "Closed via management plugin",
         KickReason::UserDeleted => "the user is deleted",
         KickReason::VhostDeleted => "the vhost is down",
+        KickReason::CertificateRevoked => "the client's certificate is revoked",
         KickReason::SlowConsumer => "the client did not read what it asked for",
     };
     Failure::new(ReplyCode::ConnectionForced, text)

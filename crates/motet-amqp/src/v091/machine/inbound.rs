@@ -257,14 +257,16 @@ impl Running {
         let count = batch.messages().len() as u64;
         let receipt = cx.core.publish(cx.now, &self.publisher, &offer.known, batch, None);
         if let Some(channel) = self.channels.get(&offer.channel)
-            && receipt.outcome != Outcome::Rejected(RejectCause::StoreFull)
+            && stalls(receipt.outcome).is_none()
         {
             add(&channel.books.published_total, count);
             let returned = offer.mandatory && receipt.outcome == Outcome::Unroutable;
             add(&channel.books.returned_total, if returned { count } else { 0 });
         }
+        if let Some(reason) = stalls(receipt.outcome) {
+            return self.stall(cx, offer, reason);
+        }
         let accepted = match receipt.outcome {
-            Outcome::Rejected(RejectCause::StoreFull) => return self.stall(cx, offer),
             Outcome::Rejected(_) => false,
             Outcome::Unroutable => {
                 if offer.mandatory {
@@ -300,22 +302,50 @@ impl Running {
         }
     }
 
-    /// The store takes nothing for now: the publisher is told, where it wants to be, and nothing more is read.
-    fn stall<E: Engine>(&mut self, cx: &mut Context<'_, E>, mut offer: Stalled) {
+    /// There is no room for now: the publisher is told, where it wants to be, and nothing more is read.
+    fn stall<E: Engine>(&mut self, cx: &mut Context<'_, E>, mut offer: Stalled, reason: &str) {
         offer.retry_at = cx.now.instant + RETRY_EVERY;
         self.stalled = Some(Box::new(offer));
+        self.say_blocked(cx, reason);
+    }
+
+    fn say_blocked<E: Engine>(&mut self, cx: &mut Context<'_, E>, reason: &str) {
         if !self.blocked_said && self.capabilities.connection_blocked {
-            put_method(cx.out.tail(), 0, &connection::Blocked { reason: "low on disk" });
+            put_method(cx.out.tail(), 0, &connection::Blocked { reason });
         }
         self.blocked_said = true;
+    }
+
+    /// Nothing keeps us from reading any more, unless something else does.
+    fn say_unblocked<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
+        let over = self.stalled.is_none() && !self.alarmed;
+        if over && std::mem::take(&mut self.blocked_said) && self.capabilities.connection_blocked {
+            put_method(cx.out.tail(), 0, &connection::Unblocked {});
+        }
+    }
+
+    /// The server reads no more from publishers, or does again.
+    pub(super) fn hear_alarm<E: Engine>(&mut self, cx: &mut Context<'_, E>, why: Option<&str>) {
+        self.alarmed = why.is_some();
+        match why {
+            Some(reason) => self.say_blocked(cx, reason),
+            None => self.say_unblocked(cx),
+        }
     }
 
     pub(super) fn retry_stalled<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         let Some(stalled) = self.stalled.take() else { return };
         self.offer(cx, *stalled);
-        if self.stalled.is_none() && std::mem::take(&mut self.blocked_said) && self.capabilities.connection_blocked {
-            put_method(cx.out.tail(), 0, &connection::Unblocked {});
-        }
+        self.say_unblocked(cx);
+    }
+}
+
+/// Why a batch has to be offered again later; said to those who know connection.blocked.
+fn stalls(outcome: Outcome) -> Option<&'static str> {
+    match outcome {
+        Outcome::Rejected(RejectCause::StoreFull) => Some("low on disk"),
+        Outcome::Rejected(cause @ RejectCause::Quota(_)) => Some(cause.text()),
+        Outcome::Rejected(_) | Outcome::Accepted | Outcome::Unroutable => None,
     }
 }
 

@@ -25,6 +25,7 @@ mod confirm;
 mod consume;
 mod content;
 mod declare;
+mod deeds;
 mod encode;
 mod handshake;
 mod inbound;
@@ -267,6 +268,12 @@ impl<E: Engine> Machine<E> for Connection {
         match &self.state {
             State::Running(running) => running.messages_in,
             _ => 0,
+        }
+    }
+
+    fn handle_alarm(&mut self, cx: &mut Context<'_, E>, why: Option<&str>) {
+        if let State::Running(running) = &mut self.state {
+            running.hear_alarm(cx, why);
         }
     }
 

@@ -59,6 +59,8 @@ pub(super) struct Running {
     /// A run that the store refused: offered again before anything else is read.
     pub(super) stalled: Option<Box<Stalled>>,
     pub(super) blocked_said: bool,
+    /// An alarm of the server keeps it from being read.
+    pub(super) alarmed: bool,
     /// A subscriber is slow: confirms wait for it.
     pub(super) held: Option<Pressure>,
     /// Answers that wait.
@@ -116,6 +118,7 @@ impl Running {
             run: None,
             stalled: None,
             blocked_said: false,
+            alarmed: false,
             held: None,
             backlog: 0,
             paused: None,
@@ -302,7 +305,7 @@ impl Running {
         number: u16,
         method: Method<'_>,
     ) -> Result<(), Failure> {
-        use crate::v091::packet::{basic::Method as Basic, channel::Method as Chan, confirm::Method as Conf};
+        use crate::v091::packet::basic::Method as Basic;
         match method {
             // Acknowledgements and publications of a turn don't cut one another short.
             Method::Basic(Basic::Ack(ack)) => return self.ack(cx, number, ack),
@@ -310,6 +313,21 @@ impl Running {
             Method::Basic(Basic::Reject(reject)) => return self.reject(cx, number, reject),
             _ => self.flush(cx),
         }
+        let intent = self.intent(cx, &method);
+        let done = self.settled_method(config, cx, number, method);
+        self.tell(cx, number, intent, &done);
+        done
+    }
+
+    /// A method for which everything before it has been carried out.
+    fn settled_method<E: Engine>(
+        &mut self,
+        config: &Config,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        method: Method<'_>,
+    ) -> Result<(), Failure> {
+        use crate::v091::packet::{channel::Method as Chan, confirm::Method as Conf};
         match method {
             Method::Channel(Chan::Open(_)) => Err(Failure::new(ReplyCode::ChannelError, "second 'channel.open' seen")),
             Method::Channel(Chan::Close(_)) => {

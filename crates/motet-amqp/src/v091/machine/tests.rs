@@ -2,6 +2,7 @@
 
 mod bench;
 mod consuming;
+mod deeds;
 mod ending;
 mod opening;
 mod publishing;

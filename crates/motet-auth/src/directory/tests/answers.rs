@@ -1,7 +1,11 @@
 //! Who is let in, how quickly, and what a reload changes.
 
 use super::*;
-use crate::password::quick_phc;
+use crate::accounts::Origin;
+use crate::password::{RabbitAlgorithm, RabbitHash, quick_phc};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use sha2::{Digest as _, Sha256};
 
 #[test]
 fn the_anonymous_are_let_in_as_the_policy_says() {
@@ -215,4 +219,32 @@ fn a_reconnect_storm_costs_microseconds_each() {
     }
     println!("a remembered login: {:?}", begun.elapsed() / rounds);
     assert_eq!(house.verified(), 1);
+}
+
+#[test]
+fn another_servers_hash_is_told_with_its_password_and_renewed_without_putting_anybody_out() {
+    let rabbit = || {
+        let salted = [&[1, 2, 3, 4][..], &Sha256::digest(b"\x01\x02\x03\x04swordfish")].concat();
+        StoredPassword::Rabbit(RabbitHash::new(RabbitAlgorithm::Sha256, &STANDARD.encode(salted)).unwrap())
+    };
+    let mut users = Accounts::new();
+    users.add_with("alice", rabbit(), Tags::NONE, Origin::Made).unwrap();
+    users.add("bob", rabbit()).unwrap();
+    let house = House::new(strict(), users);
+    let (found, told) = sync_channel(9);
+    house.directory.on_outdated(move |outdated| found.send(outdated).unwrap());
+    let mailbox = mailbox();
+    assert_eq!(house.directory.check(attempt("alice", "swordfish", HOME), 7, &mailbox), None);
+    assert_eq!(answered(&mailbox), named("alice"));
+    assert_eq!(house.login("alice", "wrong", HOME), Err(Denied::BadCredentials));
+    assert_eq!(house.login("bob", "swordfish", HOME), named("bob"), "he is the configuration's");
+    let outdated = told.recv().unwrap();
+    assert_eq!((&*outdated.user, &*outdated.password), ("alice", &b"swordfish"[..]));
+    assert!(told.try_recv().is_err());
+    let renew = |former| house.directory.renew("alice", former, slow("swordfish"));
+    assert!(renew(&outdated.stored) && !renew(&outdated.stored), "it is another one by now");
+    assert_eq!(house.directory.stored("alice").unwrap().kind(), "argon2id");
+    assert!(!was_put_out(&mailbox));
+    assert_eq!(house.login("alice", "swordfish", HOME), named("alice"));
+    assert!(told.try_recv().is_err());
 }

@@ -87,11 +87,15 @@ impl<E: Engine> Core<E> {
     /// Carries out a transaction. A queue that refuses one of its messages drops it: a commit has no word for that.
     ///
     /// # Errors
-    /// [`Refused`] when the store takes nothing: nothing happened, and deliveries are still with their consumers.
+    /// [`Refused`] when the store takes nothing, or a quota of the vhost is reached: nothing happened, and deliveries are still with their consumers.
     pub fn commit(&self, now: Now, unit: Unit<TxMessage, TxQueue>) -> Result<Committed, Refused> {
         let durable = |queue: &TxQueue| queue.0.cell().is_durable();
         let touches_durable = unit.work.iter().any(|work| durable(&work.queue))
             || unit.messages.iter().any(|message| message.route.durable_queues > 0);
+        if unit.work.iter().any(|work| !work.publishings.is_empty() && work.queue.0.cell().quota.is_any_reached()) {
+            self.counters.quota_refused.fetch_add(unit.messages.len() as u64, Ordering::Relaxed);
+            return Err(Refused);
+        }
         let mut stage = self.engine.stage()?;
         let mut after = After::default();
         let mut bodies: Vec<SharedBodies> =

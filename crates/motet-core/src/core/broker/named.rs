@@ -8,7 +8,7 @@ use crate::core::govern::Governed;
 use crate::engine::ObjectId;
 use crate::message::{Properties, Value};
 use crate::queue::{ConsumerId, Queue, QueueConfig, QueueStats};
-use crate::queues::{QueueCell, Queued};
+use crate::queues::{Inner, QueueCell, Queued};
 use bytes::Bytes;
 use parking_lot::RwLock;
 use std::borrow::Cow;
@@ -59,7 +59,7 @@ impl NamedQueue {
         Arc::new_cyclic(|this| NamedQueue {
             name,
             vhost: Arc::downgrade(vhost),
-            cell: Arc::new(QueueCell::of_named(id, durable, queue, stream, this.clone())),
+            cell: Arc::new(QueueCell::of_named(id, durable, queue, stream, this.clone(), vhost.quota())),
             declared,
             shape: RwLock::new(Arc::new(shape)),
             governed: RwLock::default(),
@@ -188,7 +188,8 @@ impl NamedQueue {
         if let Some(part) = &mut inner.stream {
             part.stream.reconfigure(shape.stream_config());
         }
-        inner.queue.awake().reconfigure(config);
+        let Inner { queue, fx, .. } = &mut *inner;
+        queue.awake().reconfigure(config, fx);
         *self.shape.write() = Arc::new(shape);
         *self.governed.write() = Arc::new(governed);
         Ok(())

@@ -27,6 +27,7 @@ impl<E: Engine> Core<E> {
                 continue;
             };
             let vhost = Arc::new(Vhost::new(name, objects, self.guard.clone()));
+            self.put_default_quota_in_force(&vhost);
             self.objects.insert_vhost(&vhost);
             self.vhosts.write().insert(vhost.name().clone(), vhost);
         }

@@ -282,6 +282,7 @@ impl<E: Engine> Core<E> {
             if let Some(part) = &mut inner.stream {
                 part.stream.placed(offset, locator, position.0);
             }
+            queue.cell().account(&mut inner);
             drop(inner);
             streams.push(queue);
         }
@@ -310,6 +311,7 @@ impl<E: Engine> Core<E> {
             {
                 part.shown(queue.cell(), &mut after);
             }
+            queue.cell().account(&mut inner);
         }
         self.carry_on(self.latest(), after);
     }

@@ -58,6 +58,7 @@ impl<E: Engine> Core<E> {
             return Err(VhostError::Limit(self.limits.vhosts));
         }
         let vhost = Arc::new(Vhost::new(name, objects, self.guard.clone()));
+        self.put_default_quota_in_force(&vhost);
         self.stage_registry_put(&mut stage, RegistryKind::VHOST, name.as_bytes(), &encode(&objects));
         self.objects.insert_vhost(&vhost);
         vhosts.insert(vhost.name().clone(), vhost.clone());

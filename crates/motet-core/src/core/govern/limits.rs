@@ -1,9 +1,11 @@
 //! Limits of a vhost and of a user, by name: a negative number is no limit.
 
 use super::record;
-use crate::core::{Core, RecordTooBig, RegistryKind};
+use crate::core::{Core, RecordTooBig, RegistryKind, Vhost};
 use crate::engine::{Engine, Position};
 use crate::message::Value;
+#[cfg(doc)]
+use crate::quota::Resource;
 use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
 
@@ -11,12 +13,16 @@ use std::sync::atomic::Ordering;
 pub const UNLIMITED: i64 = -1;
 pub(super) const MAX_CONNECTIONS: &str = "max-connections";
 const MAX_QUEUES: &str = "max-queues";
+/// Ours: bytes of messages that the vhost's queues keep on disk.
+const MAX_DISK_BYTES: &str = "max-disk-bytes";
+/// Ours: bytes of messages that the vhost's queues hold in memory.
+const MAX_MEMORY_BYTES: &str = "max-memory-bytes";
 pub(super) const MAX_CHANNELS: &str = "max-channels";
 
 /// Whose limits they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LimitOf<'a> {
-    /// A vhost's: `max-connections`, `max-queues`.
+    /// A vhost's: `max-connections`, `max-queues`, `max-disk-bytes`, `max-memory-bytes`.
     Vhost(&'a str),
     /// A user's: `max-connections`, `max-channels`.
     User(&'a str),
@@ -70,9 +76,33 @@ impl<E: Engine> Core<E> {
                 if let Some(vhost) = self.find_vhost(name) {
                     vhost.max_connections.store(limit(MAX_CONNECTIONS), Ordering::Relaxed);
                     vhost.max_queues.store(limit(MAX_QUEUES), Ordering::Relaxed);
+                    let said = [MAX_DISK_BYTES, MAX_MEMORY_BYTES].map(|name| limits.get(name));
+                    self.put_quota_in_force(&vhost, said);
                 }
             }
             LimitOf::User(name) => self.seats.limit_user(name, limit(MAX_CONNECTIONS), limit(MAX_CHANNELS)),
+        }
+    }
+
+    /// What was not said of a vhost is what holds for all; what is negative is no bound.
+    fn put_quota_in_force(&self, vhost: &Vhost, said: [Option<&i64>; 2]) {
+        let all = *self.vhost_quotas.lock();
+        let bound = |at: usize| said[at].map_or(all[at], |bytes| u64::try_from(*bytes).ok());
+        vhost.quota().set_max([bound(0), bound(1)]);
+    }
+
+    /// A vhost has just begun.
+    pub(in crate::core) fn put_default_quota_in_force(&self, vhost: &Vhost) {
+        self.put_quota_in_force(vhost, [None, None]);
+    }
+
+    /// Bytes that the queues of each vhost may hold for which nothing else was said, by [`Resource::ALL`]. In force at
+    /// once.
+    pub fn set_vhost_quotas(&self, bytes_max: [Option<u64>; 2]) {
+        *self.vhost_quotas.lock() = bytes_max;
+        for vhost in self.vhosts() {
+            let of = LimitOf::Vhost(vhost.name());
+            self.put_limits_in_force(of, &self.limits_of(of));
         }
     }
 

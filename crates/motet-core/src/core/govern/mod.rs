@@ -16,6 +16,8 @@ mod parameters;
 mod permissions;
 mod policies;
 mod policy;
+#[cfg(test)]
+mod quota_tests;
 mod record;
 mod seats;
 #[cfg(test)]

@@ -61,7 +61,7 @@ fn a_policy_changes_limits_but_not_what_was_declared() {
     let mut bench = with(|config| config.max_priority = 3);
     bench.fill(3);
     let policy = QueueConfig { max_messages: Some(1), max_priority: 9, durable: false, ..QueueConfig::default() };
-    bench.queue.reconfigure(policy);
+    bench.queue.reconfigure(policy, &mut bench.fx);
     assert_eq!((bench.queue.config().max_priority, bench.queue.config().durable), (3, true));
     bench.fill(1);
     assert_eq!((bench.queue.stats().ready, bench.queue.stats().dropped_total), (1, 3));

@@ -507,6 +507,8 @@ impl Model {
         };
         assert_eq!((stats.waiting_bytes, stats.unacked_bytes), (bytes(false), bytes(true)));
         assert_eq!(stats.moving, 0);
+        let kept = self.queue.entries.iter().filter(|(_, slot)| slot.persistent());
+        assert_eq!(stats.persistent_bytes, kept.map(|(_, slot)| u64::from(slot.bytes)).sum::<u64>());
         let known: Vec<u64> = self.queue.entries.iter().map(|(seq, _)| seq).collect();
         assert_eq!(known, self.entries.iter().map(|entry| entry.seq).collect::<Vec<_>>());
         let resident = known.iter().filter(|seq| self.queue.entries.body(**seq).is_some());

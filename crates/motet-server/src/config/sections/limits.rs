@@ -149,6 +149,15 @@ section! {
         /// set: no bound but those of the single parts.
         memory_max: Option<ByteSize> = None,
             within Some(ByteSize::mib(64))..=Some(ByteSize(16 << 40)), example "\"4GiB\"";
+        /// Bytes of persistent messages that the queues of one vhost may keep on disk together. At the bound whoever
+        /// publishes there is refused or waits, until the queues have drained by a sixteenth; other vhosts go on. A vhost's
+        /// own `max-disk-bytes` comes before this. When it is not set: no bound.
+        vhost_disk_max: Option<ByteSize> = None,
+            within Some(ByteSize(1))..=Some(ByteSize(1 << 50)), example "\"100GiB\"";
+        /// Bytes of messages that the queues of one vhost may hold in memory together; the same at the bound. A vhost's own
+        /// `max-memory-bytes` comes before this. When it is not set: no bound.
+        vhost_memory_max: Option<ByteSize> = None,
+            within Some(ByteSize(1))..=Some(ByteSize(1 << 50)), example "\"1GiB\"";
         /// How long a stop waits for clients and disk; then it exits all the same. Shorter than the patience of
         /// service managers, which is often 30 seconds or more.
         drain_timeout: Duration = 10 * SECOND, within Duration::ZERO..=HOUR;

@@ -302,6 +302,39 @@ fn a_disk_that_takes_nothing_blocks_the_publisher_and_loses_nothing() {
 }
 
 #[test]
+fn a_full_vhost_blocks_its_publisher_until_somebody_has_taken() {
+    let mut bench = Bench::new();
+    let mut reader = bench.join();
+    bench.declare(&mut reader, "q", false);
+    let limits = std::collections::BTreeMap::from([("max-memory-bytes".into(), 100)]);
+    bench.core.set_limits(motet_core::core::govern::LimitOf::Vhost("/"), &limits).expect("short");
+    let mut peer = bench.join();
+    bench.confirm(&mut peer);
+    let body = "x".repeat(150);
+    assert_eq!(bench.publish(&mut peer, "", "q", &body), ["1 ack 1"]);
+    let told = bench.publish(&mut peer, "", "q", &body);
+    assert_eq!(told, ["0 connection.blocked the vhost's quota of memory is reached"]);
+    assert!(!peer.wants_input());
+    assert_eq!(bench.get(&mut reader, "q", true).len(), 1);
+    bench.pass(std::time::Duration::from_millis(200));
+    assert_eq!(bench.timeout(&mut peer), ["0 connection.unblocked", "1 ack 2"]);
+}
+
+#[test]
+fn a_full_vhost_commits_no_publication() {
+    let mut bench = Bench::new();
+    let mut peer = bench.join();
+    bench.declare(&mut peer, "q", false);
+    bench.publish(&mut peer, "", "q", "one");
+    let limits = std::collections::BTreeMap::from([("max-memory-bytes".into(), 1)]);
+    bench.core.set_limits(motet_core::core::govern::LimitOf::Vhost("/"), &limits).expect("short");
+    bench.say(&mut peer, 1, &tx::Select {});
+    bench.publish(&mut peer, "", "q", "two");
+    let told = bench.say(&mut peer, 1, &tx::Commit {});
+    assert_eq!(told, ["1 channel.close 406 PRECONDITION_FAILED - partial tx completion: low on disk (90.20)"]);
+}
+
+#[test]
 fn of_a_batch_that_overflows_what_was_taken_is_confirmed() {
     let mut bench = Bench::new();
     let mut peer = bench.join();
