@@ -49,6 +49,7 @@ mod cache;
 mod config;
 mod directory;
 mod front;
+mod fuzz;
 mod generations;
 mod guard;
 mod hook;
@@ -67,6 +68,7 @@ pub use accounts::{AccountError, Accounts, Listed, Origin, USER_BYTES_MAX};
 pub use config::{Anonymous, AuthConfig, SaltKey};
 pub use directory::{Counters, Directory, Outdated, StartError};
 pub use front::Front;
+pub use fuzz::fuzz_token;
 pub use guard::Ban;
 pub use hook::{Clocks, Courier, HOOK_ANSWER_BYTES_MAX, Hook, HookConfig, HookCounters, HookPurpose, HookReply};
 pub use jwt::{

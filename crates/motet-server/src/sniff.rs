@@ -14,8 +14,8 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
 /// The longest beginning that is needed to decide: of MQTT, the fixed header with a remaining length of four bytes,
-/// and the name with its own length, as far as it tells `MQTT` from `MQIsdp`.
-pub(crate) const SNIFF_BYTES_MAX: usize = 12;
+/// and the longer name, `MQIsdp`, with its own length.
+pub(crate) const SNIFF_BYTES_MAX: usize = 13;
 
 /// The methods of HTTP that our pages or a client's mistake may use. [RFC9110-9.3]
 const METHODS: [&[u8]; 9] =
@@ -151,11 +151,12 @@ mod tests {
     use super::*;
     use motet_core::machine::Random;
 
-    const BEGINNINGS: [(&[u8], Spoken); 9] = [
+    const BEGINNINGS: [(&[u8], Spoken); 10] = [
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Spoken::Tls),
         (b"\x10\x10\x00\x04MQTT\x05\x02\x00\x3c", Spoken::Mqtt),
         (b"\x10\x12\x00\x06MQIsdp\x03\x02", Spoken::Mqtt),
         (b"\x10\xff\xff\xff\x7f\x00\x04MQTT", Spoken::Mqtt),
+        (b"\x10\xff\xff\xff\x7f\x00\x06MQIsdp", Spoken::Mqtt),
         (b"AMQP\x00\x00\x09\x01", Spoken::Amqp),
         (b"GET / HTTP/1.1\r\n", Spoken::Http),
         (b"POST /api HTTP/1.1\r\n", Spoken::Http),
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn any_twelve_bytes_are_decided_and_no_later_byte_changes_it() {
+    fn as_many_bytes_as_promised_decide_and_no_later_byte_changes_it() {
         let mut random = Random::seeded(7);
         for round in 0..100_000_usize {
             let mut bytes: Vec<u8> = (0..2).flat_map(|_| random.next_u64().to_be_bytes()).collect();

@@ -12,7 +12,7 @@ use crate::session::{Expiry, Session, SubscribeOptions, Will};
 use crate::time::Now;
 use crate::topics::{Retained, Subscription};
 use bytes::Bytes;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -129,9 +129,13 @@ impl<E: Engine> Core<E> {
     }
 
     fn recover_sessions(&self, now: Now, vhost: &Arc<Vhost>, recovery: &mut Recovery, report: &mut Recovered) {
+        let mut known = HashSet::<_, foldhash::fast::RandomState>::default();
         for (client, value, at) in recovery.take(vhost.objects.directory).keyed {
             let client = std::str::from_utf8(&client).ok();
-            let Some((client, entry)) = client.zip(decode_directory(&value)) else {
+            // The core's own objects are nobody's session, and one object is not the session of two.
+            let entry =
+                decode_directory(&value).filter(|entry| entry.id.0 >= super::FIRST_OBJECT && known.insert(entry.id));
+            let Some((client, entry)) = client.zip(entry) else {
                 report.damaged += 1;
                 continue;
             };

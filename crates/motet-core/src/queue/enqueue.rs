@@ -85,6 +85,7 @@ impl<M: Clone> Queue<M> {
             }
             None => {
                 self.levels.push_fresh(priority, seq);
+                self.has_become_ready(seq);
                 self.stats.ready += 1;
             }
         }

@@ -240,6 +240,7 @@ impl<M: Clone> Queue<M> {
     }
 
     fn allot(&mut self, fx: &mut Effects<M>) {
+        self.wake_overtaken(fx);
         self.consumers.allot(self.stats.ready, None, fx);
         debug_assert_eq!(self.stats.ready, self.levels.len(), "ready messages are in their levels");
     }

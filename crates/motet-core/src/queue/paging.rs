@@ -27,6 +27,8 @@ pub(super) struct Pager {
     pub(super) end: u64,
     /// Reads that were asked for and are not loaded yet.
     loading: u64,
+    /// A message has come in front of one that consumers may have stopped at until it is read.
+    overtaken: bool,
 }
 
 impl<M: Clone> Queue<M> {
@@ -147,6 +149,18 @@ impl<M: Clone> Queue<M> {
             slot.set_loading(true);
             self.pager.loading += 1;
             fx.push(Effect::NeedRead { entries: vec![(head, locator)] });
+        }
+    }
+
+    /// A message is ready that was not: whoever stopped at a head that is being read has another one to look at now.
+    pub(super) fn has_become_ready(&mut self, seq: u64) {
+        self.pager.overtaken |= self.pager.loading > 0 && self.config.resident_only && self.levels.head() == Some(seq);
+    }
+
+    /// Tells those who stopped at a head that is none any more.
+    pub(super) fn wake_overtaken(&mut self, fx: &mut Effects<M>) {
+        if std::mem::take(&mut self.pager.overtaken) {
+            self.consumers.wake_allotted(fx);
         }
     }
 

@@ -206,5 +206,6 @@ impl<M: Clone> Queue<M> {
         self.stats.ready += 1;
         self.stats.waiting_bytes += bytes;
         self.levels.push_returned(priority, seq);
+        self.has_become_ready(seq);
     }
 }

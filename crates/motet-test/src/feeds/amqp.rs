@@ -49,7 +49,7 @@ pub fn amqp_machine(data: &[u8]) {
 }
 
 /// Everything up to an open channel with a queue in it.
-fn opening() -> Vec<u8> {
+pub(super) fn opening() -> Vec<u8> {
     let mut out = BytesMut::from(&PROTOCOL_HEADER[..]);
     let (client_properties, response) = (FieldTable::EMPTY, LongString(b"\0guest\0guest"));
     let start_ok = connection::StartOk { client_properties, mechanism: "PLAIN", response, locale: "en_US" };

@@ -64,3 +64,8 @@ pub fn configuration(data: &[u8]) {
         assert!(!error.to_string().is_empty());
     }
 }
+
+/// What a connection begins with is told by as few bytes as promised, and no later one changes it.
+pub fn beginning(data: &[u8]) {
+    motet_server::fuzz_beginning(data);
+}

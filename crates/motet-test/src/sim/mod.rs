@@ -9,8 +9,8 @@
 //! carries the trace of what happened; `SIM_SEED=n cargo test -p motet-test --test sim` repeats one run, `SIM_RUNS=n`
 //! makes more of them.
 //!
-//! Not covered: what a delayed will owes, how long exactly an expiring message lives, paging within one start of a queue
-//! deeper than its window (after a power cut every queue begins on disk).
+//! Not covered: what a delayed will owes, how long exactly a session and a last value live. What time does to messages in queues is
+//! measured by [`time`].
 //!
 //! | file | what |
 //! |---|---|
@@ -18,10 +18,12 @@
 //! | `link.rs` | a carrier in memory, and the machine at its server end |
 //! | `client.rs` | an honest MQTT client: what it remembers, sends again and acknowledges |
 //! | `ledger.rs` | what must, may and must not arrive |
+//! | [`time`] | another world, of queues with a name: expiry, delay, paging, identifiers, streams, several vhosts |
 
 mod client;
 mod ledger;
 mod link;
+pub mod time;
 mod world;
 
 use motet_core::machine::Random;

@@ -156,6 +156,17 @@ impl Bench {
     }
 }
 
+/// A session and its vhost hold one another: who makes worlds by the thousand lets go of both.
+impl Drop for Bench {
+    fn drop(&mut self) {
+        let (now, mut names) = (self.now(), Vec::new());
+        self.core.for_each_session(|session| names.push(session.client.to_owned()));
+        for name in names {
+            self.core.remove_session(now, &name);
+        }
+    }
+}
+
 impl World for Bench {
     fn open(&mut self, client: &str, face: Face) {
         let machine: Box<dyn Machine<MemoryEngine>> = match face {
