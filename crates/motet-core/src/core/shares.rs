@@ -422,9 +422,18 @@ impl<E: Engine> Core<E> {
             *count -= 1;
             if *count == 0 {
                 members.remove(&queue.cell().id().0);
-                let deleted = self.delete_queue(now, &queue, false, false);
-                debug_assert!(deleted.is_ok(), "an unconditional deletion is not refused");
+                // Refused while somebody else takes from it; then it ends with the last of those.
+                let _ = self.delete_queue(now, &queue, true, false);
             }
+        }
+    }
+
+    /// The last consumer of a group's queue has left: without a member the group ends.
+    pub(super) fn end_group(&self, now: Now, queue: &Arc<NamedQueue>) {
+        // Held to the end: whoever joins meanwhile makes the group anew.
+        let members = self.shares.members.lock();
+        if !members.contains_key(&queue.cell().id().0) {
+            let _ = self.delete_queue(now, queue, true, false);
         }
     }
 

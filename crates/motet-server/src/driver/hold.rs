@@ -48,6 +48,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         if let Some(principal) = self.machine.as_ref().and_then(|machine| machine.principal()) {
             login.succeeded(principal, self.arrival.peer, PROTOCOLS[self.arrival.protocol]);
             self.login = None;
+            self.log_login();
         } else if login.by.is_some_and(|by| by <= now.instant) {
             login.end_turn();
         }

@@ -52,6 +52,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             Poll::Ready(Ok(count)) => {
                 self.figures().received_bytes.fetch_add(count as u64, Ordering::Relaxed);
                 self.handle.received(count);
+                self.log_read(count);
                 self.first_byte_by = None;
                 count
             }

@@ -11,6 +11,7 @@ mod close;
 pub(crate) mod framing;
 mod hold;
 mod intake;
+mod log;
 mod outlet;
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// Turns of one poll; then the others of this worker thread get theirs.
 const TURNS_MAX: usize = 16;
+/// Bytes written in one poll after which the others get theirs, however few the turns: whoever is sent a hundred thousand
+/// last values must not be waited for.
+const WRITTEN_MAX: usize = 128 << 10;
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 
 /// What carries bytes: TCP, TLS, an upgraded HTTP connection, a pipe in a test. It is flushed once per turn.
@@ -139,6 +143,8 @@ pub(crate) struct Connection<C, E: Engine> {
     rated: Option<Box<Rated>>,
     /// We have not read from the peer by our own will: its silence says nothing.
     held: bool,
+    /// Bytes, in this poll.
+    written: usize,
     /// The machine knows that an alarm keeps us from reading.
     alarm_told: bool,
     /// The earliest look that is armed in the wheel.
@@ -182,7 +188,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         handle.received(already.len());
         let handshaken = !already.is_empty() || matches!(framing, Framing::WebSocket(_));
         let unfed = !already.is_empty() || matches!(&framing, Framing::WebSocket(frames) if frames.has_rest());
-        Connection {
+        let connection = Connection {
             carrier,
             framing,
             machine: Some(machine),
@@ -200,19 +206,26 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             login: Some(Login::new(&house, arrival.turn.take(), matches!(arrival.admitted, Admitted::ToBeRefused(_)))),
             rated: Rated::new(&limits, &house.rates, arrival.peer.map(|peer| peer.ip()), now.instant),
             held: false,
+            written: 0,
             alarm_told: false,
             arrival,
             armed: NEVER,
             limits,
             house,
-        }
+        };
+        connection.log_begin();
+        connection
     }
 
     /// Turns until there is nothing to do, but not for ever.
     fn drive(&mut self, waker: &mut std::task::Context<'_>) -> Poll<()> {
         self.handle.register(waker.waker());
         let mut worker = Worker::take();
+        self.written = 0;
         for _ in 0..TURNS_MAX {
+            if self.written >= WRITTEN_MAX {
+                break;
+            }
             let now = self.house.clock.now();
             let step = match self.stage {
                 Stage::Open => self.turn(waker, &mut worker, now),
@@ -389,6 +402,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         let now = self.house.clock.now();
         let mut unheard = Rope::new();
         self.call(now, &mut unheard, |machine, cx| machine.handle_closed(cx, cause));
+        self.log_end(cause);
         if self.machine.take().is_some() {
             self.handle.mailbox.close();
         }

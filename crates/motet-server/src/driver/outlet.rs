@@ -94,6 +94,10 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         let written = written.map_err(|error| self.carrier_failed(&error))?;
         self.figures().sent_bytes.fetch_add(written as u64, Ordering::Relaxed);
         self.handle.sent(written);
+        self.written += written;
+        if written > 0 {
+            self.log_written(written);
+        }
         if written > 0 || self.unflushed {
             self.unflushed = match Pin::new(&mut self.carrier).poll_flush(cx) {
                 Poll::Pending => true,

@@ -101,6 +101,9 @@ impl<E: Engine> Core<E> {
             // Refused when somebody came meanwhile.
             let _ = self.delete_queue(now, queue, true, false);
         }
+        if last && queue.is_group() {
+            self.end_group(now, queue);
+        }
     }
 
     /// Everything the consumer holds goes back to its place, and the consumer stays. // AMQP 0-9-1 basic.recover

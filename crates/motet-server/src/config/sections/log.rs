@@ -9,9 +9,9 @@ choice! {
         Warn = "warn",
         /// What an operator wants to read next day: start, stop, listeners, what was refused.
         Info = "info",
-        /// Every connection.
+        /// Every connection: from where, who it is, how it ended.
         Debug = "debug",
-        /// Every packet, without its payload.
+        /// Every read and write of every connection by its length; never what was in it.
         Trace = "trace",
     }
 }
