@@ -119,7 +119,7 @@ def test_a_removed_user_and_a_removed_vhost_end_their_connections(own_server, ap
     api.put("/permissions/v/ann", EVERYTHING)
     connection = ann(own_server)
     api.delete("/vhosts/v")
-    with pytest.raises(ConnectionClosedByBroker, match="vhost 'v' is down") as closed:
+    with pytest.raises(ConnectionClosedByBroker, match="vhost 'v' is deleted") as closed:
         while True:
             connection.process_data_events(time_limit=5)
     assert closed.value.reply_code == 320

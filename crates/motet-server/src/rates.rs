@@ -18,8 +18,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const NANOS_PER_SECOND: u128 = 1_000_000_000;
-/// One read of a connection with a rate: about what arrives in one segment or two, so that a pause is short.
-pub(crate) const RATED_READ_BYTES: usize = 4 << 10;
+/// One read of a connection with a rate: a few dozen of the smallest messages, so that little more than the burst is taken.
+pub(crate) const RATED_READ_BYTES: usize = 512;
 /// Buckets are looked through for those that nobody uses once there are so many, and again when they have doubled.
 const SWEEP_AT_LEAST: usize = 1024;
 

@@ -20,7 +20,7 @@ pub(super) fn kicked(reason: KickReason, conversation: Option<&Conversation>) ->
         KickReason::ServerShuttingDown => "broker forced connection closure with reason 'shutdown'",
         KickReason::Administrative => "Closed via management plugin",
         KickReason::UserDeleted => "the user is deleted",
-        KickReason::VhostDeleted => "the vhost is down",
+        KickReason::VhostDeleted => "the vhost is deleted",
         KickReason::CertificateRevoked => "the client's certificate is revoked",
         KickReason::SlowConsumer => "the client did not read what it asked for",
     };

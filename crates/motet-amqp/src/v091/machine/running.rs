@@ -376,7 +376,7 @@ impl Running {
     fn kicked(&self, reason: KickReason) -> Failure {
         let text = match reason {
             KickReason::UserDeleted => format!("user '{}' is deleted", self.publisher.principal().name),
-            KickReason::VhostDeleted => format!("vhost '{}' is down", self.vhost.name()),
+            KickReason::VhostDeleted => format!("vhost '{}' is deleted", self.vhost.name()),
             _ => return super::close::kicked(reason, Some(&self.conversation)),
         };
         Failure::new(ReplyCode::ConnectionForced, text)

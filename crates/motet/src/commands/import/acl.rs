@@ -5,6 +5,10 @@ use std::path::Path;
 use super::report::{Fate, Place, Report};
 use super::{Failure, quoted};
 
+/// What is different for whoever reads.
+const FILTERS: &str = "an [[access.rule]]; Mosquitto grants any subscription and filters what it delivers, here a \
+                       filter that goes beyond the rules is refused";
+
 /// One line that grants or forbids.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Rule<'a> {
@@ -69,7 +73,11 @@ pub(super) fn toml(file: &Path, report: &mut Report) -> Result<String, Failure> 
             continue;
         };
         if rule.access == "deny" { &mut forbids } else { &mut allows }.push_str(&rule.toml());
-        report.add(&place, line, Fate::Kept, "an [[access.rule]]");
+        if rule.access == "write" {
+            report.add(&place, line, Fate::Kept, "an [[access.rule]]");
+        } else {
+            report.add(&place, line, Fate::Differs, FILTERS);
+        }
     }
     Ok(forbids + &allows)
 }
