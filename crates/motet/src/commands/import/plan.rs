@@ -97,7 +97,7 @@ impl Plan {
         if let Some((_, why)) = NEEDLESS.iter().find(|(known, _)| known == key) {
             return (Fate::Differs, (*why).into());
         }
-        if (key.as_str(), value) == ("per_listener_settings", "false") {
+        if (key.as_str(), value.as_str()) == ("per_listener_settings", "false") {
             return (Fate::Kept, "always so here".into());
         }
         if let Some((_, why)) = MISSING.iter().find(|(known, _)| known == key) {
