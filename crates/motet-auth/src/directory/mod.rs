@@ -206,6 +206,13 @@ impl Inner {
             {
                 return Some(Err(Denied::BadCredentials));
             }
+            // A protocol without client names has a mechanism for whoever wants to be nobody; who names a user there is
+            // wrong as long as there are none.
+            (Some(_), Some(_))
+                if attempt.client.is_none() && desk.has_no_accounts() && identity(attempt.secure).is_none() =>
+            {
+                return Some(desk.admit_anonymous(loopback).and(Err(Denied::BadCredentials)));
+            }
             _ if desk.has_no_accounts() && identity(attempt.secure).is_none() => {
                 return Some(desk.admit_anonymous(loopback));
             }

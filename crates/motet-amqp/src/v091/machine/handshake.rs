@@ -184,7 +184,9 @@ impl Handshake {
             }
             _ => Err(self.unexpected(id)),
         };
-        flow.map_err(|failure| if failure.method == MethodId::NONE { failure.by(id) } else { failure })
+        // RabbitMQ blames no method for a login that was wrong.
+        let blames = |failure: &Failure| failure.method == MethodId::NONE && failure.code != ReplyCode::AccessRefused;
+        flow.map_err(|failure| if blames(&failure) { failure.by(id) } else { failure })
     }
 
     fn unexpected(&self, id: MethodId) -> Failure {

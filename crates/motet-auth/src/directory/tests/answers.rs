@@ -49,7 +49,7 @@ fn without_accounts_a_login_says_nothing_but_guest_is_guest_on_loopback_and_has_
             let attempt = Attempt {
                 user: Some(user),
                 password: Some(password),
-                client: None,
+                client: Some("device"),
                 peer: None,
                 loopback,
                 secure: None,
