@@ -22,6 +22,7 @@ use motet_core::queue::DeadReason;
 use motet_core::queue::dead_letter::Deaths;
 use motet_core::spelling::amqp;
 use motet_core::time::{Now, WallMillis};
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// Origin data with this mark is a property list of AMQP 0-9-1: flags, then properties.
@@ -195,12 +196,18 @@ pub fn from_canonical(now: Now, message: &Message, added: Added<'_>, out: &mut B
     let p = message.properties.as_deref().unwrap_or(&nothing);
     let mut headers = TableBuf::new();
     let (mut kind, mut app) = (None, None);
-    for (at, (name, value)) in p.headers.iter().enumerate() {
+    // The publisher decides how many there are: each is looked at a few times, never all of them for each.
+    let mut by_name: HashMap<&str, Vec<&Value>> = HashMap::with_capacity(p.headers.len());
+    for (name, value) in &p.headers {
+        by_name.entry(name).or_default().push(value);
+    }
+    for (name, value) in &p.headers {
+        let values = by_name.remove(&**name);
         match (&**name, value) {
             (KIND_HEADER, Value::Text(text)) => kind = Some(text.as_bytes()),
             (APP_HEADER, Value::Text(text)) => app = Some(text.as_bytes()),
-            _ if p.headers[..at].iter().any(|(earlier, _)| earlier == name) => {}
-            _ => push_header(&mut headers, name, p.headers[at..].iter().filter(|(n, _)| n == name).map(|(_, v)| v)),
+            // Later ones of a name went with its first.
+            _ => values.into_iter().for_each(|values| push_header(&mut headers, name, &values)),
         }
     }
     let correlation = p.correlation.as_deref();
@@ -320,13 +327,12 @@ fn push_deaths(headers: &mut TableBuf, deaths: &Deaths, expiration: Option<&[u8]
     }
 }
 
-fn push_header<'a>(headers: &mut TableBuf, name: &str, values: impl Iterator<Item = &'a Value> + Clone) {
-    if values.clone().nth(1).is_none() {
-        values.for_each(|value| push_value(value, |value| headers.push(name, value)));
-        return;
+fn push_header(headers: &mut TableBuf, name: &str, values: &[&Value]) {
+    if let [value] = values {
+        return push_value(value, |value| headers.push(name, value));
     }
     let mut array = ArrayBuf::new();
-    values.for_each(|value| push_value(value, |value| array.push(value)));
+    values.iter().for_each(|value| push_value(value, |value| array.push(value)));
     headers.push(name, FieldValue::Array(array.as_array()));
 }
 

@@ -16,7 +16,7 @@
 use bytes::Bytes;
 use motet_core::message::Value;
 use std::borrow::Cow;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 /// The user property with the types of the others.
 pub(super) const TYPES: &str = "x-types";
@@ -24,13 +24,15 @@ pub(super) const TYPES: &str = "x-types";
 /// Tells each user property of these headers, then their types where there are any to tell.
 pub(super) fn to_user_properties(headers: &[(Box<str>, Value)], mut push: impl FnMut(&str, &str)) {
     let mut types = String::new();
+    // Of a name whose values are not all text, each has its type listed. Found in one pass: the publisher decides how many
+    // there are.
+    let typed: HashSet<&str> = headers.iter().filter(|(_, value)| !is_text(value)).map(|(name, _)| &**name).collect();
     for (name, value) in headers {
         let items = match value {
             Value::List(items) if items.len() > 1 => items,
             other => std::slice::from_ref(other),
         };
-        // Of a name whose values are not all text, each has its type listed.
-        let has_types = headers.iter().any(|(other, value)| other == name && !is_text(value));
+        let has_types = typed.contains(&**name);
         for item in items {
             let (tag, text) = tell(item);
             push(name, &text);
@@ -190,6 +192,16 @@ mod tests {
         let list = vec![("l".into(), Value::List(vec![Value::Int(1), Value::Text("a".into())]))];
         let expected = vec![("l".into(), Value::Int(1)), ("l".into(), Value::Text("a".into()))];
         assert_eq!(back(&told(&list)), expected);
+    }
+
+    #[test]
+    fn as_many_as_a_publisher_can_send_come_back() {
+        let headers: Vec<(Box<str>, Value)> =
+            (0..100_000).map(|n| (format!("{}", n % 50_000).into(), Value::Text(n.to_string()))).collect();
+        assert_eq!(back(&told(&headers)), headers);
+        let numbers: Vec<_> =
+            headers.iter().enumerate().map(|(n, (name, _))| (name.clone(), Value::Int(n as i64))).collect();
+        assert_eq!(back(&told(&numbers)), numbers);
     }
 
     #[test]
