@@ -269,8 +269,9 @@ impl<E: Engine> Core<E> {
         let stage = stage.filter(|_| persist);
         let message = queued.message.clone();
         let m = message.message();
+        let counted = queue.counted(&message);
         let entry = NewEntry {
-            bytes: queue.counted(&message),
+            bytes: counted,
             priority: queued.priority(),
             expires_at_ms: m.expires_at.map(|at| at.0),
             deliver_at_ms,
@@ -278,20 +279,21 @@ impl<E: Engine> Core<E> {
             persistent: stage.is_some(),
             message: queued.clone(),
         };
-        let verdict = inner.queue.awake().enqueue(now.wall.0, entry, &mut inner.fx);
+        let (waiting, fx) = (inner.queue.awake(), &mut inner.fx);
+        let verdict = waiting.enqueue(now.wall.0, entry, fx);
         let (Verdict::Enqueued { seq }, Some(stage)) = (verdict, stage) else {
             return verdict;
         };
         // A queue without room for anything gave it away at once; then there is nothing to write down.
-        if !inner.queue.awake().holds(seq) {
+        if !waiting.holds(seq) {
             return verdict;
         }
         let extras = HeadExtras {
-            expires_at_ms: inner.queue.awake().expires_at(seq),
+            expires_at_ms: waiting.expires_at(seq),
             deliver_at_ms,
             dedup: dedup_id.as_deref().map(|id| (now.wall.0, id)),
             appended_ms: None,
-            counted: queue.is_named().then_some(queue.counted(&message)),
+            counted: queue.is_named().then_some(counted),
         };
         let mut head = SmallVec::<[u8; 32]>::new();
         encode_head(&queued, &extras, &mut head);
@@ -303,7 +305,7 @@ impl<E: Engine> Core<E> {
                 stage.enqueue(queue.id(), seq, &head, StagedBody::Inline(&[&stored, message.payload()]))
             }
         };
-        inner.queue.awake().placed(seq, at.0.get(), &mut inner.fx);
+        waiting.placed(seq, at.0.get(), fx);
         verdict
     }
 }

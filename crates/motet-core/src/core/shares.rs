@@ -422,17 +422,18 @@ impl<E: Engine> Core<E> {
             *count -= 1;
             if *count == 0 {
                 members.remove(&queue.cell().id().0);
-                // Refused while somebody else takes from it; then it ends with the last of those.
-                let _ = self.delete_queue(now, &queue, true, false);
+                drop(members);
+                self.end_group(now, &queue);
             }
         }
     }
 
-    /// The last consumer of a group's queue has left: without a member the group ends.
+    /// The last member or the last consumer of a group has left: the group ends when there is neither.
     pub(super) fn end_group(&self, now: Now, queue: &Arc<NamedQueue>) {
         // Held to the end: whoever joins meanwhile makes the group anew.
         let members = self.shares.members.lock();
         if !members.contains_key(&queue.cell().id().0) {
+            // Refused while somebody else takes from it; then it ends with the last of those.
             let _ = self.delete_queue(now, queue, true, false);
         }
     }
