@@ -72,15 +72,27 @@ impl Checkpoint {
 
     /// Puts it in the place of the one before, durably.
     pub(crate) fn store<D: Disk>(&self, disk: &D, dir: &Path) -> io::Result<()> {
-        let (new, path) = (dir.join(NEW), dir.join(NAME));
+        self.write_beside(disk, dir)?;
+        Self::replace(disk, dir)
+    }
+
+    /// Writes it beside the one that counts. After an error nothing of it is there and the old one counts for sure.
+    pub(crate) fn write_beside<D: Disk>(&self, disk: &D, dir: &Path) -> io::Result<()> {
+        let new = dir.join(NEW);
         match disk.unlink(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
         let file = disk.create(&new)?;
-        file.write_at(&self.encode(), 0)?;
-        file.sync_all()?;
-        disk.rename(&new, &path)?;
+        file.write_at(&self.encode(), 0).and_then(|()| file.sync_all()).inspect_err(|_| {
+            // A disk that is full needs the room of a half.
+            let _ = disk.unlink(&new);
+        })
+    }
+
+    /// Makes the one written beside the one that counts. After an error either of the two may count.
+    pub(crate) fn replace<D: Disk>(disk: &D, dir: &Path) -> io::Result<()> {
+        disk.rename(&dir.join(NEW), &dir.join(NAME))?;
         disk.sync_dir(dir)
     }
 

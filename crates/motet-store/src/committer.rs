@@ -107,10 +107,7 @@ impl<D: Disk> Committer<D> {
             self.active = None;
             self.journal.wake_keeper();
         }
-        let segment = Arc::new(self.journal.next_segment_at_any_price()?);
-        if DATA + len > segment.room() {
-            segment.grow(DATA + len)?;
-        }
+        let segment = Arc::new(self.journal.next_segment_at_any_price(DATA + len)?);
         segment.begin(address, self.next_batch);
         self.active = Some(segment.clone());
         Ok(segment)

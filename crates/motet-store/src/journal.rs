@@ -326,12 +326,23 @@ impl<D: Disk> Journal<D> {
         Ok(())
     }
 
-    /// The prepared segment, or one made now, where nothing else is free in the room that was put by.
-    pub(crate) fn next_segment_at_any_price(&self) -> io::Result<Segment<D>> {
-        match self.next_segment() {
-            Err(error) if error.kind() == io::ErrorKind::StorageFull && self.spend(Reserve::Log) => self.next_segment(),
+    /// A segment of at least so many bytes, header included; where nothing else is free, in the room that was put by.
+    pub(crate) fn next_segment_at_any_price(&self, bytes: u64) -> io::Result<Segment<D>> {
+        match self.next_segment_of(bytes) {
+            Err(error) if error.kind() == io::ErrorKind::StorageFull && self.spend(Reserve::Log) => {
+                self.next_segment_of(bytes)
+            }
             done => done,
         }
+    }
+
+    fn next_segment_of(&self, bytes: u64) -> io::Result<Segment<D>> {
+        let segment = self.next_segment()?;
+        if bytes > segment.room() {
+            // One that is too small is nobody's: kept, each further attempt on a full disk would leave another.
+            segment.grow(bytes).inspect_err(|_| drop(self.disk.unlink(&segment.path)))?;
+        }
+        Ok(segment)
     }
 
     fn make_segment(&self) -> io::Result<Segment<D>> {

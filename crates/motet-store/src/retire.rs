@@ -107,18 +107,21 @@ pub(crate) fn carry_out<D: Disk>(keeper: &mut Keeper<D>, plan: Plan) -> Result<(
     let journal = keeper.journal.clone();
     let old_segments: Vec<Arc<Segment<D>>> = journal.table.read().segments[..plan.segments].to_vec();
     let mut mover = Mover::new(&journal);
-    let moved = match mover.run(&old_segments, &plan.classes) {
+    let prepared = mover.run(&old_segments, &plan.classes).and_then(|moved| {
+        // The names first: a checkpoint may arrive although a name it relies on does not.
+        journal.disk.sync_dir(&journal.dir)?;
+        checkpoint(&journal, &plan, &moved).write_beside(&*journal.disk, &journal.dir)?;
+        Ok(moved)
+    });
+    let moved = match prepared {
         Ok(moved) => moved,
         Err(error) => {
-            // No checkpoint has named them.
+            // No checkpoint names them, and the next attempt makes its own.
             mover.made.iter().for_each(|path| drop(journal.disk.unlink(path)));
             return Err(error);
         }
     };
-    // The names first: a checkpoint may arrive although a name it relies on does not.
-    let named = journal.disk.sync_dir(&journal.dir);
-    let stored = named.and_then(|()| checkpoint(&journal, &plan, &moved).store(&*journal.disk, &journal.dir));
-    if let Err(error) = stored {
+    if let Err(error) = Checkpoint::replace(&*journal.disk, &journal.dir) {
         // It may have arrived all the same: what it names stays until another one is durable.
         keeper.rubbish.extend(mover.made);
         return Err(error.into());

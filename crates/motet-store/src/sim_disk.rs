@@ -50,7 +50,10 @@ struct State {
     locks: HashSet<PathBuf>,
     sync_errors: u32,
     write_errors: u32,
+    read_errors: u32,
     room: Option<u64>,
+    full_for: Option<String>,
+    was_full_for: bool,
     calls_left: Option<u64>,
     calls: u64,
 }
@@ -77,6 +80,21 @@ impl SimDisk {
     /// The next `count` writes fail with EIO after an unknown part of their bytes.
     pub fn fail_writes(&self, count: u32) {
         self.state.lock().write_errors = count;
+    }
+
+    /// The next `count` reads fail with EIO.
+    pub fn fail_reads(&self, count: u32) {
+        self.state.lock().read_errors = count;
+    }
+
+    /// Files of this name find the disk full; `None` ends it.
+    pub fn set_full_for(&self, name: Option<&str>) {
+        self.state.lock().full_for = name.map(str::to_owned);
+    }
+
+    /// Has one of them met the full disk since the last time this was asked?
+    pub fn was_full_for(&self) -> bool {
+        std::mem::take(&mut self.state.lock().was_full_for)
     }
 
     /// Limits the sum of all file lengths, in bytes; `None` lifts the limit.
@@ -150,6 +168,7 @@ impl State {
         self.calls_left = None;
         self.sync_errors = 0;
         self.write_errors = 0;
+        self.read_errors = 0;
     }
 
     /// One call that changes something: refused once the power is gone.
@@ -165,7 +184,15 @@ impl State {
         }
     }
 
-    fn room_for(&self, inode: u64, len: usize) -> io::Result<()> {
+    fn room_for(&mut self, inode: u64, len: usize) -> io::Result<()> {
+        let full = |name: &String| {
+            let named = |path: &PathBuf| path.file_name().is_some_and(|found| found.to_str() == Some(name));
+            self.names.iter().any(|(path, held)| *held == inode && named(path))
+        };
+        if self.full_for.as_ref().is_some_and(full) {
+            self.was_full_for = true;
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let old = self.inodes.get(&inode).map_or(0, |inode| inode.cached.len());
         let grown = self.used() + len.saturating_sub(old) as u64;
         match self.room {
@@ -339,6 +366,10 @@ impl DiskFile for SimFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.with(|state| {
+            if state.read_errors > 0 {
+                state.read_errors -= 1;
+                return Err(io::Error::other("simulated EIO on read"));
+            }
             let inode = state.inodes.get(&self.inode).expect("an open file has an inode");
             let from = (offset as usize).min(inode.cached.len());
             let count = buffer.len().min(inode.cached.len() - from);

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{Bench, DIR, Told, small};
-use motet_store::{Body, Config, Events, Journal, NoEvents, NoRecovery, OpenError, Position, RealDisk, Step};
+use motet_store::{Body, Config, Disk, Events, Journal, NoEvents, NoRecovery, OpenError, Position, RealDisk, Step};
 use parking_lot::Mutex;
 
 fn enqueue(bench: &Bench, seq: u64) -> Position {
@@ -182,6 +182,49 @@ fn a_disk_that_journal_filled_is_drained_without_room_from_elsewhere() {
     assert_eq!(*heard.0.lock(), ["failed", "recovered"]);
     journal.stage().enqueue(1, 1_000, b"", Body::Inline(&[&[1; 1_000]]));
     assert_eq!(opened.committer.step(), Step::Committed);
+}
+
+#[test]
+fn a_batch_that_finds_no_room_takes_none_however_often_it_is_tried() {
+    let mut bench = Bench::new(10, small());
+    let before = bench.disk.used_bytes();
+    // Room for any number of segments as they are made, and for none that holds this batch.
+    bench.disk.set_room(Some(before + 300_000));
+    bench.journal().stage().enqueue(1, 1, b"", Body::Inline(&[&[3; 500_000]]));
+    for _ in 0..20 {
+        assert!(matches!(bench.commit(), Step::Failed(_)));
+        assert!(bench.disk.used_bytes() <= before, "{} bytes", bench.disk.used_bytes());
+    }
+    bench.disk.set_room(None);
+    assert_eq!(bench.commit(), Step::Committed);
+    bench.disk.power_cut();
+    assert_eq!(recovered(&mut bench), [1]);
+}
+
+#[test]
+fn a_checkpoint_that_finds_no_room_leaves_none_of_the_files_it_would_have_named() {
+    let mut bench = Bench::new(11, Config { reserve_bytes: 0, ..small() });
+    bench.disk.set_full_for(Some("checkpoint.new"));
+    let mut attempts = 0;
+    for seq in 1..=2_000 {
+        let journal = bench.journal();
+        let at = journal.stage().enqueue(1, seq, b"", Body::Inline(&[&[1; 100]]));
+        if seq % 10 != 0 {
+            journal.stage().settle(1, seq, at);
+        }
+        bench.commit();
+        bench.keep();
+        attempts += u64::from(bench.disk.was_full_for());
+        let names = bench.disk.list(Path::new(DIR)).unwrap();
+        let files = names.iter().filter(|name| !name.starts_with("journal-") && *name != "LOCK").count();
+        assert_eq!(files, 0, "nothing names these: {names:?}");
+    }
+    assert!(attempts > 10, "nothing was due: the test tests nothing");
+    bench.disk.set_full_for(None);
+    bench.keep();
+    assert!(bench.journal().usage().class_files > 0);
+    bench.disk.power_cut();
+    assert_eq!(recovered(&mut bench).len(), 200);
 }
 
 #[test]
