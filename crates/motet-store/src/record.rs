@@ -150,6 +150,22 @@ pub(crate) fn write(buffer: &mut Vec<u8>, header: &Header, head: &[u8], body: &[
     size
 }
 
+/// Turns everything from `from` on into bodies that nobody refers to: the room stays taken and nothing is said in it.
+pub(crate) fn void(buffer: &mut Vec<u8>, from: usize) {
+    let mut left = buffer.len() - from;
+    if left == 0 {
+        return;
+    }
+    // The last record may be half written.
+    left = padded(left).max(HEADER);
+    buffer.truncate(from);
+    while left > 0 {
+        let size = if left > HEADER + CONTENT_MAX { CONTENT_MAX } else { left };
+        write(buffer, &Header { kind: Kind::Body, flags: 0, object: 0, word: 0 }, &[], &[&vec![0; size - HEADER]]);
+        left -= size;
+    }
+}
+
 /// Computes the checksum of the record in `bytes` and puts it in its place.
 pub(crate) fn seal(bytes: &mut [u8], seed: u64) -> u32 {
     let crc = checksum(bytes, seed);
@@ -207,6 +223,22 @@ mod tests {
             damaged[bit / 8] ^= 1 << (bit % 8);
             assert!(RawRecord::parse_checked(&damaged, 42).is_none(), "bit {bit}");
         }
+    }
+
+    #[test]
+    fn what_is_void_takes_its_room_and_says_nothing() {
+        let mut buffer = entry();
+        let whole = buffer.len();
+        buffer.extend([entry(), entry()].concat());
+        for len in [buffer.len(), whole + 40, whole + 5] {
+            let mut half = buffer[..len].to_vec();
+            void(&mut half, whole);
+            let record = RawRecord::parse(&half[whole..]).unwrap();
+            assert_eq!((record.kind, record.object, record.size), (Kind::Body, 0, half.len() - whole));
+            assert!(record.size >= len - whole && half[..whole] == entry());
+        }
+        void(&mut buffer, 3 * whole);
+        assert_eq!(buffer.len(), 3 * whole);
     }
 
     #[test]

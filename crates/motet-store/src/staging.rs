@@ -162,9 +162,11 @@ impl<'a, D: Disk> Stage<'a, D> {
 impl<D: Disk> Drop for Stage<'_, D> {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // Half a stage must not become a whole one.
+            // Half a stage must not become a whole one. Its addresses stay taken: queues may have kept the locators, and
+            // what ends one of them must not end the record of a stranger.
             let from = self.from;
-            self.staging.buffer.truncate(from);
+            record::void(&mut self.staging.buffer, from);
+            self.staging.latest_body = 0;
         }
         let staged = (self.staging.buffer.len() - self.from) as u64;
         self.journal.pending.fetch_add(staged, Ordering::Relaxed);

@@ -228,20 +228,37 @@ fn a_checkpoint_that_finds_no_room_leaves_none_of_the_files_it_would_have_named(
 }
 
 #[test]
-fn a_stage_that_panics_leaves_nothing() {
+fn a_stage_that_panics_leaves_nothing_and_its_addresses_are_nobody_elses() {
     let mut bench = Bench::new(8, small());
     enqueue(&bench, 1);
     let journal = bench.journal();
-    let panicked = std::thread::spawn(move || {
-        let mut stage = journal.stage();
-        stage.enqueue(1, 2, b"", Body::Inline(&[]));
-        panic!("in the middle of a stage");
+    let kept = Arc::new(Mutex::new(None));
+    let panicked = std::thread::spawn({
+        let (journal, kept) = (journal.clone(), kept.clone());
+        move || {
+            let mut stage = journal.stage();
+            *kept.lock() = Some(stage.enqueue(1, 2, b"", Body::Inline(&[])));
+            let body = stage.body(&[b"shared"]);
+            stage.enqueue(1, 3, b"", Body::Shared(body));
+            panic!("in the middle of a stage");
+        }
     });
     assert!(panicked.join().is_err());
-    enqueue(&bench, 3);
+    let kept = kept.lock().take().unwrap();
+    let mut stage = journal.stage();
+    let body = stage.body(&[b"another"]);
+    let next = stage.enqueue(1, 4, b"", Body::Shared(body));
+    drop(stage);
+    assert_ne!(next, kept);
+    // The queue in which it got stuck settles it some day.
+    journal.stage().settle(1, 2, kept);
+    enqueue(&bench, 5);
+    assert!(journal.read(kept).is_err());
     bench.commit();
+    assert_eq!(&journal.read(next).unwrap().body[..], b"another");
     bench.disk.power_cut();
-    assert_eq!(recovered(&mut bench), [1, 3]);
+    assert_eq!(recovered(&mut bench), [1, 4, 5]);
+    assert_eq!(bench.journal().pending_bytes(), 0);
 }
 
 #[test]
