@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::batch;
 use crate::disk::{Disk, DiskFile};
+use crate::health::Trouble;
 use crate::journal::Journal;
 use crate::locator::Position;
 use crate::segment::{DATA, Segment};
@@ -31,12 +32,11 @@ pub struct Committer<D: Disk> {
     journal: Arc<Journal<D>>,
     active: Option<Arc<Segment<D>>>,
     next_batch: u64,
-    failing: bool,
 }
 
 impl<D: Disk> Committer<D> {
     pub(crate) fn new(journal: Arc<Journal<D>>, next_batch: u64) -> Self {
-        Self { journal, active: None, next_batch, failing: false }
+        Self { journal, active: None, next_batch }
     }
 
     /// Writes what is staged as one batch and makes it durable.
@@ -121,9 +121,7 @@ impl<D: Disk> Committer<D> {
         self.journal.durable.store(end, Ordering::Release);
         self.journal.pending.fetch_sub(len - batch::HEADER as u64, Ordering::Relaxed);
         self.journal.events.durable(Position(end));
-        if std::mem::take(&mut self.failing) && !self.journal.is_short_of_room() {
-            self.journal.events.recovered_room();
-        }
+        self.journal.health.end(Trouble::Writing);
         self.journal.ledger.lock().apply(&batch.bytes.read(), batch.base);
         self.journal.staging.lock().in_flight = None;
         if let Ok(batch) = Arc::try_unwrap(batch) {
@@ -144,9 +142,8 @@ impl<D: Disk> Committer<D> {
                 let _ = self.journal.disk.unlink(&active.path);
             }
         }
-        if !std::mem::replace(&mut self.failing, true) {
+        if self.journal.health.begin(Trouble::Writing, &error.to_string()) {
             tracing::error!(%error, "the journal cannot write; nothing is confirmed until the disk works again");
-            self.journal.events.failed(&error.to_string());
         }
     }
 }

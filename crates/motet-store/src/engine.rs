@@ -271,12 +271,14 @@ fn spawn_reader<D: Disk>(
         .name("journal-read".into())
         .spawn(move || {
             for (queue, entries) in requests {
-                let places: Vec<_> = entries.iter().map(|(_, at)| place(*at)).collect();
-                let read = journal.read_many(&places);
-                let mut block = BytesMut::new();
-                let entries =
-                    entries.into_iter().zip(read).map(|((seq, _), record)| (seq, body(record, &mut block))).collect();
-                outlet.send(Completion::Read { queue, entries });
+                // One request that ends in a panic must not silence those behind it.
+                journal.watch("journal-read", || {
+                    let places: Vec<_> = entries.iter().map(|(_, at)| place(*at)).collect();
+                    let read = journal.read_many(&places);
+                    let mut block = BytesMut::new();
+                    let found = entries.iter().zip(read).map(|((seq, _), record)| (*seq, body(record, &mut block)));
+                    outlet.send(Completion::Read { queue, entries: found.collect() });
+                });
             }
         })
         .expect("the system has room for one more thread at start")

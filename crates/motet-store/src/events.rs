@@ -6,7 +6,8 @@ use crate::locator::{Locator, Position};
 pub trait Events: Send + Sync + 'static {
     /// Everything up to `position` is on disk.
     fn durable(&self, position: Position);
-    /// The disk refused: nothing is confirmed until [`Events::recovered_room`].
+    /// The disk refused, or a worker is lost: nothing is taken on until [`Events::recovered_room`]. Told once, whatever
+    /// else fails before that.
     fn failed(&self, reason: &str);
     /// The disk works again and everything staged meanwhile is being written.
     fn recovered_room(&self);

@@ -1,5 +1,6 @@
 //! The journal itself: what its users call, and the state its two workers share.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +16,7 @@ use crate::config::Config;
 use crate::disk::Disk;
 use crate::error::{Full, OpenError, ReadError, disk as disk_error};
 use crate::events::{Events, Recovery};
+use crate::health::{Health, Trouble};
 use crate::keeper::Keeper;
 use crate::ledger::Ledger;
 use crate::locator::{Locator, Position};
@@ -44,8 +46,9 @@ pub struct Journal<D: Disk = RealDisk> {
     /// The next segment, made ready by the keeper.
     pub(crate) prepared: Mutex<Option<Segment<D>>>,
     pub(crate) next_number: AtomicU64,
-    /// See `reserve.rs`.
-    pub(crate) short_of_room: AtomicBool,
+    /// Why nothing durable is taken on, if it is not.
+    pub(crate) health: Health,
+    /// Bytes of each reserve; 0 as long as there was no room for one. See `reserve.rs`.
     pub(crate) reserve_kept: AtomicU64,
     /// Held while files are sealed, moved or removed, and while they are copied.
     pub(crate) upkeep: Mutex<()>,
@@ -158,6 +161,7 @@ impl<D: Disk> Journal<D> {
             dir: dir.to_owned(),
             disk,
             config,
+            health: Health::new(events.clone()),
             events,
             staging: Mutex::new(Staging::new(end)),
             work: Condvar::new(),
@@ -168,7 +172,6 @@ impl<D: Disk> Journal<D> {
             ledger: Mutex::new(ledger),
             prepared: Mutex::new(None),
             next_number: AtomicU64::new(last_number + 1),
-            short_of_room: AtomicBool::new(false),
             reserve_kept: AtomicU64::new(0),
             upkeep: Mutex::new(()),
             closing: AtomicBool::new(false),
@@ -254,7 +257,7 @@ impl<D: Disk> Journal<D> {
         }
         self.wake_keeper();
         for thread in std::mem::take(&mut *self.threads.lock()) {
-            // A worker that panicked has logged it; there is nothing left to wait for.
+            // A worker that panicked has said so; there is nothing left to wait for.
             let _ = thread.join();
         }
         self.close();
@@ -265,9 +268,19 @@ impl<D: Disk> Journal<D> {
         self.closing.store(true, Ordering::Release);
         Keeper::new(self.clone()).close();
         if self.pending_bytes() == 0
+            && !self.health.has(Trouble::Worker)
             && let Err(error) = recovery::mark_clean(&*self.disk, &self.dir)
         {
             tracing::warn!(%error, "the orderly stop of the journal cannot be noted");
+        }
+    }
+
+    /// Does the work of a thread. Should it panic, the journal takes on nothing durable any more and says so: what is
+    /// volatile goes on, and nobody waits in silence for what will never be confirmed.
+    pub(crate) fn watch(&self, thread: &str, work: impl FnOnce()) {
+        if catch_unwind(AssertUnwindSafe(work)).is_err() {
+            let reason = format!("the thread {thread} has panicked: nothing durable is taken on until a restart");
+            self.health.begin(Trouble::Worker, &reason);
         }
     }
 
@@ -372,9 +385,14 @@ impl<D: Disk> Opened<D> {
     /// Starts the two worker threads.
     pub fn spawn(self) -> io::Result<Arc<Journal<D>>> {
         let Self { journal, committer, keeper } = self;
-        let committer = thread::Builder::new().name("journal-commit".into()).spawn(move || committer.run())?;
-        let keeper = thread::Builder::new().name("journal-keep".into()).spawn(move || keeper.run())?;
-        journal.threads.lock().extend([committer, keeper]);
+        let watched = journal.clone();
+        let commit = thread::Builder::new().name("journal-commit".into());
+        let commit = commit.spawn(move || watched.watch("journal-commit", || committer.run()))?;
+        journal.threads.lock().push(commit);
+        let watched = journal.clone();
+        let keep = thread::Builder::new().name("journal-keep".into());
+        let keep = keep.spawn(move || watched.watch("journal-keep", || keeper.run()))?;
+        journal.threads.lock().push(keep);
         Ok(journal)
     }
 }

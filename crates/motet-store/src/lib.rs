@@ -62,6 +62,7 @@ mod error;
 mod events;
 mod footer;
 mod fuzz;
+mod health;
 mod journal;
 mod keeper;
 mod ledger;

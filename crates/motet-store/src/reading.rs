@@ -74,7 +74,7 @@ impl<D: Disk> Journal<D> {
 
     /// Adds the shared body to a record's own bytes.
     pub(crate) fn complete(&self, raw: &Bytes) -> Result<Record, ReadError> {
-        let record = RawRecord::parse(raw).ok_or(ReadError::Gone)?;
+        let record = whole(raw)?;
         let body = match record.shared_body() {
             Some(at) => {
                 let raw = self.read_raw(at)?;
@@ -154,7 +154,7 @@ fn complete<D: Disk>(
     raw: &Bytes,
     last_body: &mut Option<(Locator, Bytes)>,
 ) -> Result<Record, ReadError> {
-    let record = RawRecord::parse(raw).ok_or(ReadError::Gone)?;
+    let record = whole(raw)?;
     let Some(at) = record.shared_body() else { return journal.complete(raw) };
     if let Some((known, body)) = last_body
         && *known == at
@@ -165,6 +165,11 @@ fn complete<D: Disk>(
     let record = journal.complete(raw)?;
     *last_body = Some((at, record.body.clone()));
     Ok(record)
+}
+
+/// A record somebody may ask for. At the place of a stage that came to nothing lies a body of nobody.
+fn whole(raw: &Bytes) -> Result<RawRecord<'_>, ReadError> {
+    RawRecord::parse(raw).filter(|record| record.kind != Kind::Body).ok_or(ReadError::Gone)
 }
 
 pub(crate) fn damaged(path: &Path, offset: u64) -> Damage {

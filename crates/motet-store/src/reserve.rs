@@ -10,6 +10,7 @@ use std::io;
 use std::sync::atomic::Ordering;
 
 use crate::disk::{Disk, DiskFile};
+use crate::health::Trouble;
 use crate::journal::Journal;
 use crate::segment::ROOM_MIN;
 
@@ -34,7 +35,7 @@ impl Reserve {
 impl<D: Disk> Journal<D> {
     /// A reserve was spent and could not be kept again yet.
     pub fn is_short_of_room(&self) -> bool {
-        self.short_of_room.load(Ordering::Acquire)
+        self.health.has(Trouble::Room)
     }
 
     /// At a start: puts room by, as much as there is up to the configured size. What a former run put by is good for
@@ -73,19 +74,22 @@ impl<D: Disk> Journal<D> {
         if self.config.reserve_bytes == 0 || self.disk.unlink(&self.dir.join(reserve.file())).is_err() {
             return false;
         }
-        if !self.short_of_room.swap(true, Ordering::AcqRel) {
-            self.events
-                .failed("the disk is full: only what gives room back is written, with room that was put by for it");
-        }
+        const REASON: &str = "the disk is full: only what gives room back is written, with room that was put by for it";
+        self.health.begin(Trouble::Room, REASON);
         true
     }
 
-    /// Puts room by again after it was spent, and says so.
+    /// Puts room by again after it was spent, and says so; or for the first time, where the start found none.
     pub(crate) fn restore_reserves(&self) {
-        // As much as before, lest the first byte that becomes free ends it and the next message begins it again.
-        if self.is_short_of_room() && self.put_by(self.reserve_kept.load(Ordering::Relaxed)).is_ok() {
-            self.short_of_room.store(false, Ordering::Release);
-            self.events.recovered_room();
+        let kept = self.reserve_kept.load(Ordering::Relaxed);
+        if self.is_short_of_room() {
+            // As much as before, lest the first byte that becomes free ends it and the next message begins it again.
+            if self.put_by(kept).is_ok() {
+                self.health.end(Trouble::Room);
+            }
+        } else if kept == 0 && self.health.is_well() {
+            // While the committer finds no room, what is free is its own.
+            let _ = self.keep_reserves();
         }
     }
 }

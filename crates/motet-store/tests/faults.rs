@@ -185,6 +185,52 @@ fn a_disk_that_journal_filled_is_drained_without_room_from_elsewhere() {
 }
 
 #[test]
+fn room_that_comes_back_does_not_hide_that_the_disk_fails() {
+    let disk = Arc::new(motet_store::sim_disk::SimDisk::new(12));
+    let heard = Arc::new(Heard::default());
+    let mut opened = Journal::open(Path::new(DIR), disk.clone(), small(), heard.clone(), &mut NoRecovery).unwrap();
+    disk.set_room(Some(disk.used_bytes() + (40 << 10)));
+    let journal = opened.journal.clone();
+    for seq in 1.. {
+        journal.stage().enqueue(1, seq, b"", Body::Inline(&[&[1; 1_000]]));
+        opened.committer.step();
+        if journal.is_short_of_room() {
+            break;
+        }
+    }
+    disk.set_room(None);
+    disk.fail_syncs(1);
+    journal.stage().enqueue(2, 1, b"", Body::Inline(&[]));
+    assert!(matches!(opened.committer.step(), Step::Failed(_)));
+    opened.keeper.step();
+    assert!(!journal.is_short_of_room(), "there is room again");
+    assert_eq!(*heard.0.lock(), ["failed"], "and still nothing can be written");
+    assert_eq!(opened.committer.step(), Step::Committed);
+    assert_eq!(*heard.0.lock(), ["failed", "recovered"]);
+}
+
+#[test]
+fn a_start_on_a_full_disk_puts_room_by_once_there_is_some() {
+    let disk = Arc::new(motet_store::sim_disk::SimDisk::new(13));
+    disk.set_room(Some(0));
+    let opened = Journal::open(Path::new(DIR), disk.clone(), small(), Arc::new(NoEvents), &mut NoRecovery);
+    let mut opened = opened.unwrap();
+    opened.journal.stage().enqueue(1, 1, b"", Body::Inline(&[&[1; 1_000]]));
+    assert!(matches!(opened.committer.step(), Step::Failed(_)));
+    opened.keeper.step();
+    disk.set_room(None);
+    assert_eq!(opened.committer.step(), Step::Committed);
+    opened.keeper.step();
+    disk.set_room(Some(disk.used_bytes()));
+    let mut seq = 1;
+    while !opened.journal.is_short_of_room() {
+        seq += 1;
+        opened.journal.stage().enqueue(1, seq, b"", Body::Inline(&[&[1; 1_000]]));
+        assert_eq!(opened.committer.step(), Step::Committed, "what met the full disk goes where room was put by");
+    }
+}
+
+#[test]
 fn a_batch_that_finds_no_room_takes_none_however_often_it_is_tried() {
     let mut bench = Bench::new(10, small());
     let before = bench.disk.used_bytes();

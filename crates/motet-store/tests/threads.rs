@@ -5,11 +5,13 @@ mod common;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use common::{DIR, Random, Told};
 use motet_store::sim_disk::SimDisk;
-use motet_store::{Body, Config, Journal, Locator, NoEvents};
+use motet_store::{Body, Config, Events, Journal, Locator, NoEvents, Position};
+use parking_lot::Mutex;
 
 const WORKERS: u64 = 3;
 const ROUNDS: u64 = 6_000;
@@ -44,6 +46,40 @@ fn work(journal: &Journal<SimDisk>, object: u64) -> BTreeMap<u64, Locator> {
         }
     }
     left
+}
+
+/// Panics where it is told that something is durable, and passes on why the journal fails.
+struct Fragile(Mutex<mpsc::Sender<String>>);
+
+impl Events for Fragile {
+    fn durable(&self, _position: Position) {
+        panic!("on purpose");
+    }
+    fn failed(&self, reason: &str) {
+        self.0.lock().send(reason.to_owned()).unwrap();
+    }
+    fn recovered_room(&self) {
+        self.failed("recovered");
+    }
+    fn damaged(&self, _reason: &str) {}
+}
+
+#[test]
+fn a_committer_that_panics_is_noticed_and_leaves_no_mark_of_an_orderly_stop() {
+    let (sender, receiver) = mpsc::channel();
+    let disk = Arc::new(SimDisk::new(2));
+    let events = Arc::new(Fragile(Mutex::new(sender)));
+    let opened = Journal::open(Path::new(DIR), disk.clone(), config(), events, &mut Told::default()).unwrap();
+    let journal = opened.spawn().unwrap();
+    journal.stage().enqueue(1, 1, b"", Body::Inline(&[]));
+    let reason = receiver.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(reason.contains("journal-commit"), "{reason}");
+    journal.shutdown();
+    drop(journal);
+    assert!(receiver.try_recv().is_err());
+    let mut told = Told::default();
+    let opened = Journal::open(Path::new(DIR), disk, config(), Arc::new(NoEvents), &mut told).unwrap();
+    assert!(!opened.journal.clean_start() && told.state[&1].entries.len() == 1);
 }
 
 #[test]
