@@ -77,7 +77,8 @@ pub trait Engine: Send + Sync + 'static {
     /// Everything up to here survives.
     fn durable(&self) -> Position;
 
-    /// Asks for the bodies of paged-out entries; answered by [`Completion::Read`], in any order, each exactly once.
+    /// Asks for the bodies of paged-out entries; answered by [`Completion::Read`], in any order, each exactly once. A
+    /// disk that refuses is asked again for a while before the answer is that a record cannot be read.
     /// A locator stays good until [`Completion::Moved`] has been handed to the core, also for reads under way.
     fn read(&self, queue: ObjectId, entries: Vec<(u64, Locator)>);
 
@@ -98,7 +99,8 @@ pub enum Completion {
     Stalled,
     /// The disk takes records again.
     Recovered,
-    /// Bodies that were asked for; `None` where the record is damaged or gone.
+    /// Bodies that were asked for; `None` where the record is damaged, gone, or refused by the disk for long. Such an
+    /// entry is not to be settled: a repair, or a start on a better day, may find it.
     Read {
         /// The queue they belong to.
         queue: ObjectId,

@@ -10,11 +10,11 @@ use crate::config::Config;
 use crate::disk::Disk;
 use crate::error::OpenError;
 use crate::events::{Events, RecoveredBody, Recovery};
-use crate::journal::{Journal, Record};
+use crate::journal::Journal;
 use crate::locator::{Locator as Place, Position as Address};
+use crate::reader::{self, ReadRequest};
 use crate::real_disk::RealDisk;
 use crate::staging::{Body, Stage as Staging};
-use bytes::{BufMut, Bytes, BytesMut};
 use motet_core::core::{FIRST_OBJECT, Recovery as CoreRecovery};
 use motet_core::engine::{
     Completion, Engine, Found, Locator, ObjectId, Position, Refused, Stage as CoreStage, StagedBody,
@@ -44,8 +44,6 @@ pub struct EmbeddedEngine<D: Disk = RealDisk> {
     ids: Mutex<Ids>,
 }
 
-type ReadRequest = (ObjectId, Vec<(u64, Locator)>);
-
 #[derive(Debug)]
 struct Ids {
     next: u64,
@@ -56,14 +54,14 @@ struct Ids {
 
 /// Where completions go once the core exists, and what the disk last said.
 #[derive(Default)]
-struct Outlet {
+pub(crate) struct Outlet {
     sink: OnceLock<Sink>,
     failing: AtomicBool,
     failures: AtomicU64,
 }
 
 impl Outlet {
-    fn send(&self, completion: Completion) {
+    pub(crate) fn send(&self, completion: Completion) {
         if let Some(sink) = self.sink.get() {
             sink(completion);
         }
@@ -128,7 +126,7 @@ impl<D: Disk> EmbeddedEngine<D> {
             None => (collected.highest + 1, None),
         };
         let (sender, receiver) = mpsc::channel();
-        let reader = spawn_reader(journal.clone(), outlet.clone(), receiver);
+        let reader = reader::spawn(journal.clone(), outlet.clone(), receiver);
         let engine = EmbeddedEngine {
             journal,
             outlet,
@@ -258,47 +256,8 @@ fn locator(place: Place) -> Locator {
     Locator(NonZeroU64::new(place.to_bits()).expect("a journal locator is never zero"))
 }
 
-fn place(locator: Locator) -> Place {
+pub(crate) fn place(locator: Locator) -> Place {
     Place::from_bits(locator.0.get()).expect("the core gives back what it was given")
-}
-
-fn spawn_reader<D: Disk>(
-    journal: Arc<Journal<D>>,
-    outlet: Arc<Outlet>,
-    requests: mpsc::Receiver<ReadRequest>,
-) -> thread::JoinHandle<()> {
-    thread::Builder::new()
-        .name("journal-read".into())
-        .spawn(move || {
-            for (queue, entries) in requests {
-                // One request that ends in a panic must not silence those behind it.
-                journal.watch("journal-read", || {
-                    let places: Vec<_> = entries.iter().map(|(_, at)| place(*at)).collect();
-                    let read = journal.read_many(&places);
-                    let mut block = BytesMut::new();
-                    let found = entries.iter().zip(read).map(|((seq, _), record)| (*seq, body(record, &mut block)));
-                    outlet.send(Completion::Read { queue, entries: found.collect() });
-                });
-            }
-        })
-        .expect("the system has room for one more thread at start")
-}
-
-/// Bytes that answers of one request share.
-const ANSWERS_BLOCK: usize = 64 << 10;
-
-/// What the core asked for: length of the head, head, stored message; put into `block`, where there is room.
-fn body(record: Result<Record, crate::error::ReadError>, block: &mut BytesMut) -> Option<Bytes> {
-    let record = record.inspect_err(|error| tracing::error!(%error, "a stored message cannot be read")).ok()?;
-    let len = u16::try_from(record.head.len()).ok()?;
-    let size = 2 + record.head.len() + record.body.len();
-    if block.capacity() - block.len() < size {
-        *block = BytesMut::with_capacity(size.max(ANSWERS_BLOCK));
-    }
-    block.put_u16_le(len);
-    block.extend_from_slice(&record.head);
-    block.extend_from_slice(&record.body);
-    Some(block.split().freeze())
 }
 
 /// Passes on what the journal finds, keeping back what is the engine's own.

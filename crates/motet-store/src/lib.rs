@@ -68,6 +68,7 @@ mod keeper;
 mod ledger;
 mod locator;
 mod presence;
+mod reader;
 mod reading;
 mod real_disk;
 mod record;

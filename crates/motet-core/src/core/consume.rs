@@ -250,19 +250,29 @@ impl<E: Engine> Core<E> {
         let mut inner = cell.inner.lock();
         let mut after = After::default();
         for (seq, queued) in read {
-            self.counters.damaged.fetch_add(u64::from(queued.is_none()), Ordering::Relaxed);
             if let Some(part) = &mut inner.stream {
+                self.counters.damaged.fetch_add(u64::from(queued.is_none()), Ordering::Relaxed);
                 part.loaded(&cell, seq - 1, queued.as_ref(), &mut after);
                 continue;
             }
             if let Some(letter) = inner.pending.as_mut().and_then(|pending| pending.dying.remove(&seq)) {
-                after.letters.extend(cell.named().map(|from| Letter::read(from, letter, queued)));
+                match queued {
+                    Some(body) => after.letters.extend(cell.named().map(|from| Letter::read(from, letter, body))),
+                    None => {
+                        self.counters.damaged.fetch_add(1, Ordering::Relaxed);
+                        inner.queue.awake().move_unreadable(seq);
+                    }
+                }
                 continue;
             }
             let Inner { queue: q, fx, .. } = &mut *inner;
             match queued {
                 Some(queued) => q.awake().loaded(seq, queued, fx),
-                None => drop(q.awake().load_failed(seq, fx)),
+                None => {
+                    // One that is not at the head yet is tried again when it gets there.
+                    let set_aside = q.awake().load_failed(seq, fx);
+                    self.counters.damaged.fetch_add(u64::from(set_aside), Ordering::Relaxed);
+                }
             }
         }
         self.carry_out_into(&cell, &mut inner, Some(&mut stage), &mut after);

@@ -95,7 +95,7 @@ impl<M: Clone> Queue<M> {
         }
     }
 
-    fn is_moving(&self, seq: u64) -> bool {
+    pub(super) fn is_moving(&self, seq: u64) -> bool {
         self.entries.slot(seq).is_some_and(|slot| slot.state() == State::Moving)
     }
 }

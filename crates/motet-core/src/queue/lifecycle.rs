@@ -120,7 +120,8 @@ impl<M: Clone> Queue<M> {
             && self.next_deadline().is_none()
     }
 
-    /// Settles everything that waits, ready or delayed; what consumers hold stays theirs. Returns how many went.
+    /// Settles everything that waits, ready or delayed, and what cannot be read; what consumers hold stays theirs.
+    /// Returns how many went.
     pub fn purge(&mut self, fx: &mut Effects<M>) -> u64 {
         let mut purged = 0;
         while let Some(priority) = self.levels.highest() {
@@ -129,6 +130,11 @@ impl<M: Clone> Queue<M> {
             purged += 1;
         }
         while let Some(seq) = self.pop_delayed() {
+            self.finish(seq, true, fx);
+            purged += 1;
+        }
+        for seq in std::mem::take(&mut self.set_aside) {
+            self.stats.set_aside -= 1;
             self.finish(seq, true, fx);
             purged += 1;
         }

@@ -38,6 +38,7 @@
 //!   (priority descending, sequence ascending).
 //! - Every message is in exactly one state. *Ready*: its level has it once. *Delayed*: the delay heap has it once. *Unacked*: exactly
 //!   one consumer's list has it, and the hold points there and back. *Moving*: a dead-letter effect was given out.
+//!   *Set aside*: its record cannot be read; it is settled by nothing but a purge.
 //! - A ready message leaves at the head of its level, a delayed one at the head of the delay heap. Hence neither holds stale numbers,
 //!   and nothing searches.
 //! - A body is dropped from memory only when its locator is known. What is not resident can be read.
@@ -110,6 +111,8 @@ pub struct Queue<M> {
     /// (when to try again, sequence, reason): dead letters nobody could take, oldest first.
     stuck: VecDeque<(u64, u64, DeadReason)>,
     pager: Pager,
+    /// Messages whose record cannot be read.
+    set_aside: Vec<u64>,
     consumers: Consumers,
     dedup: Option<Box<Dedup>>,
     /// Everything up to here may have been sent before a start that could not know.
@@ -136,6 +139,7 @@ impl<M: Clone> Queue<M> {
             delayed: BinaryHeap::new(),
             stuck: VecDeque::new(),
             pager: Pager::default(),
+            set_aside: Vec::new(),
             sent_through: 0,
             stats: QueueStats::default(),
             last_used_ms: now_ms,

@@ -172,23 +172,38 @@ impl<M: Clone> Queue<M> {
     }
 
     /// A read that `NeedRead` asked for failed: the message stays paged, and is taken as such. A queue that hands out
-    /// resident bodies only gives it up when it is at the head. True when it was given up.
+    /// resident bodies only sets it aside when it is at the head, and goes on behind it. True when it was set aside.
     pub fn load_failed(&mut self, seq: u64, fx: &mut Effects<M>) -> bool {
         self.read_ended();
         if let Some(slot) = self.entries.slot_mut(seq) {
             slot.set_loading(false);
         }
-        let mut given_up = false;
+        let mut set_aside = false;
         if self.config.resident_only
             && self.levels.head() == Some(seq)
             && let Some(priority) = self.levels.highest()
             && self.pop_ready(priority).is_some()
         {
-            self.finish(seq, true, fx);
-            given_up = true;
+            self.set_aside(seq);
+            set_aside = true;
         }
         self.head_may_go_on(seq, fx);
-        given_up
+        set_aside
+    }
+
+    /// The body of a dead letter cannot be read: it ends neither here nor at its target.
+    pub fn move_unreadable(&mut self, seq: u64) {
+        if self.is_moving(seq) {
+            self.stats.moving -= 1;
+            self.set_aside(seq);
+        }
+    }
+
+    /// The message stays on disk, unsettled: after a start, or a repair, it is there again.
+    fn set_aside(&mut self, seq: u64) {
+        self.slot_mut(seq).set_state(State::SetAside);
+        self.stats.set_aside += 1;
+        self.set_aside.push(seq);
     }
 
     fn read_ended(&mut self) {

@@ -16,6 +16,8 @@ pub(super) enum State {
     Unacked,
     /// On its way to a dead-letter target.
     Moving,
+    /// Its record cannot be read: it stays on disk and stands in nobody's way.
+    SetAside,
 }
 
 /// One message, without its body.
@@ -51,7 +53,8 @@ impl Slot {
             1 => State::Ready,
             2 => State::Delayed,
             3 => State::Unacked,
-            _ => State::Moving,
+            4 => State::Moving,
+            _ => State::SetAside,
         }
     }
 
@@ -107,7 +110,7 @@ mod tests {
         slot.set_redelivered();
         slot.set_loading(true);
         slot.set_promised(true);
-        for state in [State::Delayed, State::Unacked, State::Moving, State::Gone, State::Ready] {
+        for state in [State::Delayed, State::Unacked, State::Moving, State::SetAside, State::Gone, State::Ready] {
             slot.set_state(state);
             assert_eq!(slot.state(), state);
             assert!(slot.persistent() && slot.redelivered() && slot.loading() && slot.promised());

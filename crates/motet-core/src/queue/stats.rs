@@ -11,6 +11,8 @@ pub struct QueueStats {
     pub delayed: u64,
     /// Messages on their way to a dead-letter target.
     pub moving: u64,
+    /// Messages whose record cannot be read: they stay on disk for a repair and stand in nobody's way.
+    pub set_aside: u64,
     /// Bytes of the ready and the delayed.
     pub waiting_bytes: u64,
     /// Bytes of the unacked.
@@ -49,6 +51,6 @@ impl QueueStats {
 
     /// Messages in the queue, whatever their state.
     pub fn messages(&self) -> u64 {
-        self.ready + self.delayed + self.unacked + self.moving
+        self.ready + self.delayed + self.unacked + self.moving + self.set_aside
     }
 }

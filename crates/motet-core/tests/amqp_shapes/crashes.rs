@@ -5,6 +5,7 @@ use motet_core::fake::Plan;
 use motet_core::machine::Random;
 use motet_core::message::Value;
 use motet_core::queue::Nack;
+use std::sync::atomic::Ordering;
 
 use crate::bench::{Bench, Letter, credit, letter, text};
 
@@ -58,6 +59,59 @@ fn a_dead_letter_is_in_exactly_one_queue_whenever_the_power_fails() {
         all.sort();
         assert_eq!(all, ["x", "y"], "with {keep} groups kept");
     }
+}
+
+#[test]
+fn what_cannot_be_read_lets_the_others_pass_and_is_there_again_after_a_start() {
+    let mut bench = Bench::default();
+    bench.queue("q", &[]);
+    for text in ["one", "two"] {
+        bench.publish("", "q", text);
+    }
+    bench.sync();
+    let mut bench = bench.power_cut(0);
+    bench.core.engine().set_plan(Plan { damaged_one_in: 1, ..Plan::default() });
+    bench.consumer("q", 1, credit(10));
+    assert_eq!(bench.take("q", 1, 10).len(), 0);
+    bench.sync();
+    assert_eq!(bench.take("q", 1, 10).len(), 0);
+    assert_eq!((bench.stats("q").set_aside, bench.stats("q").ready), (2, 0));
+    assert_eq!(bench.core.counters().damaged.load(Ordering::Relaxed), 2);
+    bench.publish("", "q", "three");
+    assert_eq!(bench.take("q", 1, 10).len(), 1, "the queue goes on");
+    bench.sync();
+    let bench = bench.power_cut(0);
+    assert_eq!(bench.holds("q"), ["one", "two", "three"]);
+}
+
+#[test]
+fn a_dead_letter_that_cannot_be_read_ends_nowhere() {
+    let mut bench = Bench::default();
+    bench.queue("dead", &[]);
+    bench.queue_to("work", "dead", &[("x-message-ttl", Value::Int(10))]);
+    bench.publish("", "work", "x");
+    bench.sync();
+    let mut bench = bench.power_cut(0);
+    bench.core.engine().set_plan(Plan { damaged_one_in: 1, ..Plan::default() });
+    bench.pass(100);
+    bench.sync();
+    assert_eq!((bench.stats("work").set_aside, bench.stats("work").moving), (1, 0));
+    let mut bench = bench.power_cut(0);
+    bench.pass(100);
+    bench.sync();
+    assert_eq!(bench.holds("dead"), ["x"]);
+    // Who purges a queue wants what cannot be read gone as well.
+    bench.queue("other", &[]);
+    bench.publish("", "other", "y");
+    bench.sync();
+    let mut bench = bench.power_cut(0);
+    bench.core.engine().set_plan(Plan { damaged_one_in: 1, ..Plan::default() });
+    bench.consumer("other", 1, credit(1));
+    bench.take("other", 1, 1);
+    bench.sync();
+    assert_eq!(bench.core.purge_queue(bench.now(), &bench.named("other")).0, 1);
+    bench.sync();
+    assert_eq!(bench.power_cut(0).holds("other"), [""; 0]);
 }
 
 #[test]

@@ -29,12 +29,9 @@ pub(in crate::core) struct Letter {
 }
 
 impl Letter {
-    /// A letter whose body was on disk; `None` when it could not be read: then it only ends.
-    pub(in crate::core) fn read(from: Arc<NamedQueue>, letter: DeadLetter<Queued>, body: Option<Queued>) -> Self {
-        match body {
-            Some(body) => Letter { from, letter: DeadLetter { body: Body::Resident(body), ..letter }, hops: 0 },
-            None => Letter { from, letter, hops: HOPS_MAX },
-        }
+    /// A letter whose body was on disk.
+    pub(in crate::core) fn read(from: Arc<NamedQueue>, letter: DeadLetter<Queued>, body: Queued) -> Self {
+        Letter { from, letter: DeadLetter { body: Body::Resident(body), ..letter }, hops: 0 }
     }
 }
 
