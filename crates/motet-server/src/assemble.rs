@@ -85,8 +85,8 @@ pub trait StoreControl: Send + Sync {
     /// Copies everything durable into an empty folder and answers up to where in the log, in bytes. Blocks; the store
     /// goes on meanwhile.
     fn backup(&self, to: &Path) -> Result<u64, BackupError>;
-    /// Makes everything durable and stops. Blocks.
-    fn close(&self);
+    /// Makes everything durable and stops. Blocks. `nobody_is_left`: what was sent until now is all that was.
+    fn close(&self, nobody_is_left: bool);
 }
 
 struct StoreOf(Arc<Core<Store>>);
@@ -101,7 +101,11 @@ impl StoreControl for StoreOf {
     fn backup(&self, to: &Path) -> Result<u64, BackupError> {
         Ok(self.0.engine().journal().backup(to)?.0)
     }
-    fn close(&self) {
+    fn close(&self, nobody_is_left: bool) {
+        // Without it the next start calls every message redelivered.
+        if nobody_is_left {
+            self.0.write_what_was_sent();
+        }
         self.0.engine().shutdown();
     }
 }

@@ -280,7 +280,7 @@ impl<E: Engine> Server<E> {
         end(clocks).await;
         self.house.audit.record(&audit::Server { action: "stopped" });
         let house = self.house.clone();
-        let _ = tokio::task::spawn_blocking(move || house.store.close()).await;
+        let _ = tokio::task::spawn_blocking(move || house.store.close(drained)).await;
         drained
     }
 }

@@ -78,7 +78,7 @@ impl StoreControl for NoStore {
     fn backup(&self, _: &std::path::Path) -> Result<u64, crate::BackupError> {
         Ok(7)
     }
-    fn close(&self) {}
+    fn close(&self, _: bool) {}
 }
 
 /// Has no accounts.

@@ -311,7 +311,7 @@ impl OfflineUsers {
 
 impl Drop for OfflineUsers {
     fn drop(&mut self) {
-        self.store.close();
+        self.store.close(true);
     }
 }
 

@@ -121,6 +121,9 @@ impl<D: Disk> EmbeddedEngine<D> {
             path: dir.to_owned(),
             source,
         })?;
+        if journal.clean_start() {
+            collected.core.stopped_in_order();
+        }
         let (next, record) = match collected.ids {
             Some((bound, at)) => (bound.max(collected.highest + 1), Some(at)),
             None => (collected.highest + 1, None),

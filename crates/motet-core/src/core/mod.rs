@@ -30,6 +30,7 @@ mod retain;
 mod session_map;
 mod sessions;
 mod shares;
+mod stopping;
 mod subscribing;
 mod timers;
 mod vhost;

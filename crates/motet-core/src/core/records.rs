@@ -16,6 +16,8 @@ pub(super) mod key {
     pub(in crate::core) const NOTE: u8 = b'n';
     pub(in crate::core) const OWNER: u8 = b'o';
     pub(in crate::core) const SHARE: u8 = b'g';
+    /// In the object of a queue with a name.
+    pub(in crate::core) const SENT: u8 = b'd';
 }
 
 pub(super) fn prefixed(prefix: u8, key: &[u8]) -> Bytes {

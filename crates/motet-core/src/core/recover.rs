@@ -22,12 +22,13 @@ pub struct Recovery {
     objects: HashMap<u64, Object, foldhash::fast::RandomState>,
     registry: Vec<(Bytes, Bytes, Locator)>,
     damaged: u64,
+    stopped_in_order: bool,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Object {
     pub(super) entries: Vec<RecoveredEntry>,
-    keyed: Vec<(Bytes, Bytes, Locator)>,
+    pub(super) keyed: Vec<(Bytes, Bytes, Locator)>,
     /// When a message that is still there came, and under which name it is a duplicate of another.
     pub(super) dedup: Vec<(u64, Bytes)>,
     /// When each entry was appended, if the object is a stream.
@@ -242,6 +243,15 @@ impl Recovery {
     /// An empty collection.
     pub fn new() -> Self {
         Recovery::default()
+    }
+
+    /// The last user of the engine stopped in order, with everything it staged durable.
+    pub fn stopped_in_order(&mut self) {
+        self.stopped_in_order = true;
+    }
+
+    pub(super) fn has_stopped_in_order(&self) -> bool {
+        self.stopped_in_order
     }
 
     /// What was found of an object.

@@ -27,6 +27,8 @@ pub struct FakeLog {
     /// Counters of names that are never given twice; they survive whatever else is lost.
     pub(super) next_object: u64,
     pub(super) next_locator: u64,
+    /// Whoever wrote it stopped in order.
+    pub(super) in_order: bool,
 }
 
 /// The log, read from the beginning.

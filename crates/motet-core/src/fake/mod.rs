@@ -79,6 +79,8 @@ struct State {
     news: Vec<Completion>,
     reads: Vec<(ObjectId, Vec<(u64, Locator)>)>,
     damages: Vec<Damage>,
+    /// The log was left in order by whoever had it before.
+    stopped_in_order: bool,
     /// A stage is open.
     open: bool,
     /// The log belongs to somebody else now: calls reach nothing.
@@ -95,10 +97,12 @@ impl Default for FakeEngine {
 impl FakeEngine {
     /// An engine over what survived; the same plan and seed behave the same.
     pub fn over(log: FakeLog, plan: Plan, seed: u64) -> Self {
+        let stopped_in_order = log.in_order;
         let log = FakeLog {
             next_object: log.next_object.max(FIRST_OBJECT),
             next_locator: log.next_locator.max(1),
-            groups: log.groups,
+            in_order: false,
+            ..log
         };
         let state = State {
             pending: Vec::new(),
@@ -111,6 +115,7 @@ impl FakeEngine {
             news: Vec::new(),
             reads: Vec::new(),
             damages: Vec::new(),
+            stopped_in_order,
             open: false,
             fenced: false,
         };
@@ -119,7 +124,11 @@ impl FakeEngine {
 
     /// Tells `recovery` everything that lives, in the order and with the meaning of [`crate::engine::Found`].
     pub fn replay(&self, recovery: &mut Recovery) {
-        self.state.lock().living.replay(recovery);
+        let state = self.state.lock();
+        state.living.replay(recovery);
+        if state.stopped_in_order {
+            recovery.stopped_in_order();
+        }
     }
 
     /// Changes how it behaves from now on.
@@ -174,6 +183,12 @@ impl FakeEngine {
         state.plan.reads_max = None;
         state.answer_reads();
         std::mem::take(&mut state.news)
+    }
+
+    /// The orderly stop: everything staged survives, and the next to read the log knows that it ended so. From now on
+    /// calls to this engine reach nothing.
+    pub fn stop(&self) -> FakeLog {
+        FakeLog { in_order: true, ..self.power_cut(usize::MAX) }
     }
 
     /// The power fails: what is durable survives, and the first `keep` groups of the rest. From now on calls to this

@@ -304,6 +304,11 @@ impl Consumers {
         self.get(index)?.holding.oldest()
     }
 
+    /// Everything that is held by anybody.
+    pub(super) fn held(&self) -> impl Iterator<Item = u64> {
+        self.table.iter().flatten().flat_map(|consumer| consumer.holding.seqs())
+    }
+
     /// Everything the consumer holds, in delivery order; it holds nothing afterwards.
     pub(super) fn release_all(&mut self, index: u32) -> Vec<u64> {
         let consumer = self.get_mut(index);

@@ -53,6 +53,11 @@ impl Holding {
     }
 
     /// Everything held, in delivery order.
+    pub(super) fn seqs(&self) -> impl Iterator<Item = u64> {
+        self.seqs.iter().copied().filter(|seq| *seq != SETTLED)
+    }
+
+    /// The same, for the last time.
     pub(super) fn into_seqs(self) -> impl Iterator<Item = u64> {
         self.seqs.into_iter().filter(|seq| *seq != SETTLED)
     }

@@ -87,12 +87,17 @@ fn take_number(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 impl<M> Queue<M> {
-    /// Which of the waiting messages may have been sent; asked while nobody holds any. `None`: too many to say.
+    /// Which of the messages may have been sent. `None`: too many to say, or dead letters are on their way.
     pub fn sent_marks(&self) -> Option<SentMarks> {
         // What was sent and is not settled came back, and what came back stands apart from the fresh: no walk.
         let delayed = self.delayed.iter().map(|std::cmp::Reverse((_, seq))| *seq);
-        let sent = |seq: &u64| *seq > self.sent_through && self.entries.slot(*seq).is_some_and(|s| s.redelivered());
-        let seqs: Vec<u64> = self.levels.returned().chain(delayed).filter(sent).collect();
+        let aside = self.set_aside.iter().copied();
+        let redelivered = |seq: &u64| self.entries.slot(*seq).is_some_and(|slot| slot.redelivered());
+        let back = self.levels.returned().chain(delayed).chain(aside).filter(redelivered);
+        if self.stats.moving > 0 {
+            return None;
+        }
+        let seqs: Vec<u64> = back.chain(self.consumers.held()).filter(|seq| *seq > self.sent_through).collect();
         let marks = SentMarks::from_seqs(self.sent_through, seqs);
         let mut bytes = Vec::new();
         marks.encode(&mut bytes);

@@ -66,6 +66,14 @@ impl Bench {
         bench
     }
 
+    /// The server stops in order, and another one starts.
+    pub(crate) fn restart(&self) -> Bench {
+        self.core.write_what_was_sent();
+        let (bench, report) = Bench::over(self.core.engine().stop(), self.now);
+        assert_eq!((report.damaged, report.garbage), (0, 0));
+        bench
+    }
+
     pub(crate) fn now(&self) -> Now {
         at(self.now)
     }

@@ -7,7 +7,7 @@ use motet_core::message::Value;
 use motet_core::queue::Nack;
 use std::sync::atomic::Ordering;
 
-use crate::bench::{Bench, Letter, credit, letter, text};
+use crate::bench::{Bench, Letter, credit, letter, text, told};
 
 #[test]
 fn what_was_confirmed_is_there_after_a_power_cut() {
@@ -112,6 +112,49 @@ fn a_dead_letter_that_cannot_be_read_ends_nowhere() {
     assert_eq!(bench.core.purge_queue(bench.now(), &bench.named("other")).0, 1);
     bench.sync();
     assert_eq!(bench.power_cut(0).holds("other"), [""; 0]);
+}
+
+/// What the consumer gets, each with whether it may have been sent before.
+fn marked(bench: &mut Bench) -> Vec<(String, bool)> {
+    bench.consumer("q", 1, credit(10));
+    bench.take("q", 1, 10).iter().map(|taken| (told(taken), taken.redelivered)).collect()
+}
+
+#[test]
+fn after_an_orderly_stop_only_what_was_sent_is_redelivered() {
+    let mut bench = Bench::default();
+    bench.queue("q", &[]);
+    for text in ["sent", "held", "new", "newer"] {
+        bench.publish("", "q", text);
+    }
+    bench.consumer("q", 7, credit(1));
+    assert_eq!(bench.take("q", 7, 1).len(), 1);
+    bench.leave("q", 7);
+    // The second consumer is still there when the server stops.
+    bench.consumer("q", 8, credit(2));
+    assert_eq!(bench.take("q", 8, 2).len(), 2);
+    let expected = [("sent", true), ("held", true), ("new", false), ("newer", false)];
+    let expected = expected.map(|(text, sent)| (text.to_owned(), sent));
+    let bench = bench.restart();
+    assert_eq!(marked(&mut bench.restart()), expected, "also when nothing happened between two stops");
+    // What this one took is written nowhere.
+    let mut bench = bench.restart();
+    bench.sync();
+    bench.consumer("q", 7, credit(3));
+    bench.take("q", 7, 3);
+    assert!(marked(&mut bench.power_cut(0)).iter().all(|(_, sent)| *sent));
+}
+
+#[test]
+fn what_an_orderly_stop_wrote_is_not_believed_after_a_crash() {
+    let mut bench = Bench::default();
+    bench.queue("q", &[]);
+    bench.publish("", "q", "x");
+    bench.sync();
+    let bench = bench.restart();
+    // Nothing that this start did is durable, so the record is still there.
+    bench.core.engine().set_plan(Plan { groups_max: Some(0), ..Plan::default() });
+    assert_eq!(marked(&mut bench.power_cut(0)), [("x".to_owned(), true)]);
 }
 
 #[test]

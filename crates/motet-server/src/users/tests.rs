@@ -121,7 +121,7 @@ fn a_hash_of_another_server_is_replaced_when_its_password_is_seen() {
     assert_eq!((kind().as_str(), parts.accounts.tags("alice", false).has(Tag::Monitoring)), ("scram-sha-256", true));
     let position = parts.core.registry_put(RegistryKind::SECRET, DEFINED, &[]).unwrap();
     wait_durable(&parts.core, position).unwrap();
-    parts.store.close();
+    parts.store.close(true);
     drop(parts);
     let again = OfflineUsers::open(&config).unwrap();
     assert!(again.users().list().iter().any(|user| user.kind == "scram-sha-256"));

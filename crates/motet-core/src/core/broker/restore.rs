@@ -77,7 +77,10 @@ impl<E: Engine> Core<E> {
     ) -> Option<()> {
         let (id, declared) = decode_queue(value)?;
         let shape = read(&declared.arguments).ok()?;
-        let found = recovery.take(id);
+        let mut found = recovery.take(id);
+        if let Some(sent) = self.take_marks(id, &found.keyed, recovery.has_stopped_in_order()) {
+            found.entries.iter_mut().for_each(|entry| entry.may_have_been_sent = sent.was_sent(entry.seq));
+        }
         report.queues += 1;
         report.messages += found.entries.len() as u64;
         let queue = NamedQueue::new(name.clone(), vhost, id, declared, shape, |shape, config| {
