@@ -42,5 +42,5 @@ pub use api::Api;
 pub use asker::Asker;
 pub use node::{ConnectionSeen, ListenerSeen, Node, NodeFigures};
 pub use refusal::Refusal;
-pub use request::{BODY_BYTES_MAX, Method, Request};
+pub use request::{BODY_BYTES_MAX, Method, Request, percent_decoded};
 pub use response::Response;

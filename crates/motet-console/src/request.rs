@@ -111,8 +111,9 @@ impl Request {
     }
 }
 
-/// None when it is not UTF-8, or a `%` has no two digits behind it. [RFC3986-2.1]
-pub(crate) fn percent_decoded(text: &str) -> Option<String> {
+/// A part of a path or a query without its escapes; None when it is not UTF-8, or a `%` has no two digits behind it.
+/// [RFC3986-2.1]
+pub fn percent_decoded(text: &str) -> Option<String> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

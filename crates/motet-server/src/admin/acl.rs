@@ -1,11 +1,11 @@
 //! `GET /api/motet/acl?user=&client=&group=&tag=&action=&kind=&what=`: which rule of the running server decides. `group` and `tag`
 //! may come several times. The answer is `{"allowed": bool, "reason": text}`.
 
-use super::inspect::percent_decoded;
 use crate::access::Wish;
 use crate::house::House;
 use crate::http::{Answer, text, with_type};
 use hyper::{StatusCode, Uri};
+use motet_console::percent_decoded;
 use motet_core::engine::Engine;
 use serde_json::json;
 

@@ -7,12 +7,13 @@
 //!
 //! An IPv6 address stands for its /64, and is told as such.
 
-use super::inspect::{beneath, percent_decoded};
+use super::inspect::beneath;
 use crate::house::House;
 use crate::http::{Answer, text, with_type};
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, StatusCode, Uri};
 use motet_auth::Ban;
+use motet_console::percent_decoded;
 use motet_core::engine::Engine;
 use serde_json::{Value, json};
 use std::net::IpAddr;

@@ -14,6 +14,7 @@ use crate::registry::Handle;
 use crate::telemetry::PROTOCOLS;
 use hyper::header::{ALLOW, HeaderValue};
 use hyper::{Method, StatusCode, Uri};
+use motet_console::percent_decoded;
 use motet_core::core::SessionSummary;
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
@@ -258,21 +259,6 @@ fn connection(handle: &Handle, client: Option<&str>) -> Value {
     })
 }
 
-/// None when it is not UTF-8, or a `%` has no two digits behind it. [RFC3986-2.1]
-pub(super) fn percent_decoded(text: &str) -> Option<String> {
-    let mut out = Vec::with_capacity(text.len());
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        if byte != b'%' {
-            out.push(byte);
-            continue;
-        }
-        let mut digit = || char::from(bytes.next()?).to_digit(16);
-        out.push((digit()? * 16 + digit()?) as u8);
-    }
-    String::from_utf8(out).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -295,7 +281,6 @@ mod tests {
         for wrong in ["limit=0", "limit=1001", "limit=x", "connected=maybe", "colour=red", "after=%ff", "after=%4"] {
             assert!(Asked::read(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(percent_decoded("a%2Fb%c3%a4").as_deref(), Some("a/bä"));
     }
 
     #[test]
