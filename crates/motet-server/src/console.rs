@@ -14,7 +14,7 @@ use crate::telemetry::count;
 use crate::tls::Shown;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONTENT_TYPE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN, WWW_AUTHENTICATE};
 use hyper::{Request as HttpRequest, Response as HttpResponse, StatusCode};
 use motet_console::{Api, Asker, BODY_BYTES_MAX, Method, Refusal, Request, Response};
@@ -23,15 +23,17 @@ use process::Process;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 /// How often figures are looked at, for rates.
 pub(crate) const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Where the API is.
 const PREFIX: &str = "/api";
-/// Requests that are answered at the same time: each may hold a body and a thread. Others wait.
+/// Requests that are answered at the same time: each holds a thread. Others wait.
 const REQUESTS_MAX: usize = 8;
+/// Requests that bring a body and are read or answered at the same time. Others wait, and those without a body do not.
+const BODIES_MAX: usize = 16;
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
 /// As RabbitMQ calls it; browsers show it.
@@ -42,6 +44,7 @@ pub(crate) struct Console<E: Engine> {
     api: Arc<Api<E>>,
     process: Arc<Process<E>>,
     turns: Arc<Semaphore>,
+    bodies: Arc<Semaphore>,
 }
 
 /// Who sends a request, as the carrier knows it.
@@ -59,7 +62,8 @@ impl<E: Engine> Console<E> {
             Some(roster) => api.with_roster(roster),
             None => api,
         });
-        Console { api, process, turns: Arc::new(Semaphore::new(REQUESTS_MAX)) }
+        let (turns, bodies) = (Arc::new(Semaphore::new(REQUESTS_MAX)), Arc::new(Semaphore::new(BODIES_MAX)));
+        Console { api, process, turns, bodies }
     }
 
     /// The ports are known.
@@ -111,15 +115,21 @@ async fn respond<E: Engine>(
             None => return Ok(Response::empty(401).with("www-authenticate", REALM)),
         },
     };
-    let Ok(turn) = console.turns.clone().acquire_owned().await else {
-        return Err(Refusal::unavailable("the server is shutting down"));
+    // What is public takes no body: whoever has not said who it is keeps nothing waiting.
+    let room = match asker.is_some() && !body.is_end_stream() {
+        true => Some(a_place(&console.bodies).await?),
+        false => None,
     };
-    asked.body = read(body).await?;
+    if room.is_some() {
+        asked.body = read(body).await?;
+    }
+    // Only now: a peer that is slow to send holds no turn.
+    let turn = a_place(&console.turns).await?;
     let about = format!("{} {}", parts.method, parts.uri);
     let user = asker.as_ref().map(|asker| asker.principal.name.clone()).filter(|name| !name.is_empty());
     let api = console.api.clone();
     let answered = tokio::task::spawn_blocking(move || {
-        let _turn = turn;
+        let _held = (turn, room);
         api.answer(&asked, asker.as_ref())
     });
     let response = answered.await.map_err(|_| Refusal::internal("answering panicked; please report this"))?;
@@ -130,6 +140,11 @@ async fn respond<E: Engine>(
         endpoint.house.audit.record(&record);
     }
     Ok(response)
+}
+
+async fn a_place(among: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Refusal> {
+    let closed = |_| Refusal::unavailable("the server is shutting down");
+    among.clone().acquire_owned().await.map_err(closed)
 }
 
 /// What a page of another origin sends with a password that the browser remembers is not the user's wish.

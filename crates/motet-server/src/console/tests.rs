@@ -71,3 +71,37 @@ async fn a_page_of_another_origin_changes_nothing() {
     let counts: Vec<_> = answers.iter().map(|count| count.load(std::sync::atomic::Ordering::Relaxed)).collect();
     assert_eq!(counts, [1, 0, 1, 0]);
 }
+
+/// The beginning of a request whose body never comes.
+async fn dawdle(server: &Server, line: &str, headers: &str) -> TcpStream {
+    let address = server.addresses().iter().find(|bound| bound.protocol == Protocol::Management).unwrap().address;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request =
+        format!("{line} HTTP/1.1\r\nHost: localhost\r\n{headers}Expect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    stream
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_that_do_not_come_keep_nobody_waiting() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = started(&dir);
+    let mut slow = Vec::new();
+    // Each is read from, and holds what it will hold, once it is told to go on.
+    for _ in 0..REQUESTS_MAX {
+        let mut stream = dawdle(&server, "PUT /api/queues/%2F/q", GUEST).await;
+        let mut told = [0; 12];
+        stream.read_exact(&mut told).await.unwrap();
+        assert_eq!(&told, b"HTTP/1.1 100");
+        slow.push(stream);
+    }
+    // Without a login nothing is read.
+    for line in ["OPTIONS /api/queues", "GET /api/auth"] {
+        let mut stream = dawdle(&server, line, "").await;
+        let mut told = [0; 12];
+        stream.read_exact(&mut told).await.unwrap();
+        assert_eq!(&told, b"HTTP/1.1 200");
+    }
+    let answer = timeout(BODY_WITHIN / 3, ask(&server, Protocol::Management, "GET /api/whoami", GUEST, "")).await;
+    assert!(answer.is_ok_and(|answer| answer.starts_with("HTTP/1.1 200 ")));
+}
