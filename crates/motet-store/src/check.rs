@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::disk::Disk;
+use crate::disk::{Disk, own};
 use crate::error::{Damage, OpenError, ReadError, disk as disk_error};
 use crate::recovery::{self, Found};
 use crate::retire;
@@ -21,11 +21,7 @@ pub struct Report {
 
 /// Checks every checksum of the journal in `dir`. Refused while a server uses it.
 pub fn check<D: Disk>(dir: &Path, disk: &Arc<D>) -> Result<Report, OpenError> {
-    let lock_path = dir.join("LOCK");
-    let _lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => OpenError::InUse(dir.to_owned()),
-        _ => disk_error("cannot lock", &lock_path)(error),
-    })?;
+    let _lock = own(&**disk, dir)?;
     look(dir, disk)
 }
 

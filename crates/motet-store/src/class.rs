@@ -13,7 +13,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use foldhash::HashMap;
 
 use crate::disk::{Disk, DiskFile, read_all};
 use crate::error::{Damage, OpenError, ReadError, disk as disk_error};
@@ -23,7 +22,7 @@ use crate::locator::Locator;
 use crate::reading::{check_record, damaged};
 use crate::record::{self, Kind, RawRecord, fold, u32_at, u64_at};
 use crate::segment::{self, DATA, HeaderPage, VERSION};
-use crate::summary::Summary;
+use crate::summary::{Bodies, Summary};
 
 const MAGIC: &[u8; 8] = b"MOTETCL1";
 const BLOCK: usize = 1024;
@@ -191,25 +190,6 @@ pub(crate) fn salvage(bytes: &[u8]) -> Vec<(u64, usize)> {
     places
 }
 
-/// Puts a record into a summary; `body_len` knows the bodies that came before.
-pub(crate) fn note(summary: &mut Summary, address: u64, record: &RawRecord<'_>, body_len: &mut HashMap<u64, u64>) {
-    let at = record.locator(address);
-    match record.kind {
-        Kind::Entry => {
-            let shared = record.shared_body().and_then(|body| body_len.get(&body.address()).copied());
-            summary.keep_entry(at, record, shared.unwrap_or(record.body.len() as u64));
-        }
-        Kind::Put => summary.keep_keyed(at, record),
-        Kind::Mark => {
-            if let Some(entry) = Locator::from_bits(record.word) {
-                summary.keep_mark(at, entry, record);
-            }
-        }
-        Kind::Body => drop(body_len.insert(address, record.body.len() as u64)),
-        _ => {}
-    }
-}
-
 type Decoded = (u64, u64, Vec<u64>, Summary);
 
 fn decode(bytes: Vec<u8>) -> Option<Decoded> {
@@ -235,6 +215,7 @@ pub(crate) struct ClassWriter<D: Disk> {
     /// Where the buffer goes.
     offset: u64,
     places: Vec<(u64, u64)>,
+    bodies: Bodies,
     pub summary: Summary,
 }
 
@@ -244,7 +225,8 @@ impl<D: Disk> ClassWriter<D> {
         let seed = disk.entropy();
         let file = disk.create(&path)?;
         let buffer = segment::header(MAGIC, number, seed);
-        Ok(Self { path, class, number, file, seed, buffer, offset: 0, places: Vec::new(), summary: Summary::default() })
+        let (places, bodies, summary) = (Vec::new(), Bodies::default(), Summary::default());
+        Ok(Self { path, class, number, file, seed, buffer, offset: 0, places, bodies, summary })
     }
 
     /// Bytes written so far.
@@ -252,25 +234,15 @@ impl<D: Disk> ClassWriter<D> {
         self.offset + self.buffer.len() as u64
     }
 
-    /// Appends a record born at `address`; addresses ascend. `body_len` is that of the body it carries or refers to.
-    pub(crate) fn append(&mut self, address: u64, record: &RawRecord<'_>, body_len: u64) -> io::Result<()> {
+    /// Appends a record born at `address`; addresses ascend, so a shared body comes before its entries.
+    pub(crate) fn append(&mut self, address: u64, record: &RawRecord<'_>) -> io::Result<()> {
         self.places.push((address, self.size()));
         let start = self.buffer.len();
         let RawRecord { kind, flags, object, word, .. } = *record;
         let size =
             record::write(&mut self.buffer, &record::Header { kind, flags, object, word }, record.head, &[record.body]);
         record::seal(&mut self.buffer[start..start + size], self.seed);
-        let at = record.locator(address);
-        match kind {
-            Kind::Entry => self.summary.keep_entry(at, record, body_len),
-            Kind::Put => self.summary.keep_keyed(at, record),
-            Kind::Mark => {
-                if let Some(entry) = Locator::from_bits(record.word) {
-                    self.summary.keep_mark(at, entry, record);
-                }
-            }
-            _ => {}
-        }
+        self.summary.note(address, record, &mut self.bodies);
         if self.buffer.len() >= CHUNK { self.flush() } else { Ok(()) }
     }
 

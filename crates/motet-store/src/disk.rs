@@ -5,6 +5,8 @@
 use std::io;
 use std::path::Path;
 
+use crate::error::{OpenError, disk as disk_error};
+
 /// A directory tree with the few calls the journal needs.
 pub trait Disk: Send + Sync + 'static {
     /// An open file.
@@ -48,6 +50,15 @@ pub trait DiskFile: Send + Sync + 'static {
     fn truncate(&self, len: u64) -> io::Result<()>;
     /// The length in bytes.
     fn size(&self) -> io::Result<u64>;
+}
+
+/// Makes a journal's directory this process's own, for as long as the lock lives.
+pub(crate) fn own<D: Disk>(disk: &D, dir: &Path) -> Result<D::Lock, OpenError> {
+    let path = dir.join("LOCK");
+    disk.lock(&path).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::InUse(dir.to_owned()),
+        _ => disk_error("cannot lock", &path)(error),
+    })
 }
 
 /// Reads a whole file.

@@ -13,7 +13,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 use crate::class::ClassFile;
 use crate::committer::{Committer, Step};
 use crate::config::Config;
-use crate::disk::Disk;
+use crate::disk::{Disk, own};
 use crate::error::{Full, OpenError, ReadError, disk as disk_error};
 use crate::events::{Events, Recovery};
 use crate::health::{Health, Trouble};
@@ -116,11 +116,7 @@ impl<D: Disk> Journal<D> {
         recovery: &mut dyn Recovery,
     ) -> Result<Opened<D>, OpenError> {
         disk.create_dir(dir).map_err(disk_error("cannot create", dir))?;
-        let lock_path = dir.join("LOCK");
-        let lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => OpenError::InUse(dir.to_owned()),
-            _ => disk_error("cannot lock", &lock_path)(error),
-        })?;
+        let lock = own(&*disk, dir)?;
         let mut found = recovery::find(&*disk, dir)?;
         if !found.damage.is_empty() {
             return Err(OpenError::Corrupt(found.damage.remove(0)));

@@ -30,6 +30,17 @@ pub(crate) struct Ledger {
     pub marks: HashMap<u64, Locator>,
     /// What left the log, per class in the order of addresses.
     pub classes: Vec<ClassLedger>,
+    /// What died since `Some` was put here, while the accounts of new files are made.
+    pub deaths: Option<Vec<Death>>,
+}
+
+/// Something that died.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Death {
+    /// One record.
+    Record { object: u64, at: Locator, class: Class },
+    /// An object with everything it had.
+    Object(u64),
 }
 
 /// Liveness of a class file: it holds records of these addresses, and all of them live but the dead.
@@ -130,6 +141,9 @@ impl Ledger {
 
     /// A record ended, and with it its mark. Unknown and already dead ones are ignored.
     pub(crate) fn kill(&mut self, object: u64, at: Locator, class: Class) {
+        if let Some(deaths) = &mut self.deaths {
+            deaths.push(Death::Record { object, at, class });
+        }
         let mark = self.marks.remove(&at.address());
         if let Some(segment) = self.segment_mut(at.address()) {
             segment.remove(object, at);
@@ -152,7 +166,10 @@ impl Ledger {
     }
 
     /// A dropped object's records die everywhere at once, without being listed.
-    fn drop_object(&mut self, object: u64) {
+    pub(crate) fn drop_object(&mut self, object: u64) {
+        if let Some(deaths) = &mut self.deaths {
+            deaths.push(Death::Object(object));
+        }
         self.objects.remove(&object);
         self.segments.iter_mut().for_each(|segment| segment.drop_object(object));
         self.classes.iter_mut().for_each(|file| file.ledger.drop_object(object));
@@ -231,7 +248,7 @@ impl SegmentLedger {
         }
     }
 
-    fn remove(&mut self, object: u64, at: Locator) {
+    pub(crate) fn remove(&mut self, object: u64, at: Locator) {
         if !self.presence.remove(at.address(), self.base) {
             return;
         }
@@ -260,7 +277,7 @@ impl SegmentLedger {
         share.entries = share.entries.saturating_sub(1);
     }
 
-    fn drop_object(&mut self, object: u64) {
+    pub(crate) fn drop_object(&mut self, object: u64) {
         let Some(share) = self.objects.remove(&object) else { return };
         self.live_bytes = self.live_bytes.saturating_sub(share.bytes);
         self.live_count = self.live_count.saturating_sub(share.count);

@@ -58,6 +58,7 @@ mod committer;
 mod config;
 mod disk;
 mod engine;
+mod entering;
 mod error;
 mod events;
 mod footer;

@@ -6,17 +6,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashSet;
 
 use crate::batch;
 use crate::check::look;
 use crate::checkpoint::Checkpoint;
 use crate::class::{self, Class, ClassFile, ClassWriter};
-use crate::disk::{Disk, DiskFile, read_all};
+use crate::config::Config;
+use crate::disk::{Disk, DiskFile, own, read_all};
 use crate::error::{Damage, OpenError, disk as disk_error};
 use crate::record::{Kind, RawRecord};
 use crate::segment;
-use crate::summary::{Builder, Summary};
+use crate::summary::{Bodies, Builder, Summary};
 use crate::survivors::Survivors;
 
 /// What [`repair`] did.
@@ -32,20 +33,22 @@ pub struct Repaired {
     pub keyed: usize,
 }
 
-/// Repairs the journal in `dir`. Refused while a server uses it; does nothing when it is sound.
+/// Repairs the journal in `dir`. Refused while a server uses it; does nothing when it is sound. Holds one file at a time in
+/// memory, and of the others where their records lie.
 pub fn repair<D: Disk>(dir: &Path, disk: &Arc<D>) -> Result<Repaired, OpenError> {
-    let lock_path = dir.join("LOCK");
-    let _lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::WouldBlock => OpenError::InUse(dir.to_owned()),
-        _ => disk_error("cannot lock", &lock_path)(error),
-    })?;
+    repair_into(dir, disk, Config::default().class_bytes)
+}
+
+/// `class_bytes`: from this size on a new class file is begun.
+fn repair_into<D: Disk>(dir: &Path, disk: &Arc<D>, class_bytes: u64) -> Result<Repaired, OpenError> {
+    let _lock = own(&**disk, dir)?;
     let damage = look(dir, disk)?.damage;
     if damage.is_empty() {
         return Ok(Repaired::default());
     }
     let quarantined = quarantine(&**disk, dir, &damage)?;
     let salvage = Salvage::gather(&**disk, dir)?;
-    let (entries, keyed) = salvage.rewrite(&**disk, dir)?;
+    let (entries, keyed) = salvage.rewrite(&**disk, dir, class_bytes)?;
     Ok(Repaired { damage, quarantined, entries, keyed })
 }
 
@@ -85,7 +88,7 @@ struct Salvage {
 
 /// A file's sound records: `places` leads from address to offset, in the order of addresses.
 struct Source {
-    bytes: Vec<u8>,
+    path: PathBuf,
     places: Vec<(u64, usize)>,
     summary: Summary,
 }
@@ -114,16 +117,15 @@ impl Salvage {
         Ok(salvage)
     }
 
-    fn read<D: Disk>(&mut self, disk: &D, path: PathBuf, number: u64) -> Result<Vec<u8>, OpenError> {
-        let file = disk.open(&path).map_err(disk_error("cannot open", &path))?;
-        let bytes = read_all(&file).map_err(disk_error("cannot read", &path))?;
+    fn take<D: Disk>(&mut self, disk: &D, path: &Path, number: u64) -> Result<Vec<u8>, OpenError> {
         self.last_number = self.last_number.max(number);
-        self.old.push(path);
-        Ok(bytes)
+        self.old.push(path.to_owned());
+        whole(disk, path)
     }
 
     fn class_file<D: Disk>(&mut self, disk: &D, dir: &Path, class: Class, number: u64) -> Result<(), OpenError> {
-        let bytes = self.read(disk, dir.join(class.name(number)), number)?;
+        let path = dir.join(class.name(number));
+        let bytes = self.take(disk, &path, number)?;
         let known = self.checkpoint.classes.iter().find(|known| (known.0, known.1) == (class, number));
         let named = known.is_some();
         let dead: HashSet<u64> = known.map(|known| known.2.iter().copied().collect()).unwrap_or_default();
@@ -134,20 +136,21 @@ impl Salvage {
         let mut places = class::salvage(&bytes);
         places.retain(|(address, _)| !dead.contains(address));
         let mut summary = Summary::default();
-        let mut body_len = HashMap::default();
+        let mut bodies = Bodies::default();
         for (address, offset) in &places {
             let Some(record) = RawRecord::parse(&bytes[*offset..]) else { continue };
-            class::note(&mut summary, *address, &record, &mut body_len);
+            summary.note(*address, &record, &mut bodies);
         }
         self.next.1 = self.next.1.max(places.last().map_or(0, |(address, _)| address + (2 << 30)));
-        self.sources.push(Source { bytes, places, summary });
+        self.sources.push(Source { path, places, summary });
         Ok(())
     }
 
     /// Every sound batch, whatever lies between them. A batch that an earlier segment holds as well was written again:
     /// the later copy is the one that was confirmed, and both say the same.
     fn segment<D: Disk>(&mut self, disk: &D, dir: &Path, number: u64) -> Result<(), OpenError> {
-        let bytes = self.read(disk, dir.join(segment::name(number)), number)?;
+        let path = dir.join(segment::name(number));
+        let bytes = self.take(disk, &path, number)?;
         let (mut places, mut builder) = (Vec::new(), None);
         let mut at = segment::DATA as usize;
         while at + batch::HEADER <= bytes.len() {
@@ -175,12 +178,12 @@ impl Salvage {
             older.summary.keyed.retain(|note| note.at.address() < first);
             older.summary.marks.retain(|note| note.at.address() < first);
         }
-        self.sources.push(Source { bytes, places, summary });
+        self.sources.push(Source { path, places, summary });
         Ok(())
     }
 
     /// Writes what lives into new class files, puts them in charge, and removes the old files.
-    fn rewrite<D: Disk>(mut self, disk: &D, dir: &Path) -> Result<(usize, usize), OpenError> {
+    fn rewrite<D: Disk>(mut self, disk: &D, dir: &Path, class_bytes: u64) -> Result<(usize, usize), OpenError> {
         // Without a checkpoint the class files alone know of objects that were quiet since.
         for source in &self.sources {
             let notes = source.summary.entries.iter().map(|note| (note.object, note.seq, note.at));
@@ -194,19 +197,19 @@ impl Salvage {
         }
         let summaries: Vec<&Summary> = self.sources.iter().map(|source| &source.summary).collect();
         let survivors = Survivors::gather(&self.checkpoint.objects, &summaries);
-        let (mut made, mut entries, mut keyed) = (Vec::new(), 0, 0);
+        let mut rewriting = Rewriting { disk, dir, last_number: self.last_number, made: Vec::new(), count: (0, 0) };
         for class in Class::ALL {
-            self.last_number += 1;
-            let path = dir.join(class.name(self.last_number));
-            let mut writer =
-                ClassWriter::create(disk, dir, class, self.last_number).map_err(disk_error("cannot create", &path))?;
-            let copied = self.sources.iter().try_for_each(|source| copy(source, &survivors, class, &mut writer));
-            copied.map_err(disk_error("cannot write", &path))?;
-            entries += writer.summary.entries.len();
-            keyed += writer.summary.keyed.len();
-            let (file, _): (ClassFile<D>, _) = writer.finish().map_err(disk_error("cannot write", &path))?;
-            made.push((file.class, file.number, Vec::new()));
+            let mut writer = None;
+            // Between sources only: a body stays with its entries.
+            for source in &self.sources {
+                rewriting.copy(source, &survivors, class, &mut writer)?;
+                if let Some(full) = writer.take_if(|writer| writer.size() >= class_bytes) {
+                    rewriting.finish(full)?;
+                }
+            }
+            writer.map_or(Ok(()), |last| rewriting.finish(last))?;
         }
+        let Rewriting { made, count, .. } = rewriting;
         disk.sync_dir(dir).map_err(disk_error("cannot sync", dir))?;
         let (next_batch, next_address) = self.next;
         let objects = survivors.objects;
@@ -216,36 +219,116 @@ impl Salvage {
             disk.unlink(path).map_err(disk_error("cannot remove", path))?;
         }
         disk.sync_dir(dir).map_err(disk_error("cannot sync", dir))?;
-        Ok((entries, keyed))
+        Ok(count)
     }
 }
 
-/// Copies the survivors of one class. An entry whose shared body is lost is lost with it.
-fn copy<D: Disk>(
-    source: &Source,
-    survivors: &Survivors,
-    class: Class,
-    writer: &mut ClassWriter<D>,
-) -> std::io::Result<()> {
-    let records = || {
-        let places = source.places.iter();
-        places.filter_map(|(address, offset)| Some((*address, RawRecord::parse(&source.bytes[*offset..])?)))
-    };
-    let alive: HashSet<u64> = survivors.living(&source.summary).map(|(_, at, _)| at.address()).collect();
-    let living = || records().filter(|(address, _)| alive.contains(address));
-    let needed: HashSet<u64> = living().filter_map(|(_, record)| record.shared_body()).map(|at| at.address()).collect();
-    let mut bodies = HashMap::default();
-    for (address, record) in records() {
-        if record.kind == Kind::Body && needed.contains(&address) && class == Class::Parked {
-            bodies.insert(address, record.body.len() as u64);
-            writer.append(address, &record, 0)?;
-        } else if alive.contains(&address) && Class::of(record.kind) == class {
-            match record.shared_body().map(|at| bodies.get(&at.address())) {
-                Some(None) => {}
-                Some(Some(length)) => writer.append(address, &record, *length)?,
-                None => writer.append(address, &record, record.body.len() as u64)?,
+/// The new class files.
+struct Rewriting<'a, D: Disk> {
+    disk: &'a D,
+    dir: &'a Path,
+    last_number: u64,
+    /// As the checkpoint names them.
+    made: Vec<(Class, u64, Vec<u64>)>,
+    /// Entries and keyed records that live on.
+    count: (usize, usize),
+}
+
+impl<D: Disk> Rewriting<'_, D> {
+    /// Copies the survivors of one class. An entry whose shared body is lost is lost with it.
+    fn copy(
+        &mut self,
+        source: &Source,
+        survivors: &Survivors,
+        class: Class,
+        writer: &mut Option<ClassWriter<D>>,
+    ) -> Result<(), OpenError> {
+        let alive: HashSet<u64> = survivors.living(&source.summary).map(|(_, at, _)| at.address()).collect();
+        if alive.is_empty() {
+            return Ok(());
+        }
+        let bytes = whole(self.disk, &source.path)?;
+        let records = || {
+            let places = source.places.iter();
+            places.filter_map(|(address, offset)| Some((*address, RawRecord::parse(bytes.get(*offset..)?)?)))
+        };
+        let living = records().filter(|(address, _)| alive.contains(address));
+        let needed: HashSet<u64> =
+            living.filter_map(|(_, record)| record.shared_body()).map(|at| at.address()).collect();
+        let mut bodies = HashSet::default();
+        for (address, record) in records().filter(|(_, record)| Class::of(record.kind) == class) {
+            let wanted = match record.kind {
+                Kind::Body => needed.contains(&address) && bodies.insert(address),
+                _ => {
+                    let whole = record.shared_body().is_none_or(|at| bodies.contains(&at.address()));
+                    whole && alive.contains(&address)
+                }
+            };
+            if wanted {
+                self.append(address, &record, class, writer)?;
             }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn append(
+        &mut self,
+        address: u64,
+        record: &RawRecord<'_>,
+        class: Class,
+        writer: &mut Option<ClassWriter<D>>,
+    ) -> Result<(), OpenError> {
+        let writer = match writer {
+            Some(writer) => writer,
+            None => {
+                self.last_number += 1;
+                let path = self.dir.join(class.name(self.last_number));
+                let fresh = ClassWriter::create(self.disk, self.dir, class, self.last_number);
+                writer.insert(fresh.map_err(disk_error("cannot create", &path))?)
+            }
+        };
+        writer.append(address, record).map_err(disk_error("cannot write", &writer.path))
+    }
+
+    fn finish(&mut self, writer: ClassWriter<D>) -> Result<(), OpenError> {
+        let path = writer.path.clone();
+        let (file, summary): (ClassFile<D>, Summary) = writer.finish().map_err(disk_error("cannot write", &path))?;
+        self.count.0 += summary.entries.len();
+        self.count.1 += summary.keyed.len();
+        self.made.push((file.class, file.number, Vec::new()));
+        Ok(())
+    }
+}
+
+fn whole<D: Disk>(disk: &D, path: &Path) -> Result<Vec<u8>, OpenError> {
+    let file = disk.open(path).map_err(disk_error("cannot open", path))?;
+    read_all(&file).map_err(disk_error("cannot read", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Body, Journal, NoEvents, NoRecovery, sim_disk::SimDisk};
+
+    #[test]
+    fn what_is_kept_goes_into_files_no_larger_than_any_other() {
+        const CLASS_BYTES: u64 = 16 << 10;
+        let (dir, disk) = (Path::new("/journal"), Arc::new(SimDisk::new(1)));
+        let config = Config { segment_bytes: CLASS_BYTES, segments_max: 1_000, ..Config::default() };
+        let mut opened = Journal::open(dir, disk.clone(), config, Arc::new(NoEvents), &mut NoRecovery).unwrap();
+        for seq in 1..=1_000 {
+            opened.journal.stage().enqueue(1, seq, b"", Body::Inline(&[&[1; 100]]));
+            opened.committer.step();
+        }
+        opened.close();
+        disk.flip_bit(&dir.join("journal-0000000000000001.seg"), segment::DATA + 100, 1);
+        let repaired = repair_into(dir, &disk, CLASS_BYTES).unwrap();
+        assert_eq!((repaired.entries, repaired.damage.len()), (999, 1));
+        let names = disk.list(dir).unwrap();
+        let sizes = names.iter().filter(|name| Class::parse(name).is_some());
+        let sizes: Vec<u64> = sizes.map(|name| disk.open(&dir.join(name)).unwrap().size().unwrap()).collect();
+        assert!(sizes.len() > 5 && sizes.iter().all(|size| *size < 3 * CLASS_BYTES), "{sizes:?}");
+        let opened = Journal::open(dir, disk, Config::default(), Arc::new(NoEvents), &mut NoRecovery).unwrap();
+        assert_eq!(opened.journal.usage().class_files, sizes.len());
+    }
 }

@@ -10,6 +10,7 @@ use crate::batch;
 use crate::checkpoint::Checkpoint;
 use crate::class::{Class, ClassFile, ClassWriter};
 use crate::disk::Disk;
+use crate::entering::Entering;
 use crate::error::ReadError;
 use crate::journal::Journal;
 use crate::keeper::Keeper;
@@ -110,59 +111,62 @@ pub(crate) fn carry_out<D: Disk>(keeper: &mut Keeper<D>, plan: Plan) -> Result<(
     let prepared = mover.run(&old_segments, &plan.classes).and_then(|moved| {
         // The names first: a checkpoint may arrive although a name it relies on does not.
         journal.disk.sync_dir(&journal.dir)?;
-        checkpoint(&journal, &plan, &moved).write_beside(&*journal.disk, &journal.dir)?;
         Ok(moved)
     });
-    let moved = match prepared {
-        Ok(moved) => moved,
+    let (files, summaries): (Vec<_>, Vec<_>) = match prepared {
+        Ok(moved) => moved.into_iter().unzip(),
         Err(error) => {
-            // No checkpoint names them, and the next attempt makes its own.
-            mover.made.iter().for_each(|path| drop(journal.disk.unlink(path)));
+            mover.discard();
             return Err(error);
         }
     };
+    let entering = account(&journal, &files, &summaries);
+    if let Err(error) = checkpoint(&journal, &plan, &files, &entering).write_beside(&*journal.disk, &journal.dir) {
+        journal.ledger.lock().deaths = None;
+        mover.discard();
+        return Err(error.into());
+    }
     if let Err(error) = Checkpoint::replace(&*journal.disk, &journal.dir) {
         // It may have arrived all the same: what it names stays until another one is durable.
+        journal.ledger.lock().deaths = None;
         keeper.rubbish.extend(mover.made);
         return Err(error.into());
     }
-
     keeper.rubbish.extend(old_segments.iter().map(|segment| segment.path.clone()));
-    let gone = |class: Class, number: u64| plan.classes.contains(&(class, number));
-    {
-        let mut ledger = journal.ledger.lock();
-        let mut table = journal.table.write();
-        let ledgers: Vec<ClassLedger> = moved.iter().map(|(file, summary)| enter(&ledger, file, summary)).collect();
-        ledger.segments.drain(..plan.segments);
-        ledger.classes.retain(|file| !gone(file.class, file.number));
-        ledger.classes.extend(ledgers);
-        ledger.classes.sort_unstable_by_key(|file| (file.class, file.first));
-        table.segments.drain(..plan.segments);
-        table.classes.retain(|file| {
-            let stays = !gone(file.class, file.number);
-            if !stays {
-                keeper.rubbish.push(file.path.clone());
-            }
-            stays
-        });
-        table.classes.extend(moved.into_iter().map(|(file, _)| Arc::new(file)));
-    }
+    let old_classes = exchange(&journal, &plan, files, entering);
+    keeper.rubbish.extend(old_classes.iter().map(|file| file.path.clone()));
     keeper.remove()?;
     Ok(())
 }
 
-/// What the checkpoint must say once the plan is carried out.
-fn checkpoint<D: Disk>(journal: &Journal<D>, plan: &Plan, moved: &[(ClassFile<D>, Summary)]) -> Checkpoint {
-    // The ledger first: whatever it does not know yet lies in segments that stay.
-    let ledger = journal.ledger.lock();
+/// The accounts of new class files as of now: some of their records may have died while they were written.
+fn account<'a, D: Disk>(journal: &Journal<D>, files: &[ClassFile<D>], summaries: &'a [Summary]) -> Entering<'a> {
+    let empty = files.iter().map(ClassFile::ledger).zip(summaries);
+    let mut entering = Entering::begin(empty, &mut journal.ledger.lock());
+    while entering.enter(&journal.ledger.lock()) {}
+    entering
+}
+
+/// What the checkpoint must say once the plan is carried out. The ledger is asked first, and in pieces, since the committer
+/// needs it: whatever it does not know yet lies in segments that stay.
+fn checkpoint<D: Disk>(
+    journal: &Journal<D>,
+    plan: &Plan,
+    files: &[ClassFile<D>],
+    entering: &Entering<'_>,
+) -> Checkpoint {
+    let stays = |file: &&ClassLedger| !plan.classes.contains(&(file.class, file.number));
+    let staying: Vec<_> =
+        journal.ledger.lock().classes.iter().filter(stays).map(|file| (file.class, file.number)).collect();
+    let dead_of = |(class, number)| {
+        let ledger = journal.ledger.lock();
+        let file = ledger.classes.iter().find(|file| (file.class, file.number) == (class, number));
+        (class, number, file.map(|file| file.ledger.dead()).unwrap_or_default())
+    };
+    let mut classes: Vec<(Class, u64, Vec<u64>)> = staying.into_iter().map(dead_of).collect();
+    classes.extend(files.iter().zip(entering.dead()).map(|(file, dead)| (file.class, file.number, dead)));
+    let objects = journal.ledger.lock().objects.clone();
     let table = journal.table.read();
-    let mut classes: Vec<(Class, u64, Vec<u64>)> = Vec::new();
-    for file in ledger.classes.iter().filter(|file| !plan.classes.contains(&(file.class, file.number))) {
-        classes.push((file.class, file.number, file.ledger.dead()));
-    }
-    for (file, summary) in moved {
-        classes.push((file.class, file.number, enter(&ledger, file, summary).ledger.dead()));
-    }
     let first = table.segments.get(plan.segments);
     let floor = journal.floor;
     Checkpoint {
@@ -170,32 +174,29 @@ fn checkpoint<D: Disk>(journal: &Journal<D>, plan: &Plan, moved: &[(ClassFile<D>
         next_batch: first.map_or(floor.0, |segment| segment.first_batch()),
         next_address: first.map_or(floor.1, |segment| segment.base()),
         classes,
-        objects: ledger.objects.clone(),
+        objects,
     }
 }
 
-/// The accounting of a new class file as of now: some of it may have died while it was written.
-pub(crate) fn enter<D: Disk>(ledger: &Ledger, file: &ClassFile<D>, summary: &Summary) -> ClassLedger {
-    let mut account = file.ledger();
-    for note in &summary.entries {
-        match ledger.alive(note.object, note.at, Class::Parked) {
-            true => account.ledger.add(note.object, note.at, note.body),
-            false => account.ledger.note_dead(note.at.address()),
-        }
-    }
-    for note in &summary.marks {
-        match ledger.alive(note.object, note.at, Class::Parked) {
-            true => account.ledger.add(note.object, note.at, None),
-            false => account.ledger.note_dead(note.at.address()),
-        }
-    }
-    for note in &summary.keyed {
-        match ledger.alive(note.object, note.at, Class::Keyed) {
-            true => account.ledger.add(note.object, note.at, None),
-            false => account.ledger.note_dead(note.at.address()),
-        }
-    }
-    account
+/// The new files take the place of the old ones in one step; gives the old class files.
+fn exchange<D: Disk>(
+    journal: &Journal<D>,
+    plan: &Plan,
+    files: Vec<ClassFile<D>>,
+    entering: Entering<'_>,
+) -> Vec<Arc<ClassFile<D>>> {
+    let gone = |class: Class, number: u64| plan.classes.contains(&(class, number));
+    let mut ledger = journal.ledger.lock();
+    let mut table = journal.table.write();
+    let accounts = entering.finish(&mut ledger);
+    ledger.segments.drain(..plan.segments);
+    ledger.classes.retain(|file| !gone(file.class, file.number));
+    ledger.classes.extend(accounts);
+    ledger.classes.sort_unstable_by_key(|file| (file.class, file.first));
+    table.segments.drain(..plan.segments);
+    let old = table.classes.extract_if(.., |file| gone(file.class, file.number)).collect();
+    table.classes.extend(files.into_iter().map(Arc::new));
+    old
 }
 
 /// Copies what lives into new class files.
@@ -210,6 +211,11 @@ struct Mover<'a, D: Disk> {
 impl<'a, D: Disk> Mover<'a, D> {
     fn new(journal: &'a Journal<D>) -> Self {
         Self { journal, writers: HashMap::default(), done: Vec::new(), made: Vec::new() }
+    }
+
+    /// No checkpoint names the files made, and the next attempt makes its own.
+    fn discard(self) {
+        self.made.iter().for_each(|path| drop(self.journal.disk.unlink(path)));
     }
 
     fn run(
@@ -234,7 +240,7 @@ impl<'a, D: Disk> Mover<'a, D> {
         each_batch(segment, |batch, address, _| {
             self.roll()?;
             let living = self.living(|| batch::records(batch, address));
-            self.copy(&living)
+            living.iter().try_for_each(|(address, record)| self.append(*address, record))
         })
     }
 
@@ -263,14 +269,9 @@ impl<'a, D: Disk> Mover<'a, D> {
             }
         })?;
         let mut outcome = Ok(());
-        let mut body_len = 0;
         file.records(|address, record| {
             if outcome.is_ok() && needed.contains(&address) {
-                if record.kind == Kind::Body {
-                    body_len = record.body.len() as u64;
-                }
-                let len = if record.shared() { body_len } else { record.body.len() as u64 };
-                outcome = self.append(address, record, len);
+                outcome = self.append(address, record);
             }
         })?;
         outcome
@@ -296,19 +297,7 @@ impl<'a, D: Disk> Mover<'a, D> {
         records().filter(|(address, _)| kept.contains(address) || bodies.contains(address)).collect()
     }
 
-    fn copy(&mut self, living: &[(u64, RawRecord<'_>)]) -> Result<(), ReadError> {
-        let mut body_len = 0;
-        for (address, record) in living {
-            if record.kind == Kind::Body {
-                body_len = record.body.len() as u64;
-            }
-            let len = if record.shared() { body_len } else { record.body.len() as u64 };
-            self.append(*address, record, len)?;
-        }
-        Ok(())
-    }
-
-    fn append(&mut self, address: u64, record: &RawRecord<'_>, body_len: u64) -> Result<(), ReadError> {
+    fn append(&mut self, address: u64, record: &RawRecord<'_>) -> Result<(), ReadError> {
         let class = Class::of(record.kind);
         if !self.writers.contains_key(&class) {
             let number = self.journal.next_number.fetch_add(1, Ordering::Relaxed);
@@ -317,7 +306,7 @@ impl<'a, D: Disk> Mover<'a, D> {
             self.writers.insert(class, writer);
         }
         let writer = self.writers.get_mut(&class).expect("the writer was just made sure of");
-        writer.append(address, record, body_len)?;
+        writer.append(address, record)?;
         Ok(())
     }
 

@@ -83,22 +83,50 @@ impl Summary {
         })
     }
 
-    pub(crate) fn keep_entry(&mut self, at: Locator, record: &RawRecord<'_>, body_len: u64) {
+    /// Notes a record that may live; `bodies` are those that came before it in the same file.
+    pub(crate) fn note(&mut self, address: u64, record: &RawRecord<'_>, bodies: &mut Bodies) {
+        let at = record.locator(address);
+        match record.kind {
+            Kind::Entry => self.keep_entry(at, record, bodies.length_for(record)),
+            Kind::Put => self.keep_keyed(at, record),
+            Kind::Mark => {
+                if let Some(entry) = Locator::from_bits(record.word) {
+                    self.keep_mark(at, entry, record);
+                }
+            }
+            Kind::Body => drop(bodies.0.insert(address, record.body.len() as u64)),
+            Kind::Settle | Kind::Delete | Kind::Drop => {}
+        }
+    }
+
+    fn keep_entry(&mut self, at: Locator, record: &RawRecord<'_>, body_len: u64) {
         let head = self.keep(record.head);
         let body = record.shared_body();
         self.entries.push(EntryNote { object: record.object, seq: record.word, at, body, body_len, head });
     }
 
-    pub(crate) fn keep_keyed(&mut self, at: Locator, record: &RawRecord<'_>) {
+    fn keep_keyed(&mut self, at: Locator, record: &RawRecord<'_>) {
         let pair = (record.head.len() + record.body.len() <= TEXT_MAX)
             .then(|| self.keep(record.head).zip(self.keep(record.body)))
             .flatten();
         self.keyed.push(KeyedNote { object: record.object, at, pair });
     }
 
-    pub(crate) fn keep_mark(&mut self, at: Locator, entry: Locator, record: &RawRecord<'_>) {
+    fn keep_mark(&mut self, at: Locator, entry: Locator, record: &RawRecord<'_>) {
         let data = self.keep(record.body);
         self.marks.push(MarkNote { object: record.object, at, entry, data });
+    }
+}
+
+/// Lengths of shared bodies, by address.
+#[derive(Default)]
+pub(crate) struct Bodies(HashMap<u64, u64>);
+
+impl Bodies {
+    /// Of the body the record carries or refers to.
+    fn length_for(&self, record: &RawRecord<'_>) -> u64 {
+        let shared = record.shared_body().and_then(|body| self.0.get(&body.address()).copied());
+        shared.unwrap_or(record.body.len() as u64)
     }
 }
 
@@ -107,7 +135,7 @@ impl Summary {
 pub(crate) struct Builder {
     summary: Summary,
     objects: HashMap<u64, ObjectNote>,
-    bodies: HashMap<u64, u64>,
+    bodies: Bodies,
     ended: HashSet<u64>,
 }
 
@@ -122,36 +150,21 @@ impl Builder {
         for (place, record) in batch::records(batch, address) {
             self.record(place, &record);
         }
-        self.bodies.clear();
+        self.bodies.0.clear();
         self.summary.addresses.1 = address + batch.len() as u64;
         self.summary.batches.1 = number + 1;
     }
 
     fn record(&mut self, address: u64, record: &RawRecord<'_>) {
-        let at = record.locator(address);
+        self.summary.note(address, record, &mut self.bodies);
         match record.kind {
-            Kind::Entry => {
-                self.touch(record.object, record.word, address);
-                let shared = record.shared_body().and_then(|body| self.bodies.get(&body.address()).copied());
-                self.summary.keep_entry(at, record, shared.unwrap_or(record.body.len() as u64));
-            }
-            Kind::Body => {
-                self.bodies.insert(address, record.body.len() as u64);
-            }
-            Kind::Put => {
-                self.touch(record.object, 0, address);
-                self.summary.keep_keyed(at, record);
-            }
-            Kind::Mark => {
-                if let Some(entry) = Locator::from_bits(record.word) {
-                    self.summary.keep_mark(at, entry, record);
-                }
-            }
+            Kind::Entry => self.touch(record.object, record.word, address),
+            Kind::Put => self.touch(record.object, 0, address),
             Kind::Drop => {
                 self.objects.remove(&record.object);
                 self.summary.drops.push((record.object, address));
             }
-            Kind::Settle | Kind::Delete => {}
+            Kind::Body | Kind::Mark | Kind::Settle | Kind::Delete => {}
         }
         if let Some(victim) = record.victim() {
             if victim.address() >= self.summary.addresses.0 {
