@@ -22,6 +22,7 @@
 //! | [`authentication`] | who is asked who a peer is |
 //! | [`machine`] | the law of a protocol machine and what it may use |
 //! | [`engine`] | the law of storage: submit and complete |
+//! | [`traffic`] | what has gone through exchanges and vhosts, for operators |
 //! | [`fake`] | an engine in memory that fails on request, for tests |
 //! | [`core`] | the calls that tie these together |
 
@@ -52,6 +53,7 @@ mod subscriptions;
 pub mod time;
 mod topics;
 pub mod trace;
+pub mod traffic;
 pub mod transaction;
 pub mod tree;
 mod waiters;

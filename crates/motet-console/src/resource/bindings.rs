@@ -82,7 +82,7 @@ fn list<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     for vhost in call.vhosts()? {
         found.extend(all(call, &vhost).iter().map(|binding| view(&vhost, binding)));
     }
-    call.list(found)
+    call.whole_list(found)
 }
 
 /// Those of the vhost of the path that `fits` says yes to.
@@ -95,7 +95,7 @@ fn picked<E: Engine>(call: &Call<'_, E>, fits: impl Fn(&BindingView) -> bool) ->
 
 fn told<E: Engine>(call: &Call<'_, E>, found: &[BindingView]) -> Result<Response, Refusal> {
     let vhost = call.vhost()?;
-    call.list(found.iter().map(|binding| view(&vhost, binding)).collect())
+    call.whole_list(found.iter().map(|binding| view(&vhost, binding)).collect())
 }
 
 fn of_queue<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
