@@ -87,8 +87,15 @@ impl<'a, E: Engine> Call<'a, E> {
         Ok(vhosts)
     }
 
-    /// A list that RabbitMQ does not page: order and columns alone are looked at.
+    /// A list that RabbitMQ does not page: order and columns alone are looked at, unless the query has
+    /// `pagination=true`, which means nothing there.
+    ///
+    /// # Errors
+    /// As [`Call::list`].
     pub(crate) fn whole_list(&self, items: Vec<Value>) -> Result<Response, Refusal> {
+        if self.request.says("pagination") {
+            return self.list(items);
+        }
         Ok(Response::ok(&listing::whole(self.request, items)))
     }
 

@@ -205,7 +205,7 @@ pub(crate) fn exchange<Q>(topology: &motet_core::exchange::Topology<Q>, name: &[
 }
 
 /// Rates, and the history along those axes that are asked for.
-fn details<const N: usize>(
+pub(super) fn details<const N: usize>(
     names: &Names<N>,
     rates: &[f64; N],
     history: Option<&History<N>>,

@@ -23,6 +23,7 @@ pub(crate) mod totals;
 pub(crate) use looks::{Looks, exchange};
 pub(crate) use span::Spans;
 
+use motet_core::time::Now;
 use serde_json::{Map, Value, json};
 
 /// By which parameters of a query a figure's history is asked for.
@@ -60,9 +61,10 @@ pub(crate) fn write<const N: usize>(
 }
 
 /// Figures that are not counted here, under names that dashboards ask for.
-pub(crate) fn write_nothing(into: &mut Map<String, Value>, names: &[&str]) {
+pub(crate) fn write_nothing(into: &mut Map<String, Value>, names: &[&str], axis: Axis, spans: &Spans, now: Now) {
     for name in names {
+        let [details] = looks::details(&[("", axis)], &[0.0], None, spans, now);
         into.insert((*name).into(), json!(0));
-        into.insert(format!("{name}_details"), json!({ "rate": 0.0 }));
+        into.insert(format!("{name}_details"), details);
     }
 }

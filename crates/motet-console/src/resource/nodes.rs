@@ -3,7 +3,7 @@
 use super::overview::{contexts, exchange_types};
 use crate::asker::Needs::Monitoring;
 use crate::call::Call;
-use crate::figures::{self, totals};
+use crate::figures::{self, Axis, totals};
 use crate::node::NodeFigures;
 use crate::route::Route;
 use crate::{Refusal, Response};
@@ -172,7 +172,7 @@ fn view<E: Engine>(call: &Call<'_, E>, process: &NodeFigures) -> Value {
     if let Value::Object(view) = &mut view {
         let details = call.api.looks.node(&call.spans, call.now());
         figures::write(view, &totals::NODE, &totals::node(process), &details);
-        figures::write_nothing(view, &NOT_COUNTED);
+        figures::write_nothing(view, &NOT_COUNTED, Axis::Node, &call.spans, call.now());
         let mut connections = 0;
         call.node().connections(&mut |seen| connections += u64::from(seen.conversation.is_some()));
         let churn = totals::churn(&call.core().vhosts(), process.connections_total, connections);

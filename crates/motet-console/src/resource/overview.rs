@@ -5,7 +5,7 @@ use super::connections;
 use crate::asker::Needs::{Administrator, Management};
 use crate::call::Call;
 use crate::define::parameter;
-use crate::figures::{self, totals};
+use crate::figures::{self, Axis, totals};
 use crate::route::Route;
 use crate::{Method, Refusal, Response};
 use motet_core::engine::Engine;
@@ -42,7 +42,7 @@ fn overview<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
         part
     };
     let mut message_stats = part(totals::VHOST_MESSAGES..totals::VHOST_BYTES);
-    figures::write_nothing(&mut message_stats, &["disk_reads", "disk_writes"]);
+    figures::write_nothing(&mut message_stats, &["disk_reads", "disk_writes"], Axis::Messages, &call.spans, call.now());
     let mut view = json!({
         "churn_rates": part(totals::OVERVIEW_CHURN..totals::OVERVIEW_COUNT),
         "cluster_name": cluster(call),

@@ -2,6 +2,7 @@
 
 use super::{channels, consumers};
 use crate::call::Call;
+use crate::figures::Axis;
 use crate::figures::queue::{LENGTHS, NAMES};
 use crate::{figures, json};
 use motet_core::core::broker::NamedQueue;
@@ -102,11 +103,12 @@ fn figures<E: Engine>(call: &Call<'_, E>, queue: &NamedQueue, view: &mut Value) 
             "messages_ready_ram": stats.resident.saturating_sub(stats.unacked),
             "messages_unacknowledged_ram": stats.unacked,
             "recoverable_slaves": null,
-            "reductions": 0,
-            "reductions_details": { "rate": 0.0 },
             "single_active_consumer_tag": active,
         }),
     );
+    let mut reductions = Map::new();
+    figures::write_nothing(&mut reductions, &["reductions"], Axis::Data, &call.spans, call.now());
+    merge(view, reductions.into());
     let node = call.api.name();
     merge(
         view,
