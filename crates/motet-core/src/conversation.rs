@@ -161,8 +161,7 @@ mod tests {
     #[test]
     fn channels_come_and_go_in_order() {
         let vhost = Arc::<VhostBooks>::default();
-        let mut conversation = Conversation::default();
-        conversation.books = Some(vhost.clone());
+        let conversation = Conversation { books: Some(vhost.clone()), ..Conversation::default() };
         let (one, two) = (conversation.open(1), conversation.open(7));
         add(&two.totals.published, 3);
         add(&one.totals.published, 2);

@@ -178,10 +178,15 @@ impl Looks {
         (told, known.bytes_of(name))
     }
 
-    /// Details of the overview.
-    pub(crate) fn overview(&self, spans: &Spans, now: Now) -> [Value; totals::OVERVIEW_COUNT] {
+    /// Details of the overview, under these names.
+    pub(crate) fn overview(
+        &self,
+        names: &Names<{ totals::OVERVIEW_COUNT }>,
+        spans: &Spans,
+        now: Now,
+    ) -> [Value; totals::OVERVIEW_COUNT] {
         let known = self.0.lock();
-        details(&totals::OVERVIEW, &known.overview.rates(&()), known.overview_history.as_ref(), spans, now)
+        details(names, &known.overview.rates(&()), known.overview_history.as_ref(), spans, now)
     }
 
     /// Rates summed up over vhosts, for whoever does not see all of them.

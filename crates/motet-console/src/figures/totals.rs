@@ -56,6 +56,17 @@ pub(crate) const OVERVIEW: Names<OVERVIEW_COUNT> = {
     names
 };
 
+/// The same where they are told of the node: then they belong to its figures.
+pub(crate) const OVERVIEW_OF_NODE: Names<OVERVIEW_COUNT> = {
+    let mut names = OVERVIEW;
+    let mut at = OVERVIEW_CHURN;
+    while at < OVERVIEW_COUNT {
+        names[at].1 = Axis::Node;
+        at += 1;
+    }
+    names
+};
+
 /// How many figures the process has.
 pub(crate) const NODE_COUNT: usize = 5;
 /// Their names.

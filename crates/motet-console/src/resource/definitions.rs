@@ -51,12 +51,12 @@ fn take<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
 }
 
 fn take_vhost<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    let vhost = vhost(call)?;
+    let vhost = call.vhost_to_fill()?;
     let (document, redirect) = document(call)?;
     answer(call, import_vhost(call.place(), &vhost, &document), redirect)
 }
 
-/// The vhost of the path. One that is missing is the request's fault here, as in RabbitMQ.
+/// The vhost of the path, to be told. One that is missing is the request's fault here, as in RabbitMQ.
 fn vhost<E: Engine>(call: &Call<'_, E>) -> Result<Arc<Vhost>, Refusal> {
     call.core().find_vhost(call.segment("vhost")).ok_or_else(|| Refusal::bad_request("vhost_not_found"))
 }

@@ -176,7 +176,7 @@ fn view<E: Engine>(call: &Call<'_, E>, process: &NodeFigures) -> Value {
         let mut connections = 0;
         call.node().connections(&mut |seen| connections += u64::from(seen.conversation.is_some()));
         let churn = totals::churn(&call.core().vhosts(), process.connections_total, connections);
-        let details = call.api.looks.overview(&call.spans, call.now());
+        let details = call.api.looks.overview(&totals::OVERVIEW_OF_NODE, &call.spans, call.now());
         for (at, (name, _)) in totals::CHURN.iter().enumerate() {
             view.insert((*name).into(), json!(churn[at]));
             view.insert(format!("{name}_details"), details[totals::OVERVIEW_CHURN + at].clone());

@@ -102,7 +102,7 @@ fn totals_and_details<E: Engine>(call: &Call<'_, E>, connections_total: u64) -> 
     });
     let churn = totals::churn(&vhosts, connections_total, connections);
     let mut figures = totals::overview(call.core(), &all, churn);
-    let mut details = call.api.looks.overview(&call.spans, call.now());
+    let mut details = call.api.looks.overview(&totals::OVERVIEW, &call.spans, call.now());
     if !call.asker.is_monitor() {
         // Only what goes on in one's own vhosts.
         figures[..totals::VHOST_COUNT].copy_from_slice(&all.figures);

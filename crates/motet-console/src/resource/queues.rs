@@ -122,8 +122,8 @@ fn purge<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
 
 /// One node has no mirrors to synchronise.
 fn act<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    named(call)?;
     let body = Body::with(call.request.object()?, &["action"])?;
+    named(call)?;
     match body.text("action")? {
         Some("sync" | "cancel_sync") => Ok(Response::done()),
         other => Err(Refusal::bad_request(json!(["unknown", other]))),

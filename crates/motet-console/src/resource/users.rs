@@ -29,7 +29,9 @@ fn known<E: Engine>(call: &Call<'_, E>) -> Result<UserSeen, Refusal> {
 }
 
 fn list<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    call.whole_list(call.place().roster.users().iter().map(|one| user::told(call.place(), one)).collect())
+    let mut users = call.place().roster.users();
+    users.sort_by(|a, b| a.name.cmp(&b.name));
+    call.whole_list(users.iter().map(|one| user::told(call.place(), one)).collect())
 }
 
 fn one<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
