@@ -100,6 +100,7 @@ struct Connections {
     bytes: HashMap<u64, [u64; 2]>,
     vhost_of: HashMap<u64, Arc<str>>,
     channels: HashMap<(u64, u16), [u64; channel::COUNT]>,
+    publishing: totals::Publishing,
     count: u64,
 }
 
@@ -109,6 +110,7 @@ impl Connections {
         node.connections(&mut |seen| {
             let Some(conversation) = seen.conversation.as_ref() else { return };
             all.count += 1;
+            totals::note_publishing(&mut all.publishing, conversation);
             if all.bytes.len() >= CONNECTIONS_MAX {
                 return;
             }
@@ -125,12 +127,12 @@ impl Connections {
 impl Looks {
     /// Looks at everything.
     pub(crate) fn look<E: Engine>(&self, core: &Core<E>, node: &dyn Node, now: Now) {
-        let (connections, publishing, process) = (Connections::seen(node), totals::publishing(node), node.figures());
+        let (connections, process) = (Connections::seen(node), node.figures());
         let (mut queues, mut exchanges) = (HashMap::new(), HashMap::new());
         let mut sums = HashMap::new();
         let vhosts = core.vhosts();
         for vhost in &vhosts {
-            sums.insert(vhost.name().clone(), totals::of_vhost(core, vhost, &publishing));
+            sums.insert(vhost.name().clone(), totals::of_vhost(core, vhost, &connections.publishing));
             for queue in core.queues(vhost).iter().take(QUEUES_MAX - queues.len()) {
                 queues.insert(queue.cell().id(), queue::of(queue));
             }

@@ -2,6 +2,7 @@
 
 use super::{Axis, Names, channel, queue};
 use crate::node::{Node, NodeFigures};
+use motet_core::conversation::Conversation;
 use motet_core::core::{Core, Vhost};
 use motet_core::engine::Engine;
 use std::collections::HashMap;
@@ -108,15 +109,21 @@ pub(crate) type Publishing = HashMap<Arc<str>, [u64; 3]>;
 pub(crate) fn publishing(node: &dyn Node) -> Publishing {
     let mut all = Publishing::new();
     node.connections(&mut |seen| {
-        let Some(conversation) = &seen.conversation else { return };
-        for books in conversation.channels() {
-            let sums = all.entry(conversation.vhost.clone()).or_default();
-            let read = |figure: &AtomicU64| figure.load(Relaxed);
-            let own = [&books.totals.confirmed, &books.totals.returned, &books.totals.dropped].map(read);
-            sums.iter_mut().zip(own).for_each(|(sum, more)| *sum += more);
+        if let Some(conversation) = &seen.conversation {
+            note_publishing(&mut all, conversation);
         }
     });
     all
+}
+
+/// Looks at the channels of one connection.
+pub(super) fn note_publishing(all: &mut Publishing, conversation: &Conversation) {
+    for books in conversation.channels() {
+        let sums = all.entry(conversation.vhost.clone()).or_default();
+        let read = |figure: &AtomicU64| figure.load(Relaxed);
+        let own = [&books.totals.confirmed, &books.totals.returned, &books.totals.dropped].map(read);
+        sums.iter_mut().zip(own).for_each(|(sum, more)| *sum += more);
+    }
 }
 
 /// What a vhost has come to, with what is gone.
