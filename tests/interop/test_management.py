@@ -323,6 +323,28 @@ def test_every_way_of_a_message_has_its_figure(api, amqp, name):
     assert all(after[key] >= before[key] for key in wanted), "what is gone still counts"
 
 
+def test_a_transaction_counts_at_its_commit(api, amqp, name):
+    connection = amqp(client_properties={"connection_name": name})
+    channel = connection.channel()
+    channel.queue_declare(name)
+    channel.basic_publish("", name, b"0")
+    channel.tx_select()
+    got = channel.basic_get(name)[0]
+    channel.basic_publish("", name, b"1")
+    channel.basic_publish("", name + "-nobody", b"2")
+    channel.basic_ack(got.delivery_tag)
+    own = next(one["name"] for one in api.get("/connections") if one.get("user_provided_name") == name)
+    path = "/channels/" + quote(own + " (1)", safe="")
+    open_ = until(lambda: (seen := api.get(path))["acks_uncommitted"] == 1 and seen)
+    assert (open_["transactional"], open_["messages_uncommitted"], open_["message_stats"]["publish"]) == (True, 2, 1)
+    channel.tx_commit()
+    done = api.get(path)
+    stats = done["message_stats"]
+    assert (done["messages_uncommitted"], done["acks_uncommitted"]) == (0, 0)
+    assert (stats["publish"], stats["ack"], stats["drop_unroutable"]) == (3, 1, 1)
+    api.ask("DELETE", f"/queues/%2F/{name}")
+
+
 def test_history_comes_to_those_who_ask(api, amqp, name):
     channel = amqp().channel()
     channel.queue_declare(name)
