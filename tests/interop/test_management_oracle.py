@@ -220,15 +220,13 @@ def title(user, method, path, body):
 
 
 @pytest.fixture(scope="module")
-def scene(shared_server):
-    made = Scene("http://%s:%d/api" % shared_server.management, *shared_server.amqp)
+def scene(kind, tmp_path_factory):
+    """On a server of its own: accounts and the name of the cluster are everybody's."""
+    server = kind(tmp_path_factory.mktemp("keys")).start()
+    made = Scene("http://%s:%d/api" % server.management, *server.amqp)
     yield made
     made.connection.close()
-    made.ask("DELETE", "/vhosts/keys")
-    for user in ("mgr", "pol", "mon", "none", "adm", "idle"):
-        made.ask("DELETE", f"/users/keys-{user}")
-    for parameter in ("keys-one", "cluster_name"):
-        made.ask("DELETE", f"/global-parameters/{parameter}")
+    server.close()
 
 
 @pytest.fixture(scope="module")
