@@ -173,7 +173,7 @@ impl Connection {
 
     /// Subscribes and waits for the grant.
     pub(crate) async fn subscribe(&mut self, topic_filter: &str, qos: QoS) -> Result<(), ClientError> {
-        self.say_subscribe(topic_filter, qos);
+        self.say_subscribe(PacketIdentifier::MIN, topic_filter, qos);
         self.flush().await?;
         let version = self.version;
         let codes = self.expect(PacketKind::Suback, |frame| Ok(Suback::decode(frame, version)?.reason_codes)).await?;
@@ -181,10 +181,10 @@ impl Connection {
     }
 
     /// Writes a SUBSCRIBE; its answer may come behind messages [MQTT-3.8.4-3].
-    pub(crate) fn say_subscribe(&mut self, topic_filter: &str, qos: QoS) {
+    pub(crate) fn say_subscribe(&mut self, packet_identifier: PacketIdentifier, topic_filter: &str, qos: QoS) {
         let options = SubscriptionOptions { maximum_qos: qos, ..SubscriptionOptions::default() };
         Subscribe {
-            packet_identifier: PacketIdentifier::MIN,
+            packet_identifier,
             properties: Default::default(),
             subscriptions: [Subscription { topic_filter, options }].into_iter().collect(),
         }

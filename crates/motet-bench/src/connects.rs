@@ -3,9 +3,10 @@
 use crate::connection::{ClientError, Connection};
 use crate::flow::Run;
 use crate::histogram::Histogram;
+use crate::measure::join;
 use crate::options::{Options, Workload};
 use crate::report::{Cost, Figures};
-use crate::traffic::{identity, join, setting};
+use crate::scene::{identity, setting};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -58,6 +59,7 @@ pub(crate) async fn run(options: &Options) -> Result<Figures, ClientError> {
         latency: took.quantiles(),
         quality: None,
         server: cost,
+        phases: Vec::new(),
         more: Vec::new(),
         errors: told.iter().filter_map(|(.., error)| error.as_ref()).take(1).map(ToString::to_string).collect(),
     })

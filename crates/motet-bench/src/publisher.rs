@@ -60,7 +60,7 @@ pub(crate) struct Published {
     pub(crate) error: Option<ClientError>,
 }
 
-/// A fixed rate.
+/// A fixed rate of one publisher.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     /// When the first message is due, in nanoseconds of the run's clock.
@@ -70,6 +70,11 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
+    /// From now on: its share of the messages a second that all publishers of the run send together.
+    pub(crate) fn from_now(run: &Run, rate: f64) -> Self {
+        Pace { start: run.clock.nanos(), interval: 1e9 * run.flows.len() as f64 / rate.max(1e-3) }
+    }
+
     /// When the message of this number is due.
     pub(crate) fn due_at(&self, sequence: u64) -> u64 {
         self.start + (sequence as f64 * self.interval) as u64

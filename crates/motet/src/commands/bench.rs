@@ -20,7 +20,7 @@ pub(crate) fn bench(command: &BenchCommand) -> Result<ExitCode, Failure> {
     match command {
         BenchCommand::Mqtt(asked) => {
             let options = mqtt_options(asked)?;
-            for workload in chosen(&asked.workload, &Workload::ALL) {
+            for workload in chosen(&asked.workload, &Workload::USUAL) {
                 let result = runtime.block_on(motet_bench::run(workload, &options));
                 good &= tell(workload.name(), &options, asked.common.json, result);
             }
@@ -163,7 +163,7 @@ mod tests {
         let few = ["--count", "50", "--clients", "3", "--secs", "0.05"];
         for more in [&["--qos", "0"][..], &["--qos", "1", "--mqtt", "3.1.1"], &["--qos", "2"]] {
             let options = mqtt_options(&asked(&[&[plain.as_str()], &few[..], more].concat())).unwrap();
-            for workload in Workload::ALL {
+            for workload in Workload::USUAL {
                 let figures = runtime.block_on(motet_bench::run(workload, &options)).unwrap();
                 assert!(figures.is_good(), "{}", figures.text());
                 let expected = match workload {
@@ -179,6 +179,21 @@ mod tests {
         let figures =
             runtime.block_on(motet_bench::run(Workload::Pairs, &mqtt_options(&asked(&line)).unwrap())).unwrap();
         assert!(figures.is_good() && figures.server.is_some(), "{}", figures.text());
+        runtime.block_on(server.shutdown());
+    }
+
+    #[test]
+    fn under_stress_our_own_server_loses_nothing_it_has_confirmed() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (server, [plain, _]) = server(&runtime, dir.path());
+        let line = [plain.as_str(), "--count", "20", "--clients", "3", "--rate", "1000"];
+        let options = mqtt_options(&asked(&line)).unwrap();
+        for (workload, count) in Workload::STRESS.into_iter().zip([20, 60, 20]) {
+            let figures = runtime.block_on(motet_bench::run(workload, &options)).unwrap();
+            assert!(figures.is_good() && figures.phases.len() >= 2, "{}", figures.text());
+            assert_eq!(figures.count, count, "{}", figures.text());
+        }
         runtime.block_on(server.shutdown());
     }
 
