@@ -9,7 +9,7 @@ use motet_mqtt::packet::{
     QoS, ReasonCode, Suback, Subscribe, Subscription, SubscriptionOptions, Version, frame, frame_len,
 };
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// How long a server may take for an answer before we give up.
@@ -92,6 +92,8 @@ pub(crate) struct Connection {
     pub(crate) session_present: bool,
     /// Seconds between packets that it insists on.
     pub(crate) keep_alive_secs: Option<u16>,
+    /// The carrier was there, and nothing of MQTT said.
+    pub(crate) carried_at: Instant,
 }
 
 impl std::ops::Deref for Connection {
@@ -124,6 +126,7 @@ impl Connection {
             receive_maximum: u16::MAX,
             session_present: false,
             keep_alive_secs: None,
+            carried_at: Instant::now(),
         };
         connection.say_connect(options, identity)?;
         connection.flush().await?;

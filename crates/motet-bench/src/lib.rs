@@ -11,8 +11,9 @@
 //! |---|---|
 //! | [`options`] | what is measured and how |
 //! | [`report`] | what came out of it |
-//! | `pipe`, `connection` | bytes over TCP or TLS; a client's end of MQTT |
+//! | `pipe`, `websocket`, `connection` | bytes over TCP, TLS or WebSocket; a client's end of MQTT |
 //! | [`amqp`] | a client's end of AMQP 0-9-1, and its workloads |
+//! | `plan` | when a publisher goes on, in any protocol |
 //! | `scene`, `measure` | publishers and subscribers at work for a while |
 //! | `traffic` | pairs, fan-out, fan-in, latency |
 //! | `stress` | whether one client's trouble stays its own |
@@ -31,6 +32,7 @@ mod offline;
 pub mod options;
 mod payload;
 mod pipe;
+mod plan;
 mod process;
 mod publisher;
 pub mod report;
@@ -39,6 +41,7 @@ mod scene;
 mod stress;
 mod subscriber;
 mod traffic;
+mod websocket;
 
 pub use connection::ClientError;
 pub use options::{Options, Workload};

@@ -2,8 +2,8 @@
 
 use crate::flow::Run;
 use crate::options::Options;
+use crate::plan::Pace;
 use crate::process::Usage;
-use crate::publisher::Pace;
 use crate::report::Cost;
 use motet_mqtt::packet::QoS;
 use std::sync::Arc;

@@ -99,6 +99,14 @@ pub struct Tls {
     pub name: ServerName<'static>,
 }
 
+impl Tls {
+    /// So that each handshake is a whole one.
+    pub fn without_resumption(mut self) -> Self {
+        Arc::make_mut(&mut self.config).resumption = rustls::client::Resumption::disabled();
+        self
+    }
+}
+
 /// How to measure. `None` leaves the choice to the workload.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -106,6 +114,8 @@ pub struct Options {
     pub address: String,
     /// Encrypted, when set.
     pub tls: Option<Tls>,
+    /// MQTT over WebSocket on this path, when set.
+    pub websocket: Option<String>,
     /// The version to speak.
     pub version: Version,
     /// Who the clients say they are.
@@ -148,6 +158,7 @@ impl Options {
         Options {
             address: address.into(),
             tls: None,
+            websocket: None,
             version: Version::V5,
             user: None,
             password: None,

@@ -44,8 +44,8 @@ pub struct Phase {
     pub name: &'static str,
     /// How long messages took.
     pub latency: Option<Quantiles>,
-    /// The longest time in which a subscriber heard nothing.
-    pub longest_gap: Duration,
+    /// The longest time in which a subscriber heard nothing; None where there are no subscribers.
+    pub longest_gap: Option<Duration>,
 }
 
 /// What the work cost the process.
@@ -101,7 +101,8 @@ impl Figures {
         }
         for Phase { name, latency, longest_gap } in &self.phases {
             let latency = latency.map_or("nothing arrived".into(), quantiles);
-            line(name, format!("{latency}; longest gap {}", time(longest_gap.as_secs_f64() * 1e6)));
+            let gap = longest_gap.map(|gap| format!("; longest gap {}", time(gap.as_secs_f64() * 1e6)));
+            line(name, latency + &gap.unwrap_or_default());
         }
         if let Some(quality) = self.quality {
             let Quality { lost, duplicates, out_of_order, foreign, .. } = quality;
@@ -141,7 +142,9 @@ impl Figures {
         }
         for Phase { name, latency, longest_gap } in &self.phases {
             json[format!("{name}_latency_us")] = latency.map_or(Value::Null, micros);
-            json[format!("{name}_longest_gap_us")] = json!(longest_gap.as_secs_f64() * 1e6);
+            if let Some(gap) = longest_gap {
+                json[format!("{name}_longest_gap_us")] = json!(gap.as_secs_f64() * 1e6);
+            }
         }
         if let Some(quality) = self.quality {
             json["received"] = json!(quality.received);
@@ -201,7 +204,7 @@ mod tests {
             count: 5000,
             elapsed: Duration::from_secs(2),
             latency: Some(Quantiles { p50: 80.0, p90: 900.0, p99: 1500.0, p999: 20_000.0, max: 2e6 }),
-            phases: vec![Phase { name: "alone", latency: None, longest_gap: Duration::from_micros(1500) }],
+            phases: vec![Phase { name: "alone", latency: None, longest_gap: Some(Duration::from_micros(1500)) }],
             quality: Some(Quality { received: 5000, out_of_order: 1, ..Quality::default() }),
             server: Some(Cost { cpu: Duration::from_millis(500), rss_bytes: (10 << 20, 12 << 20) }),
             more: vec![("stored", 1234.5, "messages/s")],

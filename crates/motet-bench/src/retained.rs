@@ -4,7 +4,8 @@ use crate::connection::{ClientError, Connection};
 use crate::flow::Run;
 use crate::measure::{join, settled};
 use crate::options::{Options, Workload};
-use crate::publisher::{Published, Task, Topics};
+use crate::plan::Published;
+use crate::publisher::{Task, Topics};
 use crate::report::{Cost, Figures};
 use crate::scene::{errors, identity, quality, setting};
 use crate::subscriber::listen;
@@ -69,7 +70,7 @@ async fn publish(
     let connection = Connection::open(options, &identity(run, "p", 0)).await?;
     let mut task = Task::new(run.clone(), 0, String::new(), options, u64::MAX);
     task.topics = Topics::Numbered(topic.into());
-    (task.retain, task.qos, task.count) = (true, options.qos.max(QoS::AtLeastOnce), Some(count));
+    (task.retain, task.qos, task.plan.count) = (true, options.qos.max(QoS::AtLeastOnce), Some(count));
     if size == 0 {
         task.size = 0;
     }

@@ -5,7 +5,8 @@ use crate::flow::Run;
 use crate::histogram::Histogram;
 use crate::measure::{Mark, Measured, join, keep_time, measure, settled};
 use crate::options::Options;
-use crate::publisher::{Pace, Published, Task};
+use crate::plan::{Pace, Published};
+use crate::publisher::Task;
 use crate::report::{Cost, Phase, Quality};
 use crate::subscriber::{Received, listen};
 use motet_mqtt::packet::Version;
@@ -84,7 +85,7 @@ pub(crate) async fn perform(
         let mut task = Task::new(run.clone(), number as u32, topic(&number), options, cast.in_flight);
         if pace.is_some() {
             // An open loop: the server's own bound is the only one.
-            (task.pace, task.window) = (pace, u16::MAX);
+            (task.plan.pace, task.window) = (pace, u16::MAX);
         }
         tokio::spawn(task.perform(connection))
     };
@@ -135,7 +136,7 @@ impl Outcome {
     /// As a part of a workload.
     pub(crate) fn phase(&self, name: &'static str) -> Phase {
         let longest = self.received.iter().map(|received| received.longest_gap).max().unwrap_or_default();
-        Phase { name, latency: self.latency().quantiles(), longest_gap: Duration::from_nanos(longest) }
+        Phase { name, latency: self.latency().quantiles(), longest_gap: Some(Duration::from_nanos(longest)) }
     }
 }
 
@@ -182,6 +183,7 @@ pub(crate) fn setting(options: &Options, clients: &str) -> String {
         Version::V311 => "3.1.1",
         Version::V5 => "5.0",
     };
+    let websocket = if options.websocket.is_some() { ", WebSocket" } else { "" };
     let tls = if options.tls.is_some() { ", TLS" } else { "" };
-    format!("{clients}, QoS {}, {} B, MQTT {version}{tls}", options.qos as u8, options.size)
+    format!("{clients}, QoS {}, {} B, MQTT {version}{websocket}{tls}", options.qos as u8, options.size)
 }

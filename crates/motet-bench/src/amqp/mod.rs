@@ -13,7 +13,7 @@ use crate::histogram::Histogram;
 use crate::ledger::Quality;
 use crate::measure::{Mark, join, keep_time, lasting, measure, settled};
 use crate::options::Options;
-use crate::publisher::{Pace, Published};
+use crate::plan::{Pace, Published};
 use crate::report::{Cost, Figures};
 use crate::scene::{errors, quality};
 use crate::subscriber::Received;
@@ -183,7 +183,7 @@ async fn traffic(
             let mut task = stage.task(options, run, number, in_flight);
             if pace.is_some() {
                 // An open loop: the server's own bound is the only one.
-                (task.pace, task.window) = (pace, u64::MAX);
+                (task.plan.pace, task.window) = (pace, u64::MAX);
             }
             tokio::spawn(task.perform(connection))
         })

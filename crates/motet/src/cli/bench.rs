@@ -15,7 +15,7 @@ pub(crate) enum BenchCommand {
 }
 
 /// What measuring any protocol needs.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
     /// Measure for so many seconds, after a second that does not count.
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
@@ -36,8 +36,11 @@ pub(crate) struct Common {
     #[arg(long, value_parser = seconds)]
     pub(crate) rate: Option<f64>,
     /// The user's name.
-    #[arg(long)]
+    #[arg(long, visible_alias = "username")]
     pub(crate) user: Option<String>,
+    /// The password; others on this machine can read it in the list of processes.
+    #[arg(long, conflicts_with = "password_file")]
+    pub(crate) password: Option<String>,
     /// A file whose first line is the password.
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
@@ -50,6 +53,9 @@ pub(crate) struct Common {
     /// Take any certificate (implies --tls).
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Resume no TLS session: each handshake is a whole one.
+    #[arg(long)]
+    pub(crate) full_handshakes: bool,
     /// The process of a server on this machine, to say what the work costs it.
     #[arg(long)]
     pub(crate) pid: Option<u32>,
@@ -113,7 +119,8 @@ impl From<AmqpWorkload> for motet_bench::amqp::Workload {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchMqtt {
-    /// The server, as host or host:port; the port is 1883, with --tls 8883.
+    /// The server, as host or host:port; the port is 1883, with --tls 8883. Over WebSocket as ws://host:port/path or
+    /// wss://host:port/path; the port is 8083 or 8443, the path /mqtt.
     #[arg(default_value = "localhost")]
     pub(crate) server: String,
     /// What to measure; everything but stress, one after the other, when not given.
