@@ -206,7 +206,7 @@ impl Connected {
         if !encoder.queued(
             cx.out,
             &delivery.queued,
-            Hop { qos, identifier, dup: delivery.redelivered, redelivered: false },
+            Hop { qos, identifier, dup: delivery.redelivered, ..Hop::at_most_once() },
         ) {
             // Expired, or larger than the client takes [MQTT-3.1.2-28]: as if it had been delivered.
             self.outbound.settled.push(seq);
