@@ -12,8 +12,12 @@
 //! | `gone` | a queue that expires three seconds after its last use |
 
 mod audit;
+mod guests;
+mod history;
+pub mod lives;
 mod model;
 mod place;
+mod work;
 
 use super::{Dice, Failure};
 use model::{Kind, Model};
