@@ -119,6 +119,12 @@ fn a_delayed_message_that_is_read_while_another_becomes_due_arrives() {
     sim::time::run(75).map_err(|failure| failure.what).unwrap();
 }
 
+/// What a connection acknowledges behind its successor's back is not written, and so it must not be told that it was.
+#[test]
+fn a_connection_that_was_taken_over_releases_nothing() {
+    sim::run_mixed(3738).map_err(|failure| failure.what).unwrap();
+}
+
 #[test]
 fn the_same_seed_does_the_same() {
     let once = sim::run(1).map_err(|failure| failure.what);

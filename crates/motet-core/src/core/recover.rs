@@ -2,6 +2,7 @@
 
 use super::records::{DirectoryEntry, decode_directory, key};
 use super::registry::REGISTRY;
+use super::retain::is_over;
 use super::{Core, Vhost};
 use crate::engine::{Engine, Found, Locator, ObjectId, Stage};
 use crate::message::decode_stored;
@@ -107,7 +108,7 @@ impl<E: Engine> Core<E> {
         self.restore_limits();
         let mut cut_off = Vec::new();
         for vhost in self.vhosts() {
-            self.recover_retained(&vhost, &mut recovery, &mut report);
+            self.recover_retained(now, &vhost, &mut recovery, &mut report);
             let topology = recovery.take(vhost.objects.topology).keyed;
             self.restore_topology(now, &vhost, topology, &mut recovery, &mut report);
             self.recover_sessions(now, &vhost, &mut recovery, &mut report, &mut cut_off);
@@ -132,9 +133,12 @@ impl<E: Engine> Core<E> {
         }
     }
 
-    fn recover_retained(&self, vhost: &Vhost, recovery: &mut Recovery, report: &mut Recovered) {
-        for (_, value, at) in recovery.take(vhost.objects.retained).keyed {
+    fn recover_retained(&self, now: Now, vhost: &Vhost, recovery: &mut Recovery, report: &mut Recovered) {
+        for (key, value, at) in recovery.take(vhost.objects.retained).keyed {
             match decode_stored(&value) {
+                Ok(message) if is_over(&message, now) => {
+                    self.engine.stage_release().delete(vhost.objects.retained, &key, at);
+                }
                 Ok(message) => {
                     let name = message.address().clone();
                     vhost.topics.set_retained(&name, Retained { message, locator: Some(at) });
