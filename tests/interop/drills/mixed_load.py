@@ -5,7 +5,6 @@ all of it, so does a queue bound to `amq.topic` that a worker takes from with ac
 group that an MQTT session and an AMQP consumer share. Each number is published once, unless paho repeats it itself.
 """
 
-import queue
 import random
 import threading
 import time
@@ -26,38 +25,50 @@ GROUP = f"$share/g/{PREFIX}/#"
 
 
 class PahoPublisher(threading.Thread):
-    """Leaves it to paho to connect again and to repeat what was not acknowledged."""
+    """Leaves it to paho to repeat what was not acknowledged."""
 
     def __init__(self, server, name, qos, ledger):
         super().__init__(name=name, daemon=True)
         self.server, self.qos, self.ledger = server, qos, ledger
         self.stopping, self.failure, self.open = threading.Event(), None, {}
-        self.answered = queue.Queue()
         ledger.acknowledged[name], ledger.published[name] = set(), -1
 
     def run(self):
         client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=self.name, clean_session=False)
         client.max_inflight_messages_set(WINDOW)
-        client.reconnect_delay_set(0.05, 0.2)
-        client.on_publish = lambda _client, _data, mid, _reason, _props: self.answered.put(mid)
-        client.connect(*self.server.mqtt)
-        client.loop_start()
-        number = 0
+        client.on_publish = lambda _client, _data, mid, _reason, _props: self.answered.append(mid)
+        self.answered, number = [], 0
         try:
+            client.connect(*self.server.mqtt)
             while self.open or not self.stopping.is_set():
-                while len(self.open) < WINDOW and not self.stopping.is_set():
+                # What is repeated goes first: that happens when CONNACK comes.
+                while client.is_connected() and len(self.open) < WINDOW and not self.stopping.is_set():
                     self.ledger.published[self.name] = number
-                    info = client.publish(f"{PREFIX}/{self.name}", b"%d" % number, self.qos)
-                    self.open[info.mid] = number
+                    self.open[client.publish(f"{PREFIX}/{self.name}", b"%d" % number, self.qos).mid] = number
                     number += 1
-                try:
-                    self.ledger.acknowledged[self.name].add(self.open.pop(self.answered.get(timeout=0.2)))
-                except queue.Empty:
-                    pass
+                if client.loop(0.05) != mqtt.MQTT_ERR_SUCCESS:
+                    self.reconnect(client)
+                for mid in self.answered:
+                    self.ledger.acknowledged[self.name].add(self.open.pop(mid))
+                self.answered.clear()
         except Exception as why:  # a finding, or a mistake of this bench
             self.failure = why
         client.disconnect()
-        client.loop_stop()
+
+    def reconnect(self, client):
+        deadline = time.monotonic() + 15
+        while True:
+            # A connection that ends before CONNACK makes paho 2.1 forget that PUBREC has come: it would publish again
+            # what it was about to release.
+            for message in client._out_messages.values():
+                if message.state == mqtt.mqtt_ms_resend_pubrel:
+                    message.state = mqtt.mqtt_ms_wait_for_pubcomp
+            try:
+                return client.reconnect()
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.02)
 
 
 class AmqpPublisher(threading.Thread):
