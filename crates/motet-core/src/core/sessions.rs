@@ -96,7 +96,7 @@ impl<E: Engine> Core<E> {
         Ok(Opened { position: opened.position.max(ended), ..opened })
     }
 
-    /// Its connection is there, and asked for an end of both. // MQTT 5.0 section 3.1.2.11.2
+    /// Its connection is there, and asked for an end of both. [3.1.2.11.2]
     fn ends_with_takeover(session: &Session) -> bool {
         let state = session.state.lock();
         state.mailbox.is_some() && state.expiry == Expiry::WithConnection

@@ -135,7 +135,7 @@ impl Guests {
         }
         let was_durable = known.as_ref().is_some_and(|guest| guest.durable);
         if let Some(Guest { connected, will: Some((will, delay)), .. }) = known {
-            // [MQTT-3.1.3-9] a session that goes on takes its delayed will back.
+            // [3.1.3.2.2] a session that goes on takes its delayed will back.
             if !present || connected && delay == 0 {
                 self.book.now.said.insert(will);
                 self.book.staged(Position(before.0 + 1));
@@ -158,7 +158,7 @@ impl Guests {
             return format!("{now} guest-{which} is not there");
         };
         let publish_will = !dice.one_in(4);
-        // Who comes without an expiry may not ask for one when it goes. [MQTT-3.14.2-2]
+        // Who comes without an expiry may not ask for one when it goes. [3.14.2.2.2]
         let expiry = (guest.expiry != Expiry::WithConnection && dice.one_in(4)).then_some(Expiry::After(2));
         place.core.close_session(at(now), &handle, CloseSession { publish_will, expiry });
         guest.expiry = expiry.unwrap_or(guest.expiry);
