@@ -264,9 +264,10 @@ impl Connected {
                 // Writing the note again gives a position behind the first writing, which may have been another connection's.
                 self.flush_run(cx);
                 let key = received_key(identifier);
-                let position = cx.core.note(&self.handle, &[Note::Put { key: &key, value: &[] }]);
                 let ids = vec![(QoS::ExactlyOnce, identifier)];
-                self.reply(cx, position, Reply::Received { ids, code: ReasonCode::Success, why: "" });
+                if let Ok(position) = cx.core.note(&self.handle, &[Note::Put { key: &key, value: &[] }]) {
+                    self.reply(cx, position, Reply::Received { ids, code: ReasonCode::Success, why: "" });
+                }
                 return Flow::Continue;
             }
             self.inbound.unanswered += 1;
@@ -510,8 +511,10 @@ impl Connected {
         // Also one that is unknown waits: an earlier connection may have released it a moment ago.
         let keys: Vec<_> = ids.iter().map(|(id, _)| received_key(*id)).collect();
         let notes: Vec<_> = keys.iter().map(|key| Note::Delete { key }).collect();
-        let position = cx.core.note(&self.handle, &notes);
-        self.reply(cx, position, Reply::Pubcomp(ids));
+        // Whose session was taken over completes nothing: the identifiers are still taken for the next connection.
+        if let Ok(position) = cx.core.note(&self.handle, &notes) {
+            self.reply(cx, position, Reply::Pubcomp(ids));
+        }
     }
 
     /// Answers now, or when `position` is durable and everything before has been answered.
