@@ -73,12 +73,27 @@ pub(crate) struct NamedTarget {
     pub(crate) delay_ms: u64,
 }
 
+/// An exchange that holds a message back.
+#[derive(Debug)]
+pub(crate) struct PutOff {
+    /// Where the message waits.
+    pub(crate) room: Arc<NamedQueue>,
+    /// Which exchange goes on with it.
+    pub(crate) exchange: Bytes,
+    /// For how many milliseconds.
+    pub(crate) delay_ms: u64,
+    /// The message with its blind copies, when it has any: they are sent when the others are.
+    pub(crate) whole: Option<MessageRef>,
+}
+
 /// Everyone who receives what is published to one name.
 #[derive(Debug, Default)]
 pub struct Route {
     pub(crate) direct: Vec<DirectTarget>,
     pub(crate) queues: Vec<QueueTarget>,
     pub(crate) named: Vec<NamedTarget>,
+    /// Exchanges that hold it back.
+    pub(crate) put_off: Vec<PutOff>,
     /// How many of the queues are durable; those need a stage.
     pub(crate) durable_queues: usize,
     /// Where subscribers of the topic tree see it, when that is not where it was published.
@@ -129,6 +144,10 @@ impl Route {
         self.named.push(NamedTarget { queue: queue.clone(), delay_ms });
     }
 
+    pub(crate) fn add_put_off(&mut self, room: &Arc<NamedQueue>, exchange: Bytes, delay_ms: u64) {
+        self.put_off.push(PutOff { room: room.clone(), exchange, delay_ms, whole: None });
+    }
+
     /// The batch as subscribers of the topic tree get it, when it was published elsewhere.
     pub(crate) fn tree_batch(&self, batch: &Batch) -> Option<Arc<Batch>> {
         self.tree_name.as_ref().map(|name| batch.readdressed(name.clone()))
@@ -170,7 +189,7 @@ impl Route {
 
     /// Nobody receives it.
     pub fn is_empty(&self) -> bool {
-        self.direct.is_empty() && self.queues.is_empty() && self.named.is_empty()
+        self.direct.is_empty() && self.queues.is_empty() && self.named.is_empty() && self.put_off.is_empty()
     }
 }
 
@@ -221,9 +240,12 @@ impl KnownName {
             None => Ok(broker::route_name(vhost, &self.name, properties)),
         };
         // Deleted since, or keys that cannot be read: nobody gets it, as if it had been deleted just before.
-        let route = found.map(|found| found.route).unwrap_or_default();
+        let mut route = found.map(|found| found.route).unwrap_or_default();
         let single = match broker::without_bcc(&message) {
-            Some(batch) => batch,
+            Some(batch) => {
+                route.put_off.iter_mut().for_each(|put_off| put_off.whole = Some(message.clone()));
+                batch
+            }
             None if batch.messages().len() == 1 => batch.clone(),
             None => message.alone(message.message().expires_at),
         };

@@ -129,7 +129,7 @@ fn declare<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
         call.may(&vhost, Action::Subscribe, Resource::Exchange(name.as_bytes()))?;
         call.may(&vhost, Action::Publish, Resource::Exchange(alternate))?;
     }
-    let declared = call.core().declare_exchange(&vhost, name.as_bytes(), config);
+    let declared = call.core().declare_exchange(call.now(), &vhost, name.as_bytes(), config);
     let (created, position) = declared.map_err(refused)?;
     call.durable(position)?;
     Ok(Response::made(created))

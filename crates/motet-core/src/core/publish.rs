@@ -192,7 +192,7 @@ impl Receipt {
 
 /// What of the vhost's quota stands against messages along a route. What is not kept by a queue takes nothing.
 fn over_quota(vhost: &Vhost, route: &Route, persistent: bool, acknowledged: bool) -> Option<Resource> {
-    let kept = !route.named.is_empty() || (acknowledged && !route.queues.is_empty());
+    let kept = !route.named.is_empty() || !route.put_off.is_empty() || (acknowledged && !route.queues.is_empty());
     if kept { vhost.quota().refusal(persistent) } else { None }
 }
 
@@ -291,7 +291,8 @@ impl<E: Engine> Core<E> {
         let retain = route.may_retain() && batch.messages().iter().any(|m| m.retain);
         let transient = batch.messages().iter().filter(|m| m.reliability == Reliability::AtMostOnce).count();
         let notes = session.filter(|(s, notes)| s.session().is_durable() && !notes.is_empty());
-        let persistent = route.durable_queues > 0 && transient < batch.messages().len();
+        let written = route.durable_queues > 0 && transient < batch.messages().len();
+        let persistent = written || !route.put_off.is_empty();
         // Who cannot be told is taken in, and then held back by its machine.
         if refusals == Refusals::Heard
             && vhost.quota().is_any_reached()

@@ -160,6 +160,16 @@ impl<Q> Topology<Q> {
         }
     }
 
+    /// The name of an exchange; `None` when it is gone.
+    pub fn exchange_name(&self, key: ExchangeKey) -> Option<&Bytes> {
+        self.exchanges.get(&key).map(|exchange| &exchange.name)
+    }
+
+    /// Whether an exchange of this vhost holds messages back.
+    pub(crate) fn has_delayed_exchange(&self) -> bool {
+        self.exchanges.values().any(|exchange| exchange.config.delayed)
+    }
+
     /// The exchanges' names, in no order.
     pub fn exchange_names(&self) -> impl Iterator<Item = &Bytes> {
         self.exchange_names.keys()

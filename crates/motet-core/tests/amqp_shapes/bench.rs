@@ -103,7 +103,7 @@ impl Bench {
     }
 
     pub(crate) fn exchange_with(&self, name: &str, config: ExchangeConfig) {
-        self.core.declare_exchange(self.core.vhost(), name.as_bytes(), config).unwrap();
+        self.core.declare_exchange(self.now(), self.core.vhost(), name.as_bytes(), config).unwrap();
     }
 
     pub(crate) fn bind(&self, exchange: &str, queue: &str, key: &str) {
@@ -244,6 +244,12 @@ impl Bench {
         let mut pulled = Pulled::default();
         self.mailbox.pull(&mut pulled);
         pulled.notices
+    }
+
+    /// Publishes a whole letter inside a transaction.
+    pub(crate) fn send_in(&mut self, tx: &mut Tx, exchange: &str, key: &str, letter: Letter) -> bool {
+        let (known, batch) = self.compose(exchange, key, letter);
+        self.core.publish_in(tx, &self.publisher, &known, batch).unwrap()
     }
 
     /// Publishes inside a transaction: routed now, enqueued at its commit. Whether anybody will get it.

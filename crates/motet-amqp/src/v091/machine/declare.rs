@@ -147,7 +147,7 @@ impl Running {
         config.durable = declare.durable;
         config.auto_delete = declare.auto_delete;
         config.internal = declare.internal;
-        let (_, position) = cx.core.declare_exchange(&vhost, name.as_bytes(), config).map_err(refused)?;
+        let (_, position) = cx.core.declare_exchange(cx.now, &vhost, name.as_bytes(), config).map_err(refused)?;
         self.answer(cx, number, declare.no_wait, position, &exchange::DeclareOk {});
         Ok(())
     }

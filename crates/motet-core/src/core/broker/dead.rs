@@ -6,7 +6,7 @@ use crate::core::Core;
 use crate::core::after::After;
 use crate::core::fanout::SharedBodies;
 use crate::engine::{Engine, Stage};
-use crate::message::{Batch, MessageParts, MessageRef, Properties, Value};
+use crate::message::{Batch, MessageParts, MessageRef, Properties};
 use crate::queue::dead_letter::Death;
 use crate::queue::{Body, DeadLetter, DeadReason};
 use crate::queues::{Inner, Queued, locator};
@@ -149,9 +149,8 @@ fn rewrite(
         last_time_ms: now.wall.0,
         original_expiration_ms: m.expires_at.map(|at| at.0),
     });
-    // Its delay is over, whatever comes next.
+    // Its own delay is over. What it asks of a delayed exchange and has not had, the next one may give.
     properties.deliver_at = None;
-    properties.headers.retain(|(name, value)| &**name != "x-delay" || !matches!(value, Value::Int(_) | Value::UInt(_)));
     if key.is_some() {
         properties.headers.retain(|(name, _)| &**name != "CC");
     }

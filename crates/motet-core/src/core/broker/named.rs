@@ -3,8 +3,8 @@
 use super::arguments::{Shape, read};
 use super::error::ArgumentError;
 use super::{QueueError, StreamPart};
-use crate::core::Vhost;
 use crate::core::govern::Governed;
+use crate::core::{Vhost, delayed};
 use crate::engine::ObjectId;
 use crate::message::{Properties, Value};
 use crate::queue::{ConsumerId, Queue, QueueConfig, QueueStats};
@@ -70,6 +70,11 @@ impl NamedQueue {
     /// Its name in its vhost.
     pub fn name(&self) -> &Bytes {
         &self.name
+    }
+
+    /// Messages wait here for their time: it is the core's own, and nobody else's.
+    pub(crate) fn is_waiting_room(&self) -> bool {
+        delayed::is_room(&self.name)
     }
 
     /// The vhost it is in; `None` once that is gone.

@@ -2,6 +2,7 @@
 
 use super::address::{address_of, exchange_of, further_keys};
 use crate::core::Vhost;
+use crate::core::delayed::EXCHANGES_WAIT;
 use crate::exchange::{Publication, RouteError, Routed};
 use crate::message::Properties;
 use crate::name::Name;
@@ -71,7 +72,7 @@ pub(crate) fn route_exchange(
     let mut routed = Routed::default();
     let topology = vhost.topology();
     topology.route(exchange, &publication, &mut routed)?;
-    if routed.reaches_tree().is_some() {
+    if routed.reaches_tree() {
         let keys = std::iter::once(key).chain(further.iter().copied());
         for name in keys.filter_map(|key| amqp::decode_name(key).ok()) {
             listeners.collect(vhost, &name);
@@ -79,7 +80,11 @@ pub(crate) fn route_exchange(
         topology.route_on(std::mem::take(&mut listeners.bound), &publication, &mut routed);
         found.route.tree_name = amqp::decode_name(key).ok().filter(|_| !is_tree);
     }
-    if !is_tree && !exchange.is_empty() {
+    let is_held_back = routed
+        .held_back()
+        .iter()
+        .any(|held| topology.exchange_name(held.exchange).is_some_and(|name| name == exchange));
+    if !is_tree && !exchange.is_empty() && !is_held_back {
         // Whoever listens to the exchange under its own name.
         if let Ok(name) = address_of(exchange, key) {
             listeners.collect(vhost, &name);
@@ -97,9 +102,18 @@ fn take_queues(
     routed: &Routed,
     found: &mut Found,
 ) {
-    for target in routed.targets() {
-        if let Some(queue) = topology.queue(target.queue) {
-            found.route.add_named(queue, target.delay_ms);
+    for queue in routed.targets().iter().filter_map(|target| topology.queue(*target)) {
+        // What waits for its time comes in by the core alone.
+        if !queue.is_waiting_room() {
+            found.route.add_named(queue, 0);
+        }
+    }
+    if !routed.held_back().is_empty()
+        && let Some(room) = topology.queue_named(EXCHANGES_WAIT)
+    {
+        for held in routed.held_back() {
+            let name = topology.exchange_name(held.exchange).cloned().unwrap_or_default();
+            found.route.add_put_off(room, name, held.delay_ms);
         }
     }
     found.by_message |= routed.is_by_message();
