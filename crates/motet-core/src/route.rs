@@ -8,13 +8,14 @@ pub(crate) use cache::SpareNames;
 use crate::access::{Reason, SignatureCheck};
 use crate::core::Vhost;
 use crate::core::broker::{self, NamedQueue};
-use crate::exchange::Target;
+use crate::exchange::{Claim, Target};
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{Batch, Message, MessageRef, Reliability};
 use crate::name::Name;
 use crate::principal::Principal;
 use crate::queues::QueueCell;
 use crate::session::{Session, SubscribeOptions};
+use crate::time::Now;
 use crate::topics::{RouteEpoch, Subscription};
 use bytes::Bytes;
 use std::collections::HashMap;
@@ -94,6 +95,8 @@ pub struct Route {
     pub(crate) named: Vec<NamedTarget>,
     /// Exchanges that hold it back.
     pub(crate) put_off: Vec<PutOff>,
+    /// Identifiers that are this message's, if it gets where it should.
+    pub(crate) claims: Vec<Claim>,
     /// How many of the queues are durable; those need a stage.
     pub(crate) durable_queues: usize,
     /// Where subscribers of the topic tree see it, when that is not where it was published.
@@ -129,7 +132,7 @@ impl Listeners {
 
 impl Route {
     pub(crate) fn compute(vhost: &Vhost, name: &Name) -> Route {
-        broker::route_name(vhost, name, None).route
+        broker::route_name(0, vhost, name, None).route
     }
 
     pub(crate) fn add_listeners(&mut self, listeners: Listeners) {
@@ -151,6 +154,11 @@ impl Route {
     /// The batch as subscribers of the topic tree get it, when it was published elsewhere.
     pub(crate) fn tree_batch(&self, batch: &Batch) -> Option<Arc<Batch>> {
         self.tree_name.as_ref().map(|name| batch.readdressed(name.clone()))
+    }
+
+    /// The message is where it should be: exchanges that look for duplicates remember it.
+    pub(crate) fn keep_claims(&self) {
+        self.claims.iter().for_each(Claim::keep);
     }
 
     /// A message that comes in may have to be written down as gone elsewhere.
@@ -232,12 +240,12 @@ impl KnownName {
     }
 
     /// The route of one message, and the message in a batch of its own.
-    pub(crate) fn route_of(&self, vhost: &Vhost, batch: &Arc<Batch>, index: usize) -> (Arc<Batch>, Route) {
+    pub(crate) fn route_of(&self, now: Now, vhost: &Vhost, batch: &Arc<Batch>, index: usize) -> (Arc<Batch>, Route) {
         let message = MessageRef::new(batch.clone(), index);
         let properties = message.message().properties.as_deref();
         let found = match self.via.as_deref() {
-            Some((exchange, key)) => broker::route_exchange(vhost, exchange, key, properties, true),
-            None => Ok(broker::route_name(vhost, &self.name, properties)),
+            Some((exchange, key)) => broker::route_exchange(now.wall.0, vhost, exchange, key, properties, true),
+            None => Ok(broker::route_name(now.wall.0, vhost, &self.name, properties)),
         };
         // Deleted since, or keys that cannot be read: nobody gets it, as if it had been deleted just before.
         let mut route = found.map(|found| found.route).unwrap_or_default();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use motet_core::access::{Action, Resource};
 use motet_core::core::Vhost;
 use motet_core::engine::Engine;
-use motet_core::exchange::{ExchangeConfig, ExchangeKind, HashOn, HashProperty};
+use motet_core::exchange::{DEDUP_HEADER, ExchangeConfig, ExchangeKind, HashOn, HashProperty};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -100,6 +100,19 @@ pub(crate) fn kind_and_arguments(config: &ExchangeConfig) -> (&'static str, Valu
     };
     if let Some(alternate) = &config.alternate {
         arguments.insert("alternate-exchange".into(), json!(json::text(alternate)));
+    }
+    if let Some(dedup) = &config.dedup {
+        arguments.insert("x-cache-size".into(), json!(dedup.entries));
+        if let Some(ttl) = dedup.ttl_ms {
+            arguments.insert("x-cache-ttl".into(), json!(ttl));
+        }
+        if &*dedup.header != DEDUP_HEADER {
+            arguments.insert("x-deduplication-header".into(), json!(dedup.header));
+        }
+        if dedup.by_type && !config.delayed {
+            return ("x-message-deduplication", arguments.into());
+        }
+        arguments.insert("x-message-deduplication".into(), json!(true));
     }
     if config.delayed {
         arguments.insert("x-delayed-type".into(), json!(kind));

@@ -235,10 +235,13 @@ impl<E: Engine> Core<E> {
     ) -> Receipt {
         let mut all = Receipt { outcome: Outcome::Accepted, position: None, taken: 0 };
         for index in 0..batch.messages().len() {
-            let (single, route) = known.route_of(&publisher.vhost, batch, index);
+            let (single, route) = known.route_of(now, &publisher.vhost, batch, index);
             let (vhost, own, refusals) = (&publisher.vhost, publisher.session, publisher.refusals);
             let notes = session.filter(|_| index + 1 == batch.messages().len());
             let receipt = self.publish_along(now, vhost, own, &route, single, notes, refusals);
+            if !matches!(receipt.outcome, Outcome::Rejected(_)) {
+                route.keep_claims();
+            }
             all.position = all.position.max(receipt.position);
             match (all.outcome, receipt.outcome) {
                 (Outcome::Rejected(_), _) | (_, Outcome::Accepted) => {}

@@ -5,7 +5,7 @@
 //!                                        ▲          │   ╲ none: alternate exchange
 //!  declare  bind  unbind  delete ────────┘          └───▶ another exchange (each once, HOPS_MAX far)
 //! ```
-//! There is no lock, clock, IO or engine in here. *The law: the caller persists what a call answers, carries out the [`Change`]s of a
+//! There is no clock, IO or engine in here, and no lock but the one around what an exchange has seen. *The law: the caller persists what a call answers, carries out the [`Change`]s of a
 //! deletion in order, and forgets every [`QueueKey`] once [`Topology::epoch`] has moved.*
 //!
 //! ```
@@ -49,6 +49,7 @@
 //! | `table.rs` | the bindings of one exchange, indexed for its kind |
 //! | `topology.rs`, `binding.rs`, `removal.rs` | declare and find; bind and unbind; what goes when something goes |
 //! | `route.rs`, `routed.rs` | the walk and its result |
+//! | `seen.rs` | what an exchange that looks for duplicates has seen |
 //! | `error.rs` | refusals, with the AMQP code each becomes |
 
 mod arguments;
@@ -61,6 +62,7 @@ mod pick;
 mod removal;
 mod route;
 mod routed;
+mod seen;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -75,4 +77,6 @@ pub use kind::{ExchangeConfig, ExchangeKind, HashOn, HashProperty};
 pub(crate) use route::{DELAY_HEADER, delay_ms};
 pub use route::{HOPS_MAX, KEYS_MAX, Publication, sender_selected_keys};
 pub use routed::{HeldBack, Routed};
+pub(crate) use seen::{Claim, ID_BYTES_MAX, identifier};
+pub use seen::{DEDUP_HEADER, Deduplication};
 pub use topology::{ExchangeKey, QueueKey, Topology};

@@ -3,6 +3,7 @@
 use smallvec::SmallVec;
 
 use super::kind::text_of;
+use super::seen::{TTL_HEADER, identifier};
 use super::topology::Role;
 use super::{ExchangeKey, ExchangeKind, HashOn, HeldBack, RouteError, Routed, Target, Topology};
 use crate::message::{Properties, Value};
@@ -25,6 +26,8 @@ pub struct Publication<'a> {
     pub extra_keys: &'a [&'a [u8]],
     /// Headers and hashed properties.
     pub properties: Option<&'a Properties>,
+    /// Wall milliseconds, for exchanges that remember; 0 where nothing is published.
+    pub now_ms: u64,
     /// A peer publishes, which an internal exchange refuses; otherwise the broker does, such as a dead letter.
     pub by_peer: bool,
 }
@@ -32,7 +35,7 @@ pub struct Publication<'a> {
 impl<'a> Publication<'a> {
     /// A peer's plain publication.
     pub fn with_key(key: &'a [u8]) -> Self {
-        Self { key, extra_keys: &[], properties: None, by_peer: true }
+        Self { key, extra_keys: &[], properties: None, now_ms: 0, by_peer: true }
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = &'a [u8]> {
@@ -43,9 +46,23 @@ impl<'a> Publication<'a> {
         self.properties.map_or(&[], |properties| &properties.headers)
     }
 
+    fn header(&self, name: &str) -> Option<&'a Value> {
+        self.headers().iter().find(|(known, _)| **known == *name).map(|(_, value)| value)
+    }
+
     /// The delay that the message asks for and has not had yet.
     fn delay_ms(&self) -> u64 {
-        self.headers().iter().find(|(name, _)| **name == *DELAY_HEADER).map_or(0, |(_, value)| delay_ms(value))
+        self.header(DELAY_HEADER).map_or(0, delay_ms)
+    }
+
+    /// How long the message wants to be the only one of its identifier.
+    fn dedup_ttl_ms(&self) -> Option<u64> {
+        match self.header(TTL_HEADER)? {
+            Value::Int(ms) => u64::try_from(*ms).ok(),
+            Value::UInt(ms) => Some(*ms),
+            Value::Text(digits) => digits.parse().ok(),
+            _ => None,
+        }
     }
 }
 
@@ -147,6 +164,16 @@ impl<Q> Topology<Q> {
             if delay_ms > 0 {
                 // Bindings are asked when the time has come.
                 return routed.held_back.push(HeldBack { exchange: key, delay_ms });
+            }
+        }
+        if let Some(seen) = &exchange.seen {
+            routed.by_message = true;
+            let header = &exchange.config.dedup.as_ref().expect("it looks for duplicates").header;
+            if let Some(id) = publication.header(header).and_then(identifier) {
+                match seen.claim(publication.now_ms, &id, publication.dedup_ttl_ms()) {
+                    Some(claim) => routed.claims.push(claim),
+                    None => return,
+                }
             }
         }
         match exchange.role {

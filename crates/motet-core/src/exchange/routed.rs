@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use foldhash::fast::RandomState;
 
+use super::seen::Claim;
 use super::{ExchangeKey, QueueKey};
 
 /// Seen queues up to here are found by a scan.
@@ -34,6 +35,8 @@ pub struct Routed {
     pub(super) tree: bool,
     pub(super) cut: bool,
     pub(super) by_message: bool,
+    /// Identifiers that exchanges on the way had not seen.
+    pub(super) claims: Vec<Claim>,
 }
 
 impl Routed {
@@ -69,6 +72,11 @@ impl Routed {
         self.by_message
     }
 
+    /// Takes the identifiers that are this message's now: to be kept once it is where it should be.
+    pub(crate) fn take_claims(&mut self) -> Vec<Claim> {
+        std::mem::take(&mut self.claims)
+    }
+
     /// Forgets the last route and keeps the memory, within bounds.
     pub fn clear(&mut self) {
         self.targets.clear();
@@ -84,6 +92,7 @@ impl Routed {
         self.tree = false;
         self.cut = false;
         self.by_message = false;
+        self.claims.clear();
     }
 
     /// Whether the exchange was reached before; from now on it was.

@@ -1,11 +1,13 @@
 //! Exchanges and queues by name: declare, find.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::quality::RandomState;
 
 use super::kind::text_of;
+use super::seen::Seen;
 use super::table::Table;
 use super::{DeclareError, ExchangeConfig, ExchangeKind, Limits, Target};
 
@@ -50,6 +52,8 @@ pub(super) struct Exchange {
     pub(super) config: ExchangeConfig,
     pub(super) table: Table,
     pub(super) role: Role,
+    /// What came by, where it looks for duplicates.
+    pub(super) seen: Option<Arc<Seen>>,
     /// The alternate exchange that a policy names; one of the declaration comes first.
     pub(super) governing_alternate: Option<Bytes>,
 }
@@ -224,8 +228,9 @@ impl<Q> Topology<Q> {
     fn add_exchange(&mut self, name: Bytes, config: ExchangeConfig, role: Role) {
         let key = ExchangeKey(self.allot_key());
         let table = Table::new(&config.kind, role == Role::TopicTree);
+        let seen = config.dedup.as_ref().map(Seen::new);
         self.exchange_names.insert(name.clone(), key);
-        self.exchanges.insert(key, Exchange { name, config, table, role, governing_alternate: None });
+        self.exchanges.insert(key, Exchange { name, config, table, role, seen, governing_alternate: None });
         self.epoch += 1;
     }
 

@@ -249,13 +249,13 @@ impl Bench {
     /// Publishes a whole letter inside a transaction.
     pub(crate) fn send_in(&mut self, tx: &mut Tx, exchange: &str, key: &str, letter: Letter) -> bool {
         let (known, batch) = self.compose(exchange, key, letter);
-        self.core.publish_in(tx, &self.publisher, &known, batch).unwrap()
+        self.core.publish_in(tx, self.now(), &self.publisher, &known, batch).unwrap()
     }
 
     /// Publishes inside a transaction: routed now, enqueued at its commit. Whether anybody will get it.
     pub(crate) fn publish_in(&mut self, tx: &mut Tx, exchange: &str, key: &str, text: &str) -> bool {
         let (known, batch) = self.compose(exchange, key, letter(text));
-        self.core.publish_in(tx, &self.publisher, &known, batch).unwrap()
+        self.core.publish_in(tx, self.now(), &self.publisher, &known, batch).unwrap()
     }
 }
 

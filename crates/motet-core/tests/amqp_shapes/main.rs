@@ -8,6 +8,7 @@ mod crashes;
 mod dead_letters;
 mod declarations;
 mod delayed;
+mod duplicates;
 mod queues;
 mod routing;
 mod streams;

@@ -42,7 +42,8 @@ impl Tx {
         run: Run,
     ) -> Result<(), Failure> {
         let (known, batch, mandatory) = run.into_single(publisher);
-        let routed = cx.core.publish_in(&mut self.transaction, publisher, &known, batch.clone()).map_err(full)?;
+        let routed =
+            cx.core.publish_in(&mut self.transaction, cx.now, publisher, &known, batch.clone()).map_err(full)?;
         if mandatory && !routed {
             self.unroutable.push(batch);
         }

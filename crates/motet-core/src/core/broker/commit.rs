@@ -66,13 +66,14 @@ impl<E: Engine> Core<E> {
     pub fn publish_in(
         &self,
         tx: &mut Transaction<TxMessage, TxQueue>,
+        now: Now,
         publisher: &Publisher,
         known: &KnownName,
         batch: Arc<Batch>,
     ) -> Result<bool, TransactionFull> {
         debug_assert_eq!(batch.messages().len(), 1, "a transaction counts messages one by one");
         let (batch, route) = if known.varies_for(&batch) {
-            let (batch, route) = known.route_of(publisher.vhost(), &batch, 0);
+            let (batch, route) = known.route_of(now, publisher.vhost(), &batch, 0);
             (batch, Arc::new(route))
         } else {
             (batch, known.route.clone())
@@ -136,6 +137,7 @@ impl<E: Engine> Core<E> {
         let position = stage.finish();
         self.carry_on(now, after);
         for TxMessage { batch, route } in &unit.messages {
+            route.keep_claims();
             self.push_subscribers(0, route, batch);
         }
         self.counters.published.fetch_add(unit.messages.len() as u64, Ordering::Relaxed);

@@ -105,8 +105,9 @@ impl<E: Engine> Core<E> {
         let Some((batch, key)) = rewrite(now, from, letter.reason, message, &exchange, key) else { return };
         let properties = batch.messages()[0].properties.as_deref();
         // An exchange that is not there drops what is sent to it, as in RabbitMQ.
-        let Ok(found) = route_exchange(&vhost, &exchange, &key, properties, false) else { return };
+        let Ok(found) = route_exchange(now.wall.0, &vhost, &exchange, &key, properties, false) else { return };
         let mut route = found.route;
+        route.keep_claims();
         if let Some(deaths) = properties.and_then(|p| p.deaths.as_deref()) {
             route.named.retain(|target| !deaths.closes_a_cycle(letter.reason, target.queue.name()));
         }

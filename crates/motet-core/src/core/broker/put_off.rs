@@ -85,10 +85,12 @@ pub(in crate::core) fn set_off(now: Now, vhost: &Vhost, message: &MessageRef) ->
     let expires_at = m.expires_at.map(|at| now.wall.after(std::time::Duration::from_millis(at.0.saturating_sub(due))));
     let (exchange, key) = exchange_and_key(message.address());
     // Deleted meanwhile: nobody gets it.
-    let route = route_exchange(vhost, &exchange, &key, Some(&properties), false).map(|found| found.route);
+    let route = route_exchange(now.wall.0, vhost, &exchange, &key, Some(&properties), false).map(|found| found.route);
+    let route = route.unwrap_or_default();
+    route.keep_claims();
     let batch = message.rewritten(message.address().clone(), parts(message, expires_at, properties));
     let batch = without_bcc(&MessageRef::new(batch.clone(), 0)).unwrap_or(batch);
-    (route.unwrap_or_default(), batch)
+    (route, batch)
 }
 
 fn parts(message: &MessageRef, expires_at: Option<WallMillis>, properties: Box<Properties>) -> MessageParts<'_> {

@@ -19,14 +19,14 @@ pub(crate) struct Found {
     pub(crate) by_message: bool,
 }
 
-/// The route of what is published to a name, as faces without exchanges do.
-pub(crate) fn route_name(vhost: &Vhost, name: &Name, properties: Option<&Properties>) -> Found {
+/// The route of what is published now to a name, as faces without exchanges do.
+pub(crate) fn route_name(now_ms: u64, vhost: &Vhost, name: &Name, properties: Option<&Properties>) -> Found {
     if name.is_reserved()
         && let Some((exchange, key)) = exchange_of(name)
     {
         // Rights were checked for this name, so it leads nowhere when the place has another.
         let is_canonical = address_of(&exchange, &key).is_ok_and(|address| address == *name);
-        let found = route_exchange(vhost, &exchange, &key, properties, true).ok().filter(|_| is_canonical);
+        let found = route_exchange(now_ms, vhost, &exchange, &key, properties, true).ok().filter(|_| is_canonical);
         // Nor is anybody behind an exchange that is not there, or takes nothing from peers.
         return found.unwrap_or_else(|| Found { over_topology: true, ..past_tree() });
     }
@@ -37,12 +37,12 @@ pub(crate) fn route_name(vhost: &Vhost, name: &Name, properties: Option<&Propert
         let mut key = Vec::new();
         amqp::encode_name(name, &mut key);
         let mut publication = Publication::with_key(&key);
-        publication.properties = properties;
+        (publication.properties, publication.now_ms) = (properties, now_ms);
         let mut routed = Routed::default();
         let topology = vhost.topology();
         topology.route_on(std::mem::take(&mut listeners.bound), &publication, &mut routed);
         found.over_topology = true;
-        take_queues(&topology, &routed, &mut found);
+        take_queues(&topology, &mut routed, &mut found);
     }
     found.route.add_listeners(listeners);
     found
@@ -52,11 +52,12 @@ fn past_tree() -> Found {
     Found { route: Route { is_past_tree: true, ..Route::default() }, ..Found::default() }
 }
 
-/// The route of what is published to an exchange under a key, and under the further keys of the message.
+/// The route of what is published now to an exchange under a key, and under the further keys of the message.
 ///
 /// # Errors
 /// Any [`RouteError`].
 pub(crate) fn route_exchange(
+    now_ms: u64,
     vhost: &Vhost,
     exchange: &[u8],
     key: &[u8],
@@ -64,7 +65,7 @@ pub(crate) fn route_exchange(
     by_peer: bool,
 ) -> Result<Found, RouteError> {
     let further = further_keys(properties.map_or(&[], |p| &p.headers))?;
-    let publication = Publication { key, extra_keys: &further, properties, by_peer };
+    let publication = Publication { key, extra_keys: &further, properties, now_ms, by_peer };
     let is_tree = exchange == super::address::TREE_EXCHANGE;
     let mut found = if is_tree { Found::default() } else { past_tree() };
     found.over_topology = true;
@@ -90,7 +91,7 @@ pub(crate) fn route_exchange(
             listeners.collect(vhost, &name);
         }
     }
-    take_queues(&topology, &routed, &mut found);
+    take_queues(&topology, &mut routed, &mut found);
     drop(topology);
     listeners.bound.clear();
     found.route.add_listeners(listeners);
@@ -99,7 +100,7 @@ pub(crate) fn route_exchange(
 
 fn take_queues(
     topology: &crate::exchange::Topology<std::sync::Arc<super::NamedQueue>>,
-    routed: &Routed,
+    routed: &mut Routed,
     found: &mut Found,
 ) {
     for queue in routed.targets().iter().filter_map(|target| topology.queue(*target)) {
@@ -117,4 +118,5 @@ fn take_queues(
         }
     }
     found.by_message |= routed.is_by_message();
+    found.route.claims = routed.take_claims();
 }
