@@ -53,6 +53,7 @@ mod telemetry;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod timekeeper;
 mod tls;
 mod users;
 mod wheel;

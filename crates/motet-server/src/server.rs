@@ -18,6 +18,7 @@ use crate::otlp;
 use crate::reload::{LIVE_LIMITS, ReloadHook, Reloaded, Reloader, Reread, live_limits};
 use crate::sys::SysTree;
 use crate::telemetry::{AccessRefused, CertificatesRead, Event, NotRetained};
+use crate::timekeeper::Timekeeper;
 use crate::tls::Certificates;
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
@@ -29,11 +30,11 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 
 /// How often the core is asked whether something is due.
-const CORE_TICK: Duration = Duration::from_millis(100);
+const CORE_TICK: Duration = Duration::from_millis(20);
 /// How often the wall clock is compared with the system's, and the core is asked what it refused to retain.
-const RESYNC_TICKS: u32 = 10;
+const RESYNC_TICKS: u32 = 50;
 /// How often the log hears of slow subscribers; a multiple of the other.
-const SLOW_REPORT_TICKS: u32 = 100;
+const SLOW_REPORT_TICKS: u32 = 500;
 
 /// A socket that listens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +54,7 @@ pub struct Server<E: Engine = Store> {
     pub(crate) house: Arc<House<E>>,
     addresses: Vec<Bound>,
     tasks: Vec<JoinHandle<()>>,
+    time: Timekeeper,
     reloader: Arc<Reloader>,
     data_dir: PathBuf,
     bridges: Arc<Bridges<E>>,
@@ -130,7 +132,8 @@ impl<E: Engine> Server<E> {
         let bridged = bridges.clone();
         reloader.add(ReloadHook::new("bridges", &["bridge"], move |config| bridged.apply(&config.bridge)));
         let (addresses, tasks, data_dir) = (Vec::new(), Vec::new(), config.data_dir.clone());
-        let mut server = Server { house: house.clone(), addresses, tasks, reloader, data_dir, bridges };
+        let time = Timekeeper::start()?;
+        let mut server = Server { house: house.clone(), addresses, tasks, time, reloader, data_dir, bridges };
         for (socket, endpoint) in sockets {
             server.addresses.push(Bound { protocol: endpoint.protocol, address: socket.local_addr()? });
             let house = house.clone();
@@ -139,7 +142,7 @@ impl<E: Engine> Server<E> {
             }));
         }
         console.listens(&server.addresses);
-        server.tasks.push(tokio::spawn(async move {
+        server.tasks.push(server.time.spawn(async move {
             loop {
                 tokio::time::sleep(LOOK_EVERY).await;
                 console.clone().look().await;
@@ -173,7 +176,7 @@ impl<E: Engine> Server<E> {
         note_expiry(&self.house, all);
         for (_, certificates) in all {
             let (house, certificates, all) = (self.house.clone(), certificates.clone(), all.clone());
-            self.tasks.push(tokio::spawn(async move {
+            self.tasks.push(self.time.spawn(async move {
                 while let Some(every) = certificates.look_every() {
                     tokio::time::sleep(every).await;
                     // A few calls and a few kilobytes now and then: too little for a thread of its own.
@@ -188,11 +191,11 @@ impl<E: Engine> Server<E> {
     /// The tasks that let time pass: the wheel for connections, a coarse tick for the core, the look for alarms.
     fn keep_time(&mut self, mut sys: SysTree) {
         let house = self.house.clone();
-        self.tasks.push(tokio::spawn(async move { house.wheel.run(&house.clock).await }));
+        self.tasks.push(self.time.spawn(async move { house.wheel.run(&house.clock).await }));
         let (house, data_dir) = (self.house.clone(), self.data_dir.clone());
-        self.tasks.push(tokio::spawn(async move { alarm::watch(&house, &data_dir).await }));
+        self.tasks.push(self.time.spawn(async move { alarm::watch(&house, &data_dir).await }));
         let house = self.house.clone();
-        self.tasks.push(tokio::spawn(async move {
+        self.tasks.push(self.time.spawn(async move {
             let (mut ticks, mut not_retained, mut access_refused) = (0_u32, 0, 0);
             loop {
                 tokio::time::sleep(house.until_due(CORE_TICK)).await;
