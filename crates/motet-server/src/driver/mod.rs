@@ -271,7 +271,9 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         }
         // 2. What the time has brought. Who was not listened to has not been silent.
         let held = self.hold_back(now);
-        if self.house.alarms.any() != self.alarm_told && self.machine.is_some() {
+        // Who is not let in yet has nothing that could be held.
+        let is_in = || self.machine.as_ref().is_some_and(|machine| machine.principal().is_some());
+        if self.house.alarms.any() != self.alarm_told && is_in() {
             self.alarm_told = !self.alarm_told;
             let why = self.alarm_told.then(|| self.house.alarms.text());
             self.call(now, &mut worker.out, |machine, cx| machine.handle_alarm(cx, why));
