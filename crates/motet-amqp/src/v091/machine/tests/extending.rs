@@ -1,7 +1,6 @@
 //! What RabbitMQ's clients expect beyond the methods: alarms, default types, groups.
 
 use super::bench::*;
-use crate::v091::packet::*;
 use motet_core::conversation::Held;
 use motet_core::core::govern::VhostAbout;
 
