@@ -64,6 +64,7 @@ fn a_group_that_is_declared_or_consumed_hears_what_it_shares() {
     bench.crash();
     assert!(exists(&bench, b"$share/g/a/#"), "what was declared stays");
     let mut peer = bench.join();
-    let text = "406 PRECONDITION_FAILED - queue '$share/nothing' in vhost '/' names no group and filter to share (50.10)";
+    let text =
+        "406 PRECONDITION_FAILED - queue '$share/nothing' in vhost '/' names no group and filter to share (50.10)";
     assert_eq!(bench.declare(&mut peer, "$share/nothing", true), [format!("1 channel.close {text}")]);
 }
