@@ -196,6 +196,8 @@ impl<E: Engine> Core<E> {
         self.weigh(cell, inner);
         cell.account(inner);
         if inner.fx.is_empty() && named.is_none() {
+            // A message that only waits has no effect, and may have brought a deadline all the same.
+            self.arm_queue(cell, inner);
             return;
         }
         let Inner { fx, consumers, queue, .. } = inner;
@@ -235,11 +237,7 @@ impl<E: Engine> Core<E> {
             self.counters.expired.fetch_add(expired.wrapping_sub(inner.expired_counted), Ordering::Relaxed);
             inner.expired_counted = expired;
         }
-        if (cell.is_durable() || named.is_some())
-            && let Some(at) = inner.next_deadline()
-        {
-            self.timers.queue_at(at, cell.id());
-        }
+        self.arm_queue(cell, inner);
     }
 
     /// The store brings bodies that were paged out.

@@ -144,6 +144,9 @@ impl<E: Engine> Core<E> {
         let mut stage = stage.filter(|_| queue.is_durable());
         let mut refused = false;
         let mut inner = queue.inner.lock();
+        if inner.gone {
+            return false; // Its session ended since the route was made: as if it had ended just after.
+        }
         for (index, message) in batch.messages().iter().enumerate() {
             let reliability = message.reliability.min(grant.reliability);
             if reliability == Reliability::AtMostOnce {

@@ -270,6 +270,7 @@ impl<E: Engine> Core<E> {
             stage.drop_object(cell.id());
         }
         self.objects.remove(cell.id());
+        self.timers.forget(cell.id());
         if let Some(owner) = queue.declared().exclusive
             && let Some(owned) = vhost.exclusive.lock().get_mut(&owner)
         {
