@@ -134,3 +134,17 @@ fn a_session_that_comes_and_goes_has_one_timer_and_none_after_its_end() {
     assert!(core.remove_session(at(4_000_000), "ann"));
     assert_eq!(timers(&core), (0, 0));
 }
+
+#[test]
+fn who_asks_again_and_again_to_be_woken_waits_once_for_each_position() {
+    let core = small();
+    let position = core.registry_put(crate::core::RegistryKind::POLICY, b"a", b"b").expect("small");
+    let mailbox = Mailbox::new(1024, Overflow::default());
+    for _ in 0..1_000 {
+        core.wake_when_durable(position, &mailbox);
+    }
+    assert_eq!(core.waiting.lock().len(), 1);
+    core.engine().sync().into_iter().for_each(|completion| core.complete(completion));
+    assert_eq!(core.waiting.lock().len(), 0);
+    assert!(mailbox.poll_ready(std::task::Waker::noop()).is_ready());
+}
