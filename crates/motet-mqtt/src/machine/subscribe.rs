@@ -59,6 +59,7 @@ impl Connected {
             let answer = match wish {
                 Err(refusal) => Err(refusal),
                 Ok(Wanted::Topics(pattern, options)) => match answers.next() {
+                    Some(Subscribed::StoreFull) => Err(refusal_of(&JoinRefused::StoreFull)),
                     Some(Subscribed::QuotaExceeded) | None => Err(refusal_of(&JoinRefused::Quota)),
                     Some(answer) => {
                         if config.retain_available && replays_now(subscription.options.retain_handling, answer) {
@@ -257,6 +258,9 @@ fn millis(text: &str) -> Option<u64> {
 fn refusal_of(refused: &JoinRefused) -> Refusal {
     match refused {
         JoinRefused::Quota => (ReasonCode::QuotaExceeded, "no further subscription of this session is taken"),
+        JoinRefused::StoreFull
+        | JoinRefused::Queue(QueueError::StoreFull)
+        | JoinRefused::Bind(BindError::StoreFull) => (ReasonCode::QuotaExceeded, "the store takes nothing for now"),
         JoinRefused::TakenOver => (ReasonCode::UnspecifiedError, "the session was taken over"),
         JoinRefused::Queue(QueueError::NotFound(_)) => (ReasonCode::TopicFilterInvalid, "there is no such queue"),
         JoinRefused::Queue(QueueError::Locked(_)) | JoinRefused::Consume(_) => {
