@@ -308,7 +308,7 @@ impl<E: Engine> Core<E> {
                 stage.enqueue(queue.id(), seq, &head, StagedBody::Inline(&[&stored, message.payload()]))
             }
         };
-        waiting.placed(seq, at.0.get(), fx);
+        waiting.placed(seq, at.0.get());
         verdict
     }
 }

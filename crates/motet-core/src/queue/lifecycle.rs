@@ -112,23 +112,28 @@ impl<M: Clone> Queue<M> {
         }
     }
 
-    /// Nothing in it, nobody there, no time to wait for: nothing is lost when only its totals are kept.
+    /// Nothing in it, nobody there, no time and no read to wait for: nothing is lost when only its totals are kept.
     pub(super) fn may_sleep(&self) -> bool {
         self.stats.messages() == 0
+            && !self.pager.is_loading()
             && self.consumers.is_empty()
             && self.dedup.is_none()
             && self.next_deadline().is_none()
     }
 
-    /// Settles everything that waits, ready or delayed; what consumers hold stays theirs. Returns how many went.
-    pub fn purge(&mut self, fx: &mut Effects<M>) -> u64 {
+    /// Settles what waits, ready or delayed, `most` of it at most; what consumers hold stays theirs. Returns how many went.
+    pub fn purge(&mut self, most: u64, fx: &mut Effects<M>) -> u64 {
         let mut purged = 0;
-        while let Some(priority) = self.levels.highest() {
+        while purged < most
+            && let Some(priority) = self.levels.highest()
+        {
             let seq = self.pop_ready(priority).expect("an occupied level has a head");
             self.finish(seq, true, fx);
             purged += 1;
         }
-        while let Some(seq) = self.pop_delayed() {
+        while purged < most
+            && let Some(seq) = self.pop_delayed()
+        {
             self.finish(seq, true, fx);
             purged += 1;
         }

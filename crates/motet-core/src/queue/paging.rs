@@ -31,6 +31,12 @@ pub(super) struct Pager {
     overtaken: bool,
 }
 
+impl Pager {
+    pub(super) fn is_loading(&self) -> bool {
+        self.loading > 0
+    }
+}
+
 impl<M: Clone> Queue<M> {
     pub(super) fn over_window(&self) -> bool {
         self.stats.resident > self.config.window.messages || self.stats.resident_bytes > self.config.window.bytes
@@ -44,7 +50,7 @@ impl<M: Clone> Queue<M> {
     }
 
     /// Drops bodies from the middle while more than the window is resident.
-    pub(super) fn page_out(&mut self, fx: &mut Effects<M>) {
+    pub(super) fn page_out(&mut self) {
         if !self.config.durable || !self.over_window() {
             return;
         }
@@ -68,10 +74,7 @@ impl<M: Clone> Queue<M> {
                 if slot.locator().is_none() {
                     return; // The journal has not placed it yet; `placed` comes here again.
                 }
-                let bytes = slot.bytes;
-                if self.evict_body(seq).is_some() {
-                    fx.push(Effect::PageOut { seq, bytes });
-                }
+                self.evict_body(seq);
             }
             self.pager.end += 1;
         }

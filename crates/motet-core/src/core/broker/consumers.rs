@@ -141,20 +141,29 @@ impl<E: Engine> Core<E> {
 
     /// Fetches the next message for a consumer, whatever its credit. It holds it, unless it settles by taking.
     pub fn get(&self, now: Now, queue: &Arc<NamedQueue>, consumer: ConsumerId) -> Got {
-        let got = self.with_queue(now, queue, |inner| {
+        let fetch = |inner: &mut Inner| {
             let Inner { queue: q, fx, .. } = &mut *inner;
+            // Others stage between the slices.
+            if q.awake().passes_over_stale(now.wall.0, fx) {
+                return None;
+            }
             if q.awake().head_is_away(now.wall.0, fx) {
                 let pending = inner.pending.get_or_insert_default();
                 if !pending.fetching.contains(&consumer) {
                     pending.fetching.push(consumer);
                 }
-                return Got::Later;
+                return Some(Got::Later);
             }
-            match q.awake().get(now.wall.0, consumer, fx).and_then(Delivery::of) {
+            Some(match q.awake().get(now.wall.0, consumer, fx).and_then(Delivery::of) {
                 Some(delivery) => Got::Message(Box::new(delivery), inner.queue.stats().ready),
                 None => Got::Empty,
+            })
+        };
+        let got = loop {
+            if let Some(got) = self.with_queue(now, queue, fetch) {
+                break got;
             }
-        });
+        };
         self.counters.delivered.fetch_add(u64::from(matches!(got, Got::Message(..))), Ordering::Relaxed);
         got
     }
