@@ -215,7 +215,7 @@ impl<E: Engine> Core<E> {
             return;
         }
         let Inner { fx, consumers, queue, .. } = inner;
-        let listener = |id| consumers.iter().find(|listener| listener.id == id);
+        let listener = |id| consumers.get(id);
         for effect in fx.drain() {
             match effect {
                 Effect::Wake(id) => after.wakes.extend(listener(id).and_then(|l| l.ready(cell))),

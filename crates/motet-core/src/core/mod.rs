@@ -95,6 +95,8 @@ pub struct CoreLimits {
     pub sessions_per_user: u64,
     /// Queues with a name of one vhost.
     pub queues: u64,
+    /// Consumers of one queue with a name.
+    pub consumers_per_queue: u64,
     /// Vhosts, the one that always exists too.
     pub vhosts: usize,
     /// Last values of the vhost; beyond it an address without one gets none.
@@ -115,6 +117,7 @@ impl Default for CoreLimits {
             sessions: 2_000_000,
             sessions_per_user: 1_000_000,
             queues: 1_000_000,
+            consumers_per_queue: 65_536,
             vhosts: 10_000,
             retained_messages: 1_000_000,
             retained_bytes: 512 << 20,

@@ -18,6 +18,7 @@ use motet_core::machine::Context;
 use motet_core::mailbox::Grant;
 use motet_core::message::Reliability;
 use motet_core::pattern::Pattern;
+use motet_core::queue::ConsumeError;
 use motet_core::session::SubscribeOptions;
 use motet_core::spelling::mqtt;
 use motet_core::stream::Start;
@@ -263,6 +264,9 @@ fn refusal_of(refused: &JoinRefused) -> Refusal {
         | JoinRefused::Bind(BindError::StoreFull) => (ReasonCode::QuotaExceeded, "the store takes nothing for now"),
         JoinRefused::TakenOver => (ReasonCode::UnspecifiedError, "the session was taken over"),
         JoinRefused::Queue(QueueError::NotFound(_)) => (ReasonCode::TopicFilterInvalid, "there is no such queue"),
+        JoinRefused::Consume(ConsumeError::Limit(_)) => {
+            (ReasonCode::QuotaExceeded, "no further consumer of this queue is taken")
+        }
         JoinRefused::Queue(QueueError::Locked(_)) | JoinRefused::Consume(_) => {
             (ReasonCode::NotAuthorized, "the queue is for somebody else alone")
         }

@@ -235,6 +235,7 @@ pub(super) fn consume(vhost: &Vhost, queue: &NamedQueue, error: ConsumeError) ->
         ConsumeError::InUse | ConsumeError::ExclusivelyUsed => {
             failed(ReplyCode::AccessRefused, format!("{} in exclusive use", queue_name(vhost, &name)))
         }
+        ConsumeError::Limit(_) => failed(ReplyCode::NotAllowed, error.to_string()),
         ConsumeError::Gone => no_queue(vhost, &name),
         ConsumeError::Exists => failed(ReplyCode::InternalError, error.to_string()),
     }
