@@ -206,7 +206,8 @@ impl<E: Engine> Core<E> {
             && quota.wait(mailbox)
     }
 
-    /// Publishes `batch` along `known`'s route. `notes` go to the records of `session` in the same atomic group.
+    /// Publishes `batch` along `known`'s route. The notes beside `session` go to its records in the same atomic group:
+    /// one for each message, in their order, because those of messages that are refused are left out.
     ///
     /// When [`KnownName::varies`] says so, each message has a route of its own; then a batch of one message tells what
     /// became of that message, and a longer one the worst of all.
@@ -356,12 +357,13 @@ impl<E: Engine> Core<E> {
         let mut after = After::default();
         let refused = self.enqueue_along(now, own_session, route, &batch, stage.as_mut(), &mut shared, &mut after);
         self.bury(now, &mut after, stage.as_mut());
-        // A refused message will come again, or be given up by its sender: it leaves no note.
-        if let (Some((handle, notes)), Some(stage), false) = (notes, &mut stage, refused) {
-            self.stage_notes(handle, notes, stage);
+        let taken = after.first_refused.unwrap_or_default();
+        if let (Some((handle, notes)), Some(stage)) = (notes, &mut stage) {
+            // A refused message will come again, or be given up by its sender: it leaves no note.
+            let kept = if refused { taken.min(notes.len()) } else { notes.len() };
+            self.stage_notes(handle, &notes[..kept], stage);
         }
         let position = stage.map(Stage::finish);
-        let taken = after.first_refused.unwrap_or_default();
         // Others stage meanwhile: nobody is woken while the journal's buffer is ours.
         self.carry_on(now, after);
         self.push_subscribers(own_session, route, &batch);

@@ -19,7 +19,7 @@ pub enum Side {
 }
 
 /// Why the conversations cannot go on.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RelayError {
     /// A side ends it.
     #[error("{0:?} closed the connection: {1:?}")]
@@ -27,6 +27,10 @@ pub enum RelayError {
     /// A subscription was refused.
     #[error("{0:?} refused a subscription: {1:?}")]
     Subscription(Side, ReasonCode),
+    /// A message was refused for want of room [5.0, 3.4.2.1: 0x97]. Its sender is not told, so that it sends it again on the
+    /// next connection: to pass the refusal on would be to lose the message.
+    #[error("{0:?} has no room for a message")]
+    NoRoom(Side),
     /// A packet that has no place here.
     #[error("{0:?} sent {1:?}, which has no place here")]
     Unexpected(Side, PacketKind),
@@ -119,6 +123,11 @@ impl Relay {
             }
             Packet::Unsuback(_) | Packet::Pingresp(_) => {}
             Packet::Disconnect(goodbye) => return Err(RelayError::Goodbye(from, goodbye.reason_code)),
+            Packet::Puback(Puback { reason_code: ReasonCode::QuotaExceeded, .. })
+            | Packet::Pubrec(Pubrec { reason_code: ReasonCode::QuotaExceeded, .. }) => {
+                self.tally.refused += 1;
+                return Err(RelayError::NoRoom(from));
+            }
             Packet::Puback(_) | Packet::Pubrec(_) | Packet::Pubrel(_) | Packet::Pubcomp(_) => {
                 self.settle(from, &packet, across);
             }

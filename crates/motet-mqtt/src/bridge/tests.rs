@@ -158,9 +158,23 @@ fn what_our_server_has_not_answered_is_counted() {
     take(&mut relay, Side::Remote, &publish(Version::V5, "a", QoS::AtMostOnce, &[]));
     assert_eq!(relay.inward(), 1);
     let mut said = BytesMut::new();
-    Puback::new(PacketIdentifier::MIN, ReasonCode::QuotaExceeded).encode(Version::V5, &mut said);
-    assert_eq!(take(&mut relay, Side::Local, &said).0[..], [0x40, 3, 0, 1, 0x97]);
+    Puback::new(PacketIdentifier::MIN, ReasonCode::NotAuthorized).encode(Version::V5, &mut said);
+    assert_eq!(take(&mut relay, Side::Local, &said).0[..], [0x40, 3, 0, 1, 0x87]);
     assert_eq!((relay.inward(), relay.take_tally().refused), (0, 1));
+}
+
+#[test]
+fn who_has_no_room_for_now_is_asked_again_on_the_next_connection() {
+    for side in [Side::Local, Side::Remote] {
+        let mut relay = relay(Version::V5);
+        let mut said = BytesMut::new();
+        Puback::new(PacketIdentifier::MIN, ReasonCode::QuotaExceeded).encode(Version::V5, &mut said);
+        let (mut across, mut back) = (BytesMut::new(), BytesMut::new());
+        let refused = relay.take(side, frame(&said, 1000).unwrap().unwrap(), &mut across, &mut back);
+        assert_eq!(refused, Err(RelayError::NoRoom(side)));
+        assert!(across.is_empty() && back.is_empty(), "an acknowledgement would end the message");
+        assert_eq!(relay.take_tally().refused, 1);
+    }
 }
 
 #[test]

@@ -56,7 +56,8 @@ pub(super) struct Inbound {
     pending_bytes_high: u64,
     /// Identifiers released by PUBREL during this turn.
     released: Vec<PacketIdentifier>,
-    /// The store refused a message whose sender cannot be told: the connection must end without an answer.
+    /// A message was refused whose sender cannot be told: the connection ends without an answer to it, after those of
+    /// the messages before.
     pub(super) refused: bool,
     /// A quota of the vhost was reached by one who cannot be told: nothing is read until there is room again.
     over_quota: bool,
@@ -90,6 +91,8 @@ struct Run {
     topic: Box<str>,
     known: KnownName,
     answered: Answered,
+    /// That of all its messages: the identifiers stand in the order of the messages.
+    qos: QoS,
     /// To be published that much later, in milliseconds.
     delay_ms: Option<u64>,
     /// What the message itself asked for.
@@ -279,9 +282,12 @@ impl Connected {
         let asked_delay = if publish.properties.is_empty() { None } else { mapping::delay_ms(publish.properties) };
         let fits = self.inbound.run.as_ref().is_some_and(|run| {
             run.answered == answered
+                && run.qos == publish.qos
                 && run.asked_delay == asked_delay
                 // What must be signed is looked at message by message.
                 && !run.known.is_signed()
+                // A message with a route of its own is in a group of its own, with its note.
+                && !run.known.varies()
                 && *run.topic == *topic
                 && run.builder.len() < RUN_MESSAGES_MAX
                 && run.builder.bytes() < RUN_BYTES_MAX
@@ -344,9 +350,18 @@ impl Connected {
         } else {
             super::access::refusal(cx, &known, publish)
         };
-        let (topic, builder, delay_ms) = (topic.into(), BatchBuilder::new(), delay);
-        let ids = Vec::new();
-        Ok(Box::new(Run { topic, known, answered, delay_ms, asked_delay, refusal, builder, ids, refused: 0 }))
+        Ok(Box::new(Run {
+            topic: topic.into(),
+            known,
+            answered,
+            qos: publish.qos,
+            delay_ms: delay,
+            asked_delay,
+            refusal,
+            builder: BatchBuilder::new(),
+            ids: Vec::new(),
+            refused: 0,
+        }))
     }
 
     /// Publishes what has been collected.
@@ -356,7 +371,7 @@ impl Connected {
         if !cx.core.is_current(&self.handle) {
             return;
         }
-        let ids = std::mem::take(&mut run.ids);
+        let mut ids = std::mem::take(&mut run.ids);
         if let Some((code, why)) = run.refusal {
             cx.core.counters().rejected.fetch_add(run.refused, Ordering::Relaxed);
             // [MQTT-3.3.5-2 of 3.1.1] a 3.x client cannot be told and gets a plain acknowledgement.
@@ -387,26 +402,47 @@ impl Connected {
             Outcome::Unroutable => ReasonCode::NoMatchingSubscribers,
             Outcome::Rejected(RejectCause::TakenOver) => return,
             Outcome::Rejected(_) if ids.is_empty() => return,
-            Outcome::Rejected(cause) if self.version == Version::V5 => {
+            Outcome::Rejected(cause) => {
+                // What came before the one that was refused is answered as what it is: taken.
+                let rest = ids.split_off(receipt.taken.min(ids.len()));
+                self.answer_taken(cx, &run.known, receipt.position, ids, ReasonCode::Success);
+                if self.version != Version::V5 {
+                    self.inbound.refused = true;
+                    return;
+                }
                 let why = match cause {
                     RejectCause::QueueFull => "a subscriber's queue is full",
                     RejectCause::RetainedFull => "no further message is retained",
                     RejectCause::Quota(_) => cause.text(),
                     RejectCause::StoreFull | RejectCause::TakenOver => "the store takes nothing for now",
                 };
-                return self.answer_refused(cx, ids, ReasonCode::QuotaExceeded, why);
-            }
-            Outcome::Rejected(_) => {
-                self.inbound.refused = true;
-                return;
+                return self.answer_refused(cx, rest, ReasonCode::QuotaExceeded, why);
             }
         };
-        if !ids.is_empty() {
-            if let Some(pressure) = cx.core.pressure(cx.now, &self.publisher, &run.known, cx.mailbox) {
-                self.inbound.held = Some(pressure);
-            }
-            self.reply(cx, receipt.position, Reply::Received { ids, code, why: "" });
+        self.answer_taken(cx, &run.known, receipt.position, ids, code);
+    }
+
+    /// Acknowledges messages as soon as `position` is durable and their subscribers keep up.
+    fn answer_taken<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        known: &KnownName,
+        position: Option<Position>,
+        ids: Vec<(QoS, PacketIdentifier)>,
+        code: ReasonCode,
+    ) {
+        if ids.is_empty() {
+            return;
         }
+        if let Some(pressure) = cx.core.pressure(cx.now, &self.publisher, known, cx.mailbox) {
+            self.inbound.held = Some(pressure);
+        }
+        self.reply(cx, position, Reply::Received { ids, code, why: "" });
+    }
+
+    /// A message was refused whose sender cannot be told, and everything before it has been answered.
+    pub(super) fn is_refused(&self) -> bool {
+        self.inbound.refused && self.inbound.replies.is_empty()
     }
 
     /// A quota of the vhost leaves no room for what this client publishes, and it cannot be told.

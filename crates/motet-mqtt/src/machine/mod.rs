@@ -262,7 +262,7 @@ impl Connected {
         self.deliver(cx);
         self.settle(cx);
         self.wake_for_replies(cx);
-        Flow::Continue
+        if self.is_refused() { Flow::Close(close::Farewell::Silent) } else { Flow::Continue }
     }
 }
 
@@ -281,7 +281,7 @@ impl<E: Engine> Machine<E> for Connection {
             connected.release_replies(cx);
             connected.wake_for_replies(cx);
             // A 3.x client that cannot be told keeps its message, and sends it again after it has come back.
-            if connected.inbound.refused {
+            if connected.is_refused() {
                 self.close(cx, close::Farewell::Silent);
             }
         }

@@ -112,9 +112,13 @@ impl Peer {
 
 impl Bench {
     pub(super) fn new() -> Self {
+        Bench::within(CoreLimits::default())
+    }
+
+    pub(super) fn within(limits: CoreLimits) -> Self {
         let engine = FakeEngine::default();
         Bench {
-            core: Core::new(engine.clone(), CoreLimits::default()),
+            core: Core::new(engine.clone(), limits),
             engine,
             config: Arc::new(Config::default()),
             now: Now { instant: Instant::from_nanos(1), wall: WallMillis(1_000_000) },

@@ -179,3 +179,56 @@ fn who_stages_more_than_the_disk_takes_is_not_read_from_whatever_it_asks_for() {
     assert_eq!(bench.hear(&mut ann), ["SUBACK [GrantedQoS1]"]);
     assert!(ann.wants_input());
 }
+
+/// A durable session with room for two messages, whose client is away.
+fn room_for_two() -> Bench {
+    let limits = motet_core::core::CoreLimits { session_queue_messages: 2, ..Default::default() };
+    let mut bench = Bench::within(limits);
+    let mut ann = bench.join(hello(V311, "ann", false));
+    bench.subscribe(&mut ann, "a", QoS::ExactlyOnce);
+    bench.cut(&mut ann);
+    bench
+}
+
+/// Three messages in one read.
+fn three(version: crate::packet::Version, qos: QoS) -> Vec<u8> {
+    (1..=3).flat_map(|number| bytes(version, &message(qos, number, "a", "x"))).collect()
+}
+
+#[test]
+fn what_was_taken_before_a_queue_was_full_is_acknowledged_as_taken() {
+    for (qos, ack) in [(QoS::AtLeastOnce, "PUBACK"), (QoS::ExactlyOnce, "PUBREC")] {
+        let mut bench = room_for_two();
+        let mut bob = bench.join(hello(V5, "bob", false));
+        let said = bench.send(&mut bob, &three(V5, qos));
+        assert_eq!(said[..2], [format!("{ack} 1"), format!("{ack} 2")]);
+        assert!(said[2].starts_with(&format!("{ack} 3 QuotaExceeded")), "{said:?}");
+    }
+}
+
+#[test]
+fn who_cannot_be_told_of_a_refusal_is_told_first_what_was_taken() {
+    let mut bench = room_for_two();
+    let mut bob = bench.join(hello(V311, "bob", false));
+    assert_eq!(bench.send(&mut bob, &three(V311, QoS::AtLeastOnce)), ["PUBACK 1", "PUBACK 2", "closed"]);
+    let mut bench = room_for_two();
+    let mut bob = bench.join(hello(V311, "bob", false));
+    bench.engine.set_plan(SLOW);
+    assert!(bench.send(&mut bob, &three(V311, QoS::ExactlyOnce)).is_empty(), "not before it is durable");
+    bench.engine.set_plan(Plan::default());
+    assert_eq!(bench.hear(&mut bob), ["PUBREC 1", "PUBREC 2", "closed"]);
+}
+
+#[test]
+fn a_qos_2_message_that_was_taken_beside_a_refused_one_is_not_taken_twice() {
+    let mut bench = room_for_two();
+    let mut bob = bench.join(hello(V311, "bob", false));
+    bench.send(&mut bob, &three(V311, QoS::ExactlyOnce));
+    bench.crash(usize::MAX);
+    let mut bob = bench.join(hello(V311, "bob", false));
+    assert_eq!(bench.send(&mut bob, &three(V311, QoS::ExactlyOnce)), ["PUBREC 1", "PUBREC 2", "PUBREC 3"]);
+    let mut ann = bench.peer(V311);
+    let mut heard = bench.say(&mut ann, &hello(V311, "ann", false));
+    heard.extend(bench.hear(&mut ann));
+    assert_eq!(heard.len(), 4, "1 and 2 once, and 3 from its second time: {heard:?}");
+}
