@@ -8,7 +8,7 @@ pub(crate) use crate::listeners::{Listener, Listeners};
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{MessageRef, Reliability};
 use crate::queue::{
-    AckMode, ConsumerId, ConsumerOptions, DeadLetter, Effects, Queue, QueueConfig, QueueStats, Sleeper,
+    AckMode, ConsumerId, ConsumerOptions, DeadLetter, Effects, Handle, Queue, QueueConfig, QueueStats, Sleeper,
 };
 use crate::quota::{Held, Quota};
 use crate::session::SESSION_CONSUMER;
@@ -39,6 +39,12 @@ impl Queued {
     /// The lower of what was published and what was granted.
     pub fn reliability(&self) -> Reliability {
         self.message.message().reliability.min(self.grant.reliability)
+    }
+}
+
+impl Handle for Queued {
+    fn stay_alone(&mut self) {
+        self.message = self.message.detached();
     }
 }
 
@@ -246,4 +252,52 @@ impl Drop for QueueCell {
 /// The queue counts locators as plain numbers; zero does not occur.
 pub(crate) fn locator(raw: u64) -> Locator {
     Locator(NonZeroU64::new(raw).expect("an engine never gives a zero locator"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::{BatchBuilder, FaceId, MessageParts, PublisherId};
+    use crate::name::Name;
+    use crate::queue::NewEntry;
+
+    #[test]
+    fn one_message_that_stays_of_each_batch_does_not_keep_the_batches() {
+        const BATCHES: u64 = 40;
+        const EACH: u64 = 1_000;
+        let (mut queue, mut fx) = (Queue::<Queued>::new(QueueConfig::default(), 0), Effects::new());
+        queue.add_consumer(SESSION_CONSUMER, ConsumerOptions::default(), &mut fx).expect("nobody is there");
+        let (mut builder, mut batches) = (BatchBuilder::new(), Vec::new());
+        for _ in 0..BATCHES {
+            (0..EACH).for_each(|_| builder.push(MessageParts { payload: &[1; 60], ..MessageParts::default() }));
+            let batch = builder.finish(Name::empty(), PublisherId(1), FaceId::NONE);
+            for index in 0..EACH as usize {
+                let message = MessageRef::new(batch.clone(), index);
+                let message = Queued { message, grant: Arc::default(), retained: false };
+                let (expires_at_ms, deliver_at_ms, dedup_id) = (None, None, None);
+                let entry = NewEntry {
+                    message,
+                    bytes: 60,
+                    priority: 0,
+                    expires_at_ms,
+                    deliver_at_ms,
+                    dedup_id,
+                    persistent: false,
+                };
+                queue.enqueue(0, entry, &mut fx);
+            }
+            batches.push(Arc::downgrade(&batch));
+        }
+        let mut taken = Vec::new();
+        while queue.take(0, SESSION_CONSUMER, 1_000, usize::MAX, &mut taken, &mut fx).taken > 0 {}
+        for one in &taken {
+            if one.seq % EACH != 0 {
+                queue.ack(SESSION_CONSUMER, one.seq, &mut fx).expect("it has it");
+            }
+        }
+        drop(taken);
+        assert_eq!(queue.stats().messages(), BATCHES);
+        let kept = batches.iter().filter(|batch| batch.strong_count() > 0).count();
+        assert!(kept <= BATCHES as usize / 3, "{kept}");
+    }
 }

@@ -4,6 +4,16 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConsumerId(pub u64);
 
+/// What a queue keeps of a message: a handle that is cheap to clone, and may be one of many on memory that they share.
+pub trait Handle: Clone {
+    /// Those that came with it have mostly left: it had better not keep what was theirs.
+    fn stay_alone(&mut self) {}
+}
+
+impl Handle for u64 {}
+impl Handle for &'static str {}
+impl<T: ?Sized> Handle for std::sync::Arc<T> {}
+
 /// One message on its way in.
 #[derive(Clone, Debug)]
 pub struct NewEntry<'a, M> {

@@ -2,13 +2,13 @@
 
 use std::cmp::Reverse;
 
-use super::Queue;
 use super::config::Overflow;
 use super::effect::{Body, DeadLetter, DeadReason, Effect, Effects, NewEntry, RejectReason, Verdict};
 use super::expiry::SLICE;
 use super::slot::{Slot, State};
+use super::{Handle, Queue};
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// Offers one message. After `Enqueued`, the caller stages its journal record (if persistent) and reports it by [`placed`](Self::placed).
     pub fn enqueue(&mut self, now_ms: u64, entry: NewEntry<'_, M>, fx: &mut Effects<M>) -> Verdict {
         let verdict = self.admit(now_ms, entry, fx);

@@ -6,16 +6,16 @@
 //! What one call does is bounded by [`SLICE`]: the caller holds the queue's lock and perhaps the stage of all queues. The
 //! rest is due at once, so that the deadline is then in the past.
 
-use super::Queue;
 use super::effect::{DeadReason, Effect, Effects};
 use super::slot::State;
+use super::{Handle, Queue};
 
 /// Messages that one call discards, purges or lets return at most.
 pub const SLICE: u64 = 1_024;
 /// Dead letters on their way beyond which no more leave because of the time: each waits for its body.
 const MOVING_MAX: u64 = 4 * SLICE;
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// When [`on_deadline`](Self::on_deadline) has something to do, wall milliseconds. Ask again after every call.
     pub fn next_deadline(&self) -> Option<u64> {
         let stale = self.levels.priorities().filter_map(|priority| {

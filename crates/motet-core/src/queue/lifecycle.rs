@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::Queue;
 use super::config::QueueConfig;
 use super::effect::Effects;
 use super::entries::Entries;
 use super::level::Levels;
 use super::slot::{Slot, State};
+use super::{Handle, Queue};
 
 /// A message that survived, as the journal knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum DeleteRefused {
     NotEmpty(u64),
 }
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// Rebuilds a queue from what the journal kept, in sequence order; bodies stay on disk until they are near the head. `last_seq` is the
     /// greatest number ever given out, so that none is used twice. An entry out of order is our bug and is left out.
     pub fn recover(

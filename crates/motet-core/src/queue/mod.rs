@@ -84,7 +84,9 @@ use std::sync::Arc;
 
 pub use config::{DedupWindow, MemoryWindow, Overflow, QueueConfig, RetryBackoff};
 pub use consumer::{AckMode, ConsumeError, ConsumerOptions};
-pub use effect::{Body, ConsumerId, DeadLetter, DeadReason, Effect, Effects, NewEntry, RejectReason, Taken, Verdict};
+pub use effect::{
+    Body, ConsumerId, DeadLetter, DeadReason, Effect, Effects, Handle, NewEntry, RejectReason, Taken, Verdict,
+};
 pub use expiry::SLICE;
 pub use lifecycle::{DeleteRefused, RecoveredEntry};
 pub use sent::SentMarks;
@@ -121,7 +123,7 @@ pub struct Queue<M> {
     trimming: bool,
 }
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// An empty queue. Sequence numbers begin at 1.
     pub fn new(config: impl Into<Arc<QueueConfig>>, now_ms: u64) -> Self {
         Self::starting_after(config.into(), 0, now_ms)
@@ -183,6 +185,7 @@ impl<M: Clone> Queue<M> {
     /// Ends a message's life. A persistent one is settled in the journal, unless the caller does that in a batch of its own.
     fn finish(&mut self, seq: u64, settle: bool, fx: &mut Effects<M>) -> Option<M> {
         let (slot, body) = self.entries.remove(seq).expect("a message ends once");
+        self.entries.tend();
         if body.is_some() {
             self.stats.resident -= 1;
             self.stats.resident_bytes -= u64::from(slot.bytes);

@@ -9,9 +9,9 @@
 //! Two fingers move only forward, so each message is paged out at most once and read ahead at most once. Neither is needed for
 //! correctness: a paged message that reaches the head early (by priority, or because it came back) is taken as `Paged`.
 
-use super::Queue;
 use super::effect::{Effect, Effects};
 use super::slot::State;
+use super::{Handle, Queue};
 
 /// Messages asked for in one `NeedRead` at most.
 const READ_BATCH: usize = 256;
@@ -37,7 +37,7 @@ impl Pager {
     }
 }
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     pub(super) fn over_window(&self) -> bool {
         self.stats.resident > self.config.window.messages || self.stats.resident_bytes > self.config.window.bytes
     }

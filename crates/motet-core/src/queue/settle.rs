@@ -2,9 +2,9 @@
 
 use std::cmp::Reverse;
 
-use super::Queue;
 use super::effect::{ConsumerId, DeadReason, Effect, Effects};
 use super::slot::State;
+use super::{Handle, Queue};
 
 /// The consumer does not hold this message (any more).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +33,7 @@ pub enum Leaving {
     Broken,
 }
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// The message is done.
     pub fn ack(&mut self, consumer: ConsumerId, seq: u64, fx: &mut Effects<M>) -> Result<(), UnknownDelivery> {
         self.holder(consumer, seq)?;

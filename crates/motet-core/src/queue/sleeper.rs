@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{ConsumerId, Queue, QueueConfig, QueueStats, SentMarks};
+use super::{ConsumerId, Handle, Queue, QueueConfig, QueueStats, SentMarks};
 
 /// A [`Queue`], awake or asleep.
 pub struct Sleeper<M> {
@@ -25,7 +25,7 @@ struct Memory {
     totals: Option<Box<QueueStats>>,
 }
 
-impl<M: Clone> Sleeper<M> {
+impl<M: Handle> Sleeper<M> {
     /// A new queue, asleep.
     pub fn new(config: impl Into<Arc<QueueConfig>>, now_ms: u64) -> Self {
         let config = config.into();
@@ -125,7 +125,7 @@ impl<M: Clone> Sleeper<M> {
     }
 }
 
-impl<M: Clone> From<Queue<M>> for Sleeper<M> {
+impl<M: Handle> From<Queue<M>> for Sleeper<M> {
     fn from(queue: Queue<M>) -> Self {
         let memory = Memory {
             config: queue.config.clone(),

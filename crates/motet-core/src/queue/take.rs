@@ -1,11 +1,11 @@
 //! Consumers come, and take what was allotted to them.
 
-use super::Queue;
 use super::chunk::Hold;
 use super::consumer::{ConsumeError, ConsumerOptions};
 use super::effect::{Body, ConsumerId, DeadReason, Effect, Effects, Taken};
 use super::expiry::SLICE;
 use super::slot::State;
+use super::{Handle, Queue};
 
 /// How a turn of taking ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -18,7 +18,7 @@ pub struct Taking {
     pub unfinished: bool,
 }
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// Registers a consumer. Unless it is `fetch_only`, it may be woken by this very call.
     pub fn add_consumer(
         &mut self,
