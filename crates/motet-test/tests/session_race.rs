@@ -18,7 +18,8 @@ fn a_session_is_opened_while_it_is_being_let_go_of() {
     let core = Core::new(MemoryEngine::new(Durability::AtOnce), CoreLimits::default());
     // With a queue: that is what the two could disagree about. A second consumer of it is refused with a panic.
     let first = open(&core);
-    let options = SubscribeOptions { reliability: Reliability::AtLeastOnce, ..SubscribeOptions::default() };
+    let mut options = SubscribeOptions::default();
+    options.reliability = Reliability::AtLeastOnce;
     core.subscribe(&first, &[(mqtt::decode_pattern("a").expect("a filter"), options)]);
     std::thread::scope(|threads| {
         for _ in 0..2 {
