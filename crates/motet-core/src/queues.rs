@@ -8,7 +8,8 @@ pub(crate) use crate::listeners::{Listener, Listeners};
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{MessageRef, Reliability};
 use crate::queue::{
-    AckMode, ConsumerId, ConsumerOptions, DeadLetter, Effects, Handle, Queue, QueueConfig, QueueStats, Sleeper,
+    AckMode, ConsumerId, ConsumerOptions, DeadLetter, Departures, Effects, Handle, Queue, QueueConfig, QueueStats,
+    Sleeper,
 };
 use crate::quota::{Held, Quota};
 use crate::session::SESSION_CONSUMER;
@@ -115,9 +116,19 @@ impl Inner {
                 waiting_bytes: part.stream.bytes(),
                 resident_bytes: part.stream.resident_bytes(),
                 enqueued_total: part.stream.next_offset(),
+                delivered_total: part.delivered_total,
+                acked_total: part.settled_total,
                 ..stats
             },
             None => stats,
+        }
+    }
+
+    /// How messages left.
+    pub(crate) fn departures(&self) -> Departures {
+        match &self.stream {
+            Some(part) => Departures { delivered_settled: part.taken_total, ..Departures::default() },
+            None => self.queue.departures(),
         }
     }
 

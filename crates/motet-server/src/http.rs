@@ -71,6 +71,16 @@ impl Web {
         self.policy.allowed_origins.allows_page(origin, host)
     }
 
+    /// What a browser is told when a page of this origin wants to read what is here: that origin, `*` for any, or None
+    /// when the configuration does not name it.
+    pub(crate) fn shares_with(&self, origin: &str) -> Option<String> {
+        let allowed = &self.policy.allowed_origins;
+        if allowed.listed.iter().any(|entry| entry == "*") {
+            return Some("*".into());
+        }
+        allowed.lists(origin).then(|| origin.to_owned())
+    }
+
     /// Literals and localhost cannot be re-bound to us by somebody's DNS; other names are configured.
     fn serves(&self, host: &str) -> bool {
         let Ok(authority) = host.parse::<hyper::http::uri::Authority>() else { return false };

@@ -92,7 +92,7 @@ pub use lifecycle::{DeleteRefused, RecoveredEntry};
 pub use sent::SentMarks;
 pub use settle::{Leaving, Nack, UnknownDelivery};
 pub use sleeper::Sleeper;
-pub use stats::QueueStats;
+pub use stats::{Departures, QueueStats};
 pub use take::Taking;
 
 use dedup::Dedup;
@@ -116,6 +116,8 @@ pub struct Queue<M> {
     /// Everything up to here may have been sent before a start that could not know.
     sent_through: u64,
     stats: QueueStats,
+    /// `None` until somebody fetches, or takes without acknowledging: sessions never do.
+    departures: Option<Box<Departures>>,
     last_used_ms: u64,
     /// `QueueExpired` was said for this idle time.
     expiry_told: bool,
@@ -140,6 +142,7 @@ impl<M: Handle> Queue<M> {
             pager: Pager::default(),
             sent_through: 0,
             stats: QueueStats::default(),
+            departures: None,
             last_used_ms: now_ms,
             expiry_told: false,
             trimming: false,
@@ -154,6 +157,11 @@ impl<M: Handle> Queue<M> {
     /// Gauges and totals, in constant time.
     pub fn stats(&self) -> QueueStats {
         self.stats
+    }
+
+    /// How messages left, where that is not what [`Queue::stats`] says of all.
+    pub fn departures(&self) -> Departures {
+        self.departures.as_deref().copied().unwrap_or_default()
     }
 
     /// The last sequence number given out; 0 when none was.
