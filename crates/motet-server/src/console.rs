@@ -84,9 +84,21 @@ pub(crate) fn is_ours(path: &str) -> bool {
 /// Answers a request of the API.
 pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: HttpRequest<Incoming>, from: Caller) -> Answer {
     let cross = Cross::of(endpoint, request.headers());
-    let mut response = respond(endpoint, request, from).await.unwrap_or_else(|refusal| refusal.response());
+    // Without the query, which may hold credentials.
+    let mut wish = Wish { about: format!("{} {}", request.method(), request.uri().path()), user: None };
+    let is_change = !matches!(*request.method(), hyper::Method::GET | hyper::Method::HEAD | hyper::Method::OPTIONS);
+    let mut response = respond(endpoint, request, &from, &mut wish).await.unwrap_or_else(|refusal| refusal.response());
     if let Some(cross) = cross {
         cross.allow(&mut response);
+    }
+    if is_change {
+        let outcome = match response.status {
+            401 | 403 => "refused",
+            400.. => "failed",
+            _ => "done",
+        };
+        let (peer, user, about) = (from.peer, wish.user.as_deref(), audit::cut(&wish.about));
+        endpoint.house.audit.record(&audit::Operator { action: "manage", outcome, peer, user, about });
     }
     if let Some(counter) =
         endpoint.house.counters.management_requests.get(usize::from(response.status / 100).wrapping_sub(2))
@@ -96,10 +108,22 @@ pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: HttpReque
     served(response)
 }
 
+/// What the audit log says of a request.
+struct Wish {
+    /// Method and path, which name the user, the vhost or the queue that is changed.
+    about: String,
+    /// None before somebody has logged in, and for who shows the token.
+    user: Option<String>,
+}
+
+/// Names in the body, where the path has none: `{"users": [...]}`.
+const BULK_DELETE: &str = "/api/users/bulk-delete";
+
 async fn respond<E: Engine>(
     endpoint: &Endpoint<E>,
     request: HttpRequest<Incoming>,
-    from: Caller,
+    from: &Caller,
+    wish: &mut Wish,
 ) -> Result<Response, Refusal> {
     let method = Method::from_name(request.method().as_str());
     let (parts, body) = request.into_parts();
@@ -113,34 +137,26 @@ async fn respond<E: Engine>(
     let console = &endpoint.console;
     let asker = match console.api.is_public(&asked) {
         true => None,
-        false => match who(endpoint, &asked, &parts.headers, &from).await? {
+        false => match who(endpoint, &asked, &parts.headers, from).await? {
             Some(asker) => Some(asker),
             None => return Ok(Response::empty(401).with("www-authenticate", REALM)),
         },
     };
+    wish.user = asker.as_ref().map(|asker| asker.principal.name.to_string()).filter(|name| !name.is_empty());
     let Ok(turn) = console.turns.clone().acquire_owned().await else {
         return Err(Refusal::unavailable("the server is shutting down"));
     };
     asked.body = read(body).await?;
-    // A query may hold credentials.
-    let about = match asked.parameter("auth") {
-        Some(_) => format!("{} {}", parts.method, parts.uri.path()),
-        None => format!("{} {}", parts.method, parts.uri),
-    };
-    let user = asker.as_ref().map(|asker| asker.principal.name.clone()).filter(|name| !name.is_empty());
+    if parts.uri.path() == BULK_DELETE {
+        wish.about.push(' ');
+        wish.about.push_str(&String::from_utf8_lossy(&asked.body));
+    }
     let api = console.api.clone();
     let answered = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         api.answer(&asked, asker.as_ref())
     });
-    let response = answered.await.map_err(|_| Refusal::internal("answering panicked; please report this"))?;
-    if method != Method::Get && method != Method::Options {
-        let outcome = if response.status < 400 { "done" } else { "failed" };
-        let (peer, user, about) = (from.peer, user.as_deref(), audit::cut(&about));
-        let record = audit::Operator { action: "manage", outcome, peer, user, about };
-        endpoint.house.audit.record(&record);
-    }
-    Ok(response)
+    answered.await.map_err(|_| Refusal::internal("answering panicked; please report this"))
 }
 
 /// What a page of another origin sends with a password that the browser remembers is not the user's wish.

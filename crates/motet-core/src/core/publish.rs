@@ -356,7 +356,12 @@ impl<E: Engine> Core<E> {
         let retain = route.may_retain() && batch.messages().iter().any(|m| m.retain);
         let transient = batch.messages().iter().filter(|m| m.reliability == Reliability::AtMostOnce).count();
         if retain && let Some(stage) = &mut stage {
-            if self.has_room_to_retain(vhost, &batch) {
+            let mut has_room = self.has_room_to_retain(vhost, &batch);
+            if !has_room {
+                self.sweep_retained(now, vhost, stage);
+                has_room = self.has_room_to_retain(vhost, &batch);
+            }
+            if has_room {
                 self.retain_batch(vhost, &batch, stage);
             } else {
                 let asked = batch.messages().iter().filter(|m| m.retain).count() as u64;
