@@ -299,11 +299,6 @@ impl Consumers {
         }
     }
 
-    /// The message the consumer has held longest.
-    pub(super) fn oldest_held(&self, index: u32) -> Option<u64> {
-        self.get(index)?.holding.oldest()
-    }
-
     /// Everything that is held by anybody.
     pub(super) fn held(&self) -> impl Iterator<Item = u64> {
         self.table.iter().flatten().flat_map(|consumer| consumer.holding.seqs())
@@ -320,6 +315,12 @@ impl Consumers {
             self.stand_up(index);
         }
         holding.into_seqs().collect()
+    }
+
+    /// What settling has cost a consumer so far.
+    #[cfg(test)]
+    pub(super) fn steps(&self, id: ConsumerId) -> u64 {
+        self.find(id).and_then(|index| self.get(index)).map_or(0, |consumer| consumer.holding.steps)
     }
 
     /// Both sides of every account agree.

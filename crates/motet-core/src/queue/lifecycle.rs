@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::Queue;
 use super::config::QueueConfig;
 use super::effect::Effects;
 use super::entries::Entries;
 use super::level::Levels;
 use super::slot::{Slot, State};
+use super::{Handle, Queue};
 
 /// A message that survived, as the journal knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum DeleteRefused {
     NotEmpty(u64),
 }
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// Rebuilds a queue from what the journal kept, in sequence order; bodies stay on disk until they are near the head. `last_seq` is the
     /// greatest number ever given out, so that none is used twice. An entry out of order is our bug and is left out.
     pub fn recover(
@@ -112,28 +112,35 @@ impl<M: Clone> Queue<M> {
         }
     }
 
-    /// Nothing in it, nobody there, no time to wait for: nothing is lost when only its totals are kept.
+    /// Nothing in it, nobody there, no time and no read to wait for: nothing is lost when only its totals are kept.
     pub(super) fn may_sleep(&self) -> bool {
         self.stats.messages() == 0
+            && !self.pager.is_loading()
             && self.consumers.is_empty()
             && self.dedup.is_none()
             && self.next_deadline().is_none()
     }
 
-    /// Settles everything that waits, ready or delayed, and what cannot be read; what consumers hold stays theirs.
-    /// Returns how many went.
-    pub fn purge(&mut self, fx: &mut Effects<M>) -> u64 {
+    /// Settles what waits, ready or delayed, and then what cannot be read, `most` of it at most; what consumers hold stays
+    /// theirs. Returns how many went.
+    pub fn purge(&mut self, most: u64, fx: &mut Effects<M>) -> u64 {
         let mut purged = 0;
-        while let Some(priority) = self.levels.highest() {
+        while purged < most
+            && let Some(priority) = self.levels.highest()
+        {
             let seq = self.pop_ready(priority).expect("an occupied level has a head");
             self.finish(seq, true, fx);
             purged += 1;
         }
-        while let Some(seq) = self.pop_delayed() {
+        while purged < most
+            && let Some(seq) = self.pop_delayed()
+        {
             self.finish(seq, true, fx);
             purged += 1;
         }
-        for seq in std::mem::take(&mut self.set_aside) {
+        while purged < most
+            && let Some(seq) = self.set_aside.pop()
+        {
             self.stats.set_aside -= 1;
             self.finish(seq, true, fx);
             purged += 1;
@@ -144,8 +151,8 @@ impl<M: Clone> Queue<M> {
     /// Ends the queue: every consumer is told, every message is forgotten without a word each (the caller writes one tombstone for the
     /// queue). Returns how many messages were ready.
     pub fn delete(&mut self, if_unused: bool, if_empty: bool, fx: &mut Effects<M>) -> Result<u64, DeleteRefused> {
-        // What consumers hold does not stand in the way, as in RabbitMQ.
-        let (consumers, messages) = (self.consumers.count(), self.stats.waiting());
+        // What consumers hold does not stand in the way, as in RabbitMQ; what cannot be read does.
+        let (consumers, messages) = (self.consumers.count(), self.stats.waiting() + self.stats.set_aside);
         if if_unused && consumers > 0 {
             return Err(DeleteRefused::InUse(consumers));
         }
