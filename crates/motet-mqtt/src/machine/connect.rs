@@ -398,7 +398,8 @@ impl Connection {
                 opened.joined,
                 resumed.pubrec,
                 pending.topic_alias_maximum.min(self.config.outbound_aliases_max),
-            ),
+            )
+            .judging(opened.present),
             method: pending.exchange.as_ref().map(|exchange| exchange.method().into()),
             again: None,
             tickets: pending.exchange.as_ref().map_or(0, Exchange::ticket),
