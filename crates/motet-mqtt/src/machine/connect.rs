@@ -124,7 +124,7 @@ impl Connected {
         }
         cx.out.tail().extend_from_slice(&opening.connack);
         self.opening = None;
-        self.last_input = cx.now.instant;
+        self.last_packet = cx.now.instant;
         true
     }
 
@@ -386,7 +386,8 @@ impl Connection {
             handle: opened.handle,
             _seat: seat,
             silence_max: (held_to > 0).then(|| Duration::from_millis(u64::from(held_to) * 1500)),
-            last_input: cx.now.instant,
+            last_packet: cx.now.instant,
+            partial_heard: 0,
             packet_bytes_max: pending.terms.packet_bytes_max,
             receive_maximum: pending.receive_maximum.min(OWN_IDENTIFIERS),
             problem_information: pending.terms.problem_information,

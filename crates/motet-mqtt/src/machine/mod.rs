@@ -77,7 +77,10 @@ struct Connected {
     publisher: Publisher,
     /// 1.5 times the keep alive [MQTT-3.1.2-24]; `None` when the client wants none.
     silence_max: Option<Duration>,
-    last_input: Instant,
+    /// When the last packet was complete, or a large one that is still coming had come on.
+    last_packet: Instant,
+    /// Bytes of an incomplete packet that were there at that time.
+    partial_heard: usize,
     /// Largest packet the client takes [MQTT-3.1.2-27].
     packet_bytes_max: u32,
     /// QoS 1 and 2 messages the client takes at a time [3.1.2.11.3].
@@ -101,6 +104,10 @@ struct Connected {
     outbound: Outbound,
     pulled: Pulled,
 }
+
+/// Bytes by which an incomplete packet has to grow to count as a sign of life: a large one may take longer than the
+/// keep alive, and nobody lives on by dribbling bytes.
+const PROGRESS_BYTES_MIN: usize = 1024;
 
 /// What a handler decided about the connection.
 enum Flow {
@@ -174,11 +181,22 @@ impl Connection {
 }
 
 impl Connected {
+    /// Looks whether what came counts against the keep alive: control packets do [MQTT-3.1.2-22], a ping of the carrier
+    /// or a few bytes of a packet don't. `taken` bytes were whole packets, `left` wait.
+    fn hear(&mut self, now: Instant, taken: usize, left: usize) {
+        // What waits because we don't take more is not the client's silence.
+        let progress = left >= self.partial_heard + PROGRESS_BYTES_MIN || !self.takes_more();
+        if taken > 0 || progress {
+            self.last_packet = now;
+            self.partial_heard = left;
+        }
+    }
+
     fn deadline(&self) -> Option<Instant> {
         if let Some(opening) = &self.opening {
             return Some(opening.deadline);
         }
-        let silence = self.silence_max.map(|max| self.last_input + max);
+        let silence = self.silence_max.map(|max| self.last_packet + max);
         let again = self.again.as_ref().map(|again| again.deadline);
         silence.into_iter().chain(again).chain(self.inbound.held_until()).chain(self.rights.expires_at()).min()
     }
@@ -268,12 +286,10 @@ impl Connected {
 
 impl<E: Engine> Machine<E> for Connection {
     fn handle_input(&mut self, cx: &mut Context<'_, E>, input: &mut BytesMut) {
-        if let State::Connected(connected) = &mut self.state {
-            connected.last_input = cx.now.instant;
-        }
         let taken = self.take_packets(cx, input);
         input.advance(taken);
         if let State::Connected(connected) = &mut self.state {
+            connected.hear(cx.now.instant, taken, input.len());
             connected.look_at_expiry(cx.now);
             connected.flush_run(cx);
             connected.inbound.rest();
@@ -318,9 +334,9 @@ impl<E: Engine> Machine<E> for Connection {
                     self.close(cx, farewell);
                 }
             }
-            // [MQTT-3.1.2-24] nothing for one and a half times the keep alive.
+            // [MQTT-3.1.2-24] no packet for one and a half times the keep alive.
             State::Connected(c)
-                if c.opening.is_none() && c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) =>
+                if c.opening.is_none() && c.silence_max.is_some_and(|max| now.since(c.last_packet) >= max) =>
             {
                 self.close(cx, close::Farewell::KeepAlive);
             }
@@ -378,7 +394,7 @@ impl<E: Engine> Machine<E> for Connection {
 
     fn excuse_silence(&mut self, now: Instant) {
         if let State::Connected(connected) = &mut self.state {
-            connected.last_input = now;
+            connected.last_packet = now;
         }
     }
 
