@@ -109,6 +109,11 @@ struct Connected {
 /// keep alive, and nobody lives on by dribbling bytes.
 const PROGRESS_BYTES_MIN: usize = 1024;
 
+/// The packet that begins here is not CONNECT, whatever follows.
+fn is_no_connect(input: &[u8]) -> bool {
+    input.first().is_some_and(|first| PacketKind::from_bits(first >> 4) != Some(PacketKind::Connect))
+}
+
 /// What a handler decided about the connection.
 enum Flow {
     /// Go on.
@@ -139,6 +144,11 @@ impl Connection {
             let rest = &input[at..];
             let frame = match frame(rest, self.config.packet_bytes_max) {
                 Ok(Some(frame)) => frame,
+                // [MQTT-3.1.0-1] a first packet that cannot become a CONNECT is not waited for.
+                Ok(None) if matches!(self.state, State::AwaitConnect { .. }) && is_no_connect(rest) => {
+                    self.close(cx, close::Farewell::Silent);
+                    return input.len();
+                }
                 Ok(None) => {
                     self.hint = frame_len(rest, self.config.packet_bytes_max).ok().flatten();
                     break;
