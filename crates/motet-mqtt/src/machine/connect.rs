@@ -487,6 +487,12 @@ fn core_will(config: &Config, will: &Will<'_>) -> Result<CoreWill, (ReasonCode, 
     if config.is_too_deep(will.topic) {
         return Err((ReasonCode::TopicNameInvalid, "the will's topic has too many levels"));
     }
+    if will.topic.starts_with("$delayed/") {
+        return Err((
+            ReasonCode::TopicNameInvalid,
+            "a will is not delayed by its topic, but by its will delay interval",
+        ));
+    }
     let address = mqtt::decode_name(will.topic).map_err(|_| (ReasonCode::TopicNameInvalid, "not a topic name"))?;
     if super::inbound::is_ours(&address) {
         return Err((ReasonCode::TopicNameInvalid, "the will's topic belongs to the server"));
