@@ -195,6 +195,8 @@ impl<E: Engine> Server<E> {
         let (house, data_dir) = (self.house.clone(), self.data_dir.clone());
         self.tasks.push(self.time.spawn(async move { alarm::watch(&house, &data_dir).await }));
         let house = self.house.clone();
+        // The figures are there for the first who asks.
+        sys.tick(&house, house.clock.now());
         self.tasks.push(self.time.spawn(async move {
             let (mut ticks, mut not_retained, mut access_refused) = (0_u32, 0, 0);
             loop {
