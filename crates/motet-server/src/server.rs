@@ -19,7 +19,7 @@ use crate::reload::{LIVE_LIMITS, ReloadHook, Reloaded, Reloader, Reread, live_li
 use crate::sys::SysTree;
 use crate::telemetry::{AccessRefused, CertificatesRead, Event, NotRetained};
 use crate::timekeeper::Timekeeper;
-use crate::tls::Certificates;
+use crate::tls::{self, Certificates};
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
 use std::net::SocketAddr;
@@ -374,8 +374,9 @@ fn serves_pages(protocol: Protocol) -> bool {
 
 fn certificates(config: &Config, at: usize) -> Result<Option<Certificates>, ServerError> {
     let (tls, key) = tls_of(config, at);
-    let speaks = config.listener[at].protocol.may_speak_tls();
-    speaks.then(|| Certificates::open(tls, &config.data_dir, &key, Kept::of(config))).transpose()
+    let protocol = config.listener[at].protocol;
+    let open = || Certificates::open(tls, &config.data_dir, &key, Kept::of(config), tls::alpn(protocol));
+    protocol.may_speak_tls().then(open).transpose()
 }
 
 impl<E: Engine> Drop for Server<E> {

@@ -18,14 +18,14 @@ mod tests;
 mod watch;
 
 use crate::acme::{Board, Kept};
-use crate::config::{Tls, TlsVersion};
+use crate::config::{Protocol, Tls, TlsVersion};
 use crate::error::ServerError;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::Acceptor;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::ServerConfig;
 use served::Served;
 use shown::Present;
 pub(crate) use shown::Shown;
@@ -37,13 +37,27 @@ use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use watch::Fingerprint;
 
-/// What may be spoken inside. A client that offers nothing gets what the listener speaks. [RFC7301]
-const ALPN: [&[u8]; 2] = [b"mqtt", b"http/1.1"];
+/// What a listener speaks inside, the preferred first, by the names of [RFC7301]. A client that offers nothing gets what
+/// the listener speaks; one that offers only other protocols is refused [RFC7301-3.2]. No names: whatever is offered, nothing
+/// is agreed upon, because AMQP 0-9-1 has no name.
+pub(crate) fn alpn(protocol: Protocol) -> &'static [&'static [u8]] {
+    match protocol {
+        Protocol::Mqtt | Protocol::Mqtts => &[b"mqtt", AMAZON_MQTT],
+        Protocol::Amqp | Protocol::Amqps => &[],
+        Protocol::Http | Protocol::Https => &[b"mqtt", AMAZON_MQTT, b"http/1.1"],
+        Protocol::Ws | Protocol::Management | Protocol::ManagementTls => &[b"http/1.1"],
+    }
+}
+
+/// What clients made for AWS IoT offer where they would speak MQTT on port 443.
+const AMAZON_MQTT: &[u8] = b"x-amzn-mqtt-ca";
 
 /// The certificates of one listener. New handshakes use what was loaded last, connections keep what they have.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     data_dir: PathBuf,
+    /// What is spoken inside.
+    alpn: &'static [&'static [u8]],
     current: ArcSwap<Loaded>,
     source: Mutex<Source>,
     present: Present,
@@ -71,15 +85,21 @@ struct Loaded {
 }
 
 impl Certificates {
-    /// Reads them; `key` is their table's name in the configuration.
-    pub(crate) fn open(tls: &Tls, data_dir: &Path, key: &str, kept: Option<Kept>) -> Result<Self, ServerError> {
+    /// Reads them; `key` is their table's name in the configuration, `alpn` what is spoken inside.
+    pub(crate) fn open(
+        tls: &Tls,
+        data_dir: &Path,
+        key: &str,
+        kept: Option<Kept>,
+        alpn: &'static [&'static [u8]],
+    ) -> Result<Self, ServerError> {
         // The one provider of this process; whoever installed it before has installed the same.
         let _ = aws_lc_rs::default_provider().install_default();
         // Before the files are read: a change in between is seen the next time.
         let seen = Fingerprint::of(tls, data_dir, kept.as_ref());
-        let current = ArcSwap::from_pointee(load(tls, data_dir, key, kept.as_ref())?);
+        let current = ArcSwap::from_pointee(load(tls, data_dir, (key, alpn), kept.as_ref())?);
         let source = Mutex::new(Source { tls: tls.clone(), key: key.into(), kept, seen });
-        Ok(Certificates { data_dir: data_dir.into(), current, source, present: Present::default() })
+        Ok(Certificates { data_dir: data_dir.into(), alpn, current, source, present: Present::default() })
     }
 
     /// Reads them again; when they are not good the old ones stay. Connections whose client's certificate is revoked now
@@ -88,7 +108,7 @@ impl Certificates {
         let mut source = self.source.lock();
         let seen = Fingerprint::of(tls, &self.data_dir, kept.as_ref());
         *source = Source { tls: tls.clone(), key: key.into(), kept, seen };
-        let loaded = Arc::new(load(tls, &self.data_dir, key, source.kept.as_ref())?);
+        let loaded = Arc::new(load(tls, &self.data_dir, (key, self.alpn), source.kept.as_ref())?);
         self.current.store(loaded.clone());
         Ok(self.present.look(&*loaded.verifier))
     }
@@ -161,7 +181,7 @@ impl Handshake<'_> {
     }
 }
 
-fn load(tls: &Tls, data_dir: &Path, key: &str, kept: Option<&Kept>) -> Result<Loaded, ServerError> {
+fn load(tls: &Tls, data_dir: &Path, (key, alpn): (&str, &[&[u8]]), kept: Option<&Kept>) -> Result<Loaded, ServerError> {
     let versions: &[_] = match tls.min_version {
         TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         TlsVersion::V1_3 => &[&rustls::version::TLS13],
@@ -171,7 +191,7 @@ fn load(tls: &Tls, data_dir: &Path, key: &str, kept: Option<&Kept>) -> Result<Lo
     let mut config = ServerConfig::builder_with_protocol_versions(versions)
         .with_client_cert_verifier(verifier.clone())
         .with_cert_resolver(served.clone());
-    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     // Tickets make a reconnect cheap without memory here. Each load has keys of its own, so that nobody resumes what
     // was verified by what held before: a revoked certificate is looked at again.
     config.ticketer = aws_lc_rs::Ticketer::new()
