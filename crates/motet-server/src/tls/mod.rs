@@ -25,7 +25,7 @@ use parking_lot::Mutex;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::Acceptor;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::ServerConfig;
+use rustls::{CertificateError, ServerConfig};
 use served::Served;
 use shown::Present;
 pub(crate) use shown::Shown;
@@ -179,6 +179,14 @@ impl Handshake<'_> {
         }
         Ok(shown)
     }
+}
+
+/// What a failed handshake means where rustls has no plain words for it.
+pub(crate) fn in_words(error: &rustls::Error) -> Option<String> {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return None };
+    // The type behind it is that of a crate we do not name; it is told by its name.
+    let old = other.to_string() == "UnsupportedCertVersion";
+    old.then(|| format!("the certificate is of version 1 of X.509, {}", served::TOO_OLD))
 }
 
 fn load(tls: &Tls, data_dir: &Path, (key, alpn): (&str, &[&[u8]]), kept: Option<&Kept>) -> Result<Loaded, ServerError> {

@@ -72,6 +72,35 @@ async fn a_listener_agrees_on_what_it_speaks_and_on_nothing_else() {
     }
 }
 
+/// What `openssl x509 -req` makes without an extension file.
+const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBFjCBvQIUIuKoNT/ArxF3/4GE0mv8e2mQKIkwCgYIKoZIzj0EAwIwDTELMAkG
+A1UEAwwCY2EwIBcNMjYxMTIxMTgzODI1WhgPMjEyNjEwMjgxODM4MjVaMA0xCzAJ
+BgNVBAMMAnYxMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEtQRuPGq4c2jADFim
+WoVEikpn6t6FjY6g212NchxqzE00Gh+GfMoMlORnXshFgICrBtA5woFSiPBEfvQU
+GmxXDTAKBggqhkjOPQQDAgNIADBFAiEAh982DyJdsTpUHAi3zDxJxum/H7RuHtLC
+NARTb+nt+oICICBuJhUNZxilIE4wVT2AfX1NxuE9inH4ge0PUMXkMudL
+-----END CERTIFICATE-----
+";
+
+#[test]
+fn a_certificate_of_version_1_is_told_as_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = tls(dir.path());
+    let old = dir.path().join("old.pem");
+    std::fs::write(&old, VERSION_1).unwrap();
+    let error = read(dir.path(), &Tls { certificate: Some(old.clone()), ..tls.clone() }).unwrap_err().to_string();
+    assert!(error.starts_with("tls.certificate: is of version 1 of X.509") && error.contains("-extfile"), "{error}");
+    // As a client's.
+    let client_ca = tls.certificate.clone();
+    let tls = Tls { client_certificate: ClientCertificate::Required, client_ca, ..tls };
+    let verifier = clients::verifier(&tls, "tls").unwrap();
+    let old = files::chain(&old, "tls").unwrap().remove(0);
+    let error = verifier.verify_client_cert(&old, &[], rustls::pki_types::UnixTime::now()).unwrap_err();
+    assert!(in_words(&error).unwrap().starts_with("the certificate is of version 1 of X.509"), "{error}");
+}
+
 #[test]
 fn a_file_that_is_no_certificate_is_named_with_its_key() {
     let dir = tempfile::tempdir().unwrap();
