@@ -198,9 +198,11 @@ impl Session {
         self.state.lock().subscriptions.patterns().cloned().collect()
     }
 
-    /// One of its subscriptions asks for what is sent to this name.
+    /// One of its subscriptions, or of those that it shares, asks for what is sent to this name.
     pub(crate) fn hears(&self, name: &Name) -> bool {
-        self.state.lock().subscriptions.patterns().any(|pattern| pattern.matches(name))
+        let state = self.state.lock();
+        let alone = state.subscriptions.patterns().any(|pattern| pattern.matches(name));
+        alone || state.shares.iter().any(|membership| membership.hears(name))
     }
 
     /// Who made it; empty where nobody said a name.
