@@ -82,7 +82,7 @@ fn what_came_while_the_client_was_away_is_held_against_the_rules_of_now() {
         if version == V5 {
             connect.properties = expiry.as_properties();
         }
-        let mut ann = bench.join(connect.clone());
+        let mut ann = bench.join(connect);
         for filter in ["secret", "open/+"] {
             bench.subscribe(&mut ann, filter, QoS::ExactlyOnce);
         }
