@@ -26,6 +26,7 @@
 //! | [`trace`] | one message followed through the house |
 //! | [`machine`] | the law of a protocol machine and what it may use |
 //! | [`engine`] | the law of storage: submit and complete |
+//! | [`traffic`] | what has gone through exchanges and vhosts, for operators |
 //! | [`fake`] | an engine in memory that fails on request, for tests |
 //! | [`core`] | the calls that tie these together |
 
@@ -56,6 +57,7 @@ mod subscriptions;
 pub mod time;
 mod topics;
 pub mod trace;
+pub mod traffic;
 pub mod transaction;
 pub mod tree;
 mod waiters;

@@ -10,12 +10,13 @@ use crate::core::Vhost;
 use crate::core::broker::{self, NamedQueue};
 use crate::exchange::Target;
 use crate::mailbox::{Grant, Mailbox};
-use crate::message::{Batch, Message, MessageRef, Reliability};
+use crate::message::{Batch, Message, MessageRef, PublisherId, Reliability};
 use crate::name::Name;
 use crate::principal::Principal;
 use crate::queues::QueueCell;
 use crate::session::{Session, SubscribeOptions};
 use crate::topics::{RouteEpoch, Subscription};
+use crate::traffic::ExchangeBooks;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,6 +80,8 @@ pub struct Route {
     pub(crate) direct: Vec<DirectTarget>,
     pub(crate) queues: Vec<QueueTarget>,
     pub(crate) named: Vec<NamedTarget>,
+    /// Where publications along it are counted; none where they are nobody's.
+    pub(crate) books: Option<Arc<ExchangeBooks>>,
     /// How many of the queues are durable; those need a stage.
     pub(crate) durable_queues: usize,
     /// Where subscribers of the topic tree see it, when that is not where it was published.
@@ -135,6 +138,13 @@ impl Route {
     pub(crate) fn add_named(&mut self, queue: &Arc<NamedQueue>, delay_ms: u64) {
         self.durable_queues += usize::from(queue.cell().is_durable());
         self.named.push(NamedTarget { queue: queue.clone(), delay_ms });
+    }
+
+    /// Counts a batch that was published along it.
+    pub(crate) fn count(&self, by: PublisherId, messages: usize) {
+        if let Some(books) = &self.books {
+            books.count(by, messages as u64, self.direct.len() + self.queues.len() + self.named.len());
+        }
     }
 
     /// The batch as subscribers of the topic tree get it, when it was published elsewhere.

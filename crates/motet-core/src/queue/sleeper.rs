@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{ConsumerId, Queue, QueueConfig, QueueStats, SentMarks};
+use super::{ConsumerId, Departures, Queue, QueueConfig, QueueStats, SentMarks};
 
 /// A [`Queue`], awake or asleep.
 pub struct Sleeper<M> {
@@ -74,6 +74,11 @@ impl<M: Clone> Sleeper<M> {
             Some(queue) => queue.stats(),
             None => self.memory.totals.as_deref().copied().unwrap_or_default(),
         }
+    }
+
+    /// See [`Queue::departures`]; who sleeps never had any.
+    pub fn departures(&self) -> Departures {
+        self.awake.as_ref().map_or(Departures::default(), |queue| queue.departures())
     }
 
     /// See [`Queue::consumer_count`].

@@ -6,6 +6,7 @@ use super::running::Running;
 use super::unacked::Entry;
 use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::packet::tx;
+use motet_core::conversation::add;
 use motet_core::core::Publisher;
 use motet_core::core::broker::{TxMessage, TxQueue};
 use motet_core::engine::Engine;
@@ -22,6 +23,9 @@ pub(super) struct Tx {
     settled: Vec<Entry>,
     /// Mandatory messages that nobody gets: returned at commit.
     unroutable: Vec<Arc<Batch>>,
+    /// Messages, and those of them that nobody gets and nobody wants back.
+    published: u64,
+    dropped: u64,
 }
 
 fn full(error: TransactionFull) -> Failure {
@@ -31,7 +35,7 @@ fn full(error: TransactionFull) -> Failure {
 impl Tx {
     fn new() -> Self {
         let transaction = Transaction::new(TransactionLimits::default());
-        Tx { transaction, settled: Vec::new(), unroutable: Vec::new() }
+        Tx { transaction, settled: Vec::new(), unroutable: Vec::new(), published: 0, dropped: 0 }
     }
 
     /// Adds a message.
@@ -43,8 +47,11 @@ impl Tx {
     ) -> Result<(), Failure> {
         let (known, batch, mandatory) = run.into_single(publisher);
         let routed = cx.core.publish_in(&mut self.transaction, publisher, &known, batch.clone()).map_err(full)?;
-        if mandatory && !routed {
-            self.unroutable.push(batch);
+        self.published += 1;
+        match (routed, mandatory) {
+            (true, _) => {}
+            (false, true) => self.unroutable.push(batch),
+            (false, false) => self.dropped += 1,
         }
         Ok(())
     }
@@ -56,6 +63,16 @@ impl Tx {
         // Either way it is no longer among those that wait, and comes back with a rollback or with the channel's end.
         self.settled.push(entry);
         added.map_err(full)
+    }
+
+    /// How many messages.
+    pub(super) fn published(&self) -> u64 {
+        self.published
+    }
+
+    /// How many settlements.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled.len() as u64
     }
 
     /// What was settled and never committed.
@@ -97,7 +114,18 @@ impl Running {
             // The store takes nothing: as if it had never been; the settlements come back with the channel's end.
             return Err(Failure::new(ReplyCode::PreconditionFailed, "partial tx completion: low on disk"));
         };
-        tx.settled.clear();
+        let acked = std::mem::take(&mut tx.settled).len() as u64;
+        let (published, dropped) = (std::mem::take(&mut tx.published), std::mem::take(&mut tx.dropped));
+        let books = self.channel(number).books.clone();
+        for (figure, more) in [
+            (&books.totals.published, published),
+            (&books.totals.returned, returned.len() as u64),
+            (&books.totals.dropped, dropped),
+            (&books.acked_total, acked),
+        ] {
+            add(figure, more);
+        }
+        books.note_nothing_uncommitted();
         for batch in returned {
             self.give_back(cx, number, &batch);
         }
@@ -113,9 +141,12 @@ impl Running {
         let tx = self.tx(number)?;
         tx.transaction.rollback();
         tx.unroutable.clear();
+        (tx.published, tx.dropped) = (0, 0);
         let settled = tx.take_settled();
         // An acknowledgement that is rolled back leaves the message with its consumer.
-        self.channel(number).unacked.restore(settled);
+        let channel = self.channel(number);
+        channel.unacked.restore(settled);
+        channel.books.note_nothing_uncommitted();
         self.reply(cx, number, None, &tx::RollbackOk {});
         Ok(())
     }

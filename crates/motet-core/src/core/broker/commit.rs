@@ -5,7 +5,7 @@ use crate::core::after::After;
 use crate::core::fanout::SharedBodies;
 use crate::core::{Core, Publisher};
 use crate::engine::{Engine, Position, Refused, Stage};
-use crate::message::Batch;
+use crate::message::{Batch, PublisherId};
 use crate::queues::Inner;
 use crate::route::{KnownName, NamedTarget, Route};
 use crate::time::Now;
@@ -133,6 +133,7 @@ impl<E: Engine> Core<E> {
         self.carry_on(now, after);
         for TxMessage { batch, route } in &unit.messages {
             self.push_subscribers(0, route, batch);
+            route.count(PublisherId::default(), batch.messages().len());
         }
         self.counters.published.fetch_add(unit.messages.len() as u64, Ordering::Relaxed);
         Ok(Committed { position: touches_durable.then_some(position), unknown })
