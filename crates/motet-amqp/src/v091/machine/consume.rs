@@ -136,7 +136,7 @@ impl Running {
         let is_reply = consume.queue == DIRECT_REPLY_TO;
         let queue = match is_reply {
             true => self.reply_queue(cx, number, consume.no_ack)?,
-            false => self.queue_for(cx, number, consume.queue)?,
+            false => self.queue_to_consume(cx, number, consume.queue)?,
         };
         if !is_reply {
             self.may_take(cx, &queue)?;

@@ -46,7 +46,8 @@ impl Tx {
         run: Run,
     ) -> Result<(), Failure> {
         let (known, batch, mandatory) = run.into_single(publisher);
-        let routed = cx.core.publish_in(&mut self.transaction, publisher, &known, batch.clone()).map_err(full)?;
+        let routed =
+            cx.core.publish_in(&mut self.transaction, cx.now, publisher, &known, batch.clone()).map_err(full)?;
         self.published += 1;
         match (routed, mandatory) {
             (true, _) => {}

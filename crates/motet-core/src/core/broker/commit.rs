@@ -66,13 +66,14 @@ impl<E: Engine> Core<E> {
     pub fn publish_in(
         &self,
         tx: &mut Transaction<TxMessage, TxQueue>,
+        now: Now,
         publisher: &Publisher,
         known: &KnownName,
         batch: Arc<Batch>,
     ) -> Result<bool, TransactionFull> {
         debug_assert_eq!(batch.messages().len(), 1, "a transaction counts messages one by one");
         let (batch, route) = if known.varies_for(&batch) {
-            let (batch, route) = known.route_of(publisher.vhost(), &batch, 0);
+            let (batch, route) = known.route_of(now, publisher.vhost(), &batch, 0);
             (batch, Arc::new(route))
         } else {
             (batch, known.route.clone())
@@ -90,9 +91,12 @@ impl<E: Engine> Core<E> {
     /// [`Refused`] when the store takes nothing, or a quota of the vhost is reached: nothing happened, and deliveries are still with their consumers.
     pub fn commit(&self, now: Now, unit: Unit<TxMessage, TxQueue>) -> Result<Committed, Refused> {
         let durable = |queue: &TxQueue| queue.0.cell().is_durable();
+        let put_off = || unit.messages.iter().flat_map(|message| &message.route.put_off);
         let touches_durable = unit.work.iter().any(|work| durable(&work.queue))
-            || unit.messages.iter().any(|message| message.route.durable_queues > 0);
-        if unit.work.iter().any(|work| !work.publishings.is_empty() && work.queue.0.cell().quota.is_any_reached()) {
+            || unit.messages.iter().any(|message| message.route.durable_queues > 0)
+            || put_off().next().is_some();
+        let filled = unit.work.iter().filter(|work| !work.publishings.is_empty()).map(|work| work.queue.0.cell());
+        if filled.chain(put_off().map(|put_off| put_off.room.cell())).any(|cell| cell.quota.is_any_reached()) {
             self.counters.quota_refused.fetch_add(unit.messages.len() as u64, Ordering::Relaxed);
             return Err(Refused);
         }
@@ -126,12 +130,14 @@ impl<E: Engine> Core<E> {
         }
         for (message, shared) in unit.messages.iter().zip(&mut bodies) {
             let TxMessage { batch, route } = message;
+            self.put_off(now, route, batch, Some(&mut stage), &mut after);
             self.enqueue_sessions(now, 0, route, batch, Some(&mut stage), shared, &mut after);
         }
         self.bury(now, &mut after, Some(&mut stage));
         let position = stage.finish();
         self.carry_on(now, after);
         for TxMessage { batch, route } in &unit.messages {
+            route.keep_claims();
             self.push_subscribers(0, route, batch);
             route.count(PublisherId::default(), batch.messages().len());
         }

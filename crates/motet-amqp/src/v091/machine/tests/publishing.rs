@@ -216,7 +216,7 @@ fn a_body_that_is_longer_than_announced_or_too_large_is_refused() {
     let mut peer = bench.join();
     let mut out = BytesMut::from(method);
     put_header(&mut out, 1, 1 << 30, &[0, 0]);
-    let text = "406 PRECONDITION_FAILED - message size 1073741824 is larger than configured max size 16777216 (60.40)";
+    let text = "406 PRECONDITION_FAILED - message size 1073741824 is larger than configured max size 134217728 (60.40)";
     assert_eq!(bench.send(&mut peer, &out), [format!("1 channel.close {text}")]);
 }
 
@@ -346,4 +346,27 @@ fn of_a_batch_that_overflows_what_was_taken_is_confirmed() {
     let all = ["1", "2", "3", "4"].map(|body| message("", "q", body.as_bytes(), Properties::default(), false));
     assert_eq!(bench.send(&mut peer, &all.concat()), ["1 ack 2+", "1 nack 4+"]);
     assert_eq!(bench.declare_with(&mut peer, "q", false, arguments.as_table()), ["1 queue.declare-ok q 2 0"]);
+}
+
+#[test]
+fn what_a_delayed_exchange_held_back_says_so_in_its_header() {
+    let mut bench = Bench::new();
+    let mut peer = bench.join();
+    bench.declare(&mut peer, "q", false);
+    let mut arguments = TableBuf::new();
+    arguments.push("x-delayed-type", FieldValue::Text(b"direct"));
+    let mut declare = exchange_declaration("later", "x-delayed-message");
+    declare.arguments = arguments.as_table();
+    bench.say(&mut peer, 1, &declare);
+    let mut headers = TableBuf::new();
+    headers.push("é", FieldValue::U8(5));
+    headers.push("x-delay", FieldValue::I32(700));
+    let properties = Properties { headers: Some(headers.as_table()), kind: Some(b"kept"), ..persistent() };
+    assert_eq!(bench.publish_with(&mut peer, "later", "k", "x", properties, true), [""; 0], "mandatory, and taken");
+    bench.bind(&mut peer, "q", "later", "k");
+    assert_eq!(bench.get(&mut peer, "q", true), ["1 get-empty"]);
+    bench.pass(std::time::Duration::from_millis(700));
+    let told = bench.get(&mut peer, "q", true);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].ends_with("é=5 x-delay=-700 'x'"), "{told:?}");
 }
