@@ -117,6 +117,30 @@ def test_new_rules_hold_after_hup_and_nobody_is_dropped(run, paho_on):
     assert hears.disconnects.empty() and says.disconnects.empty()
 
 
+def test_what_a_session_collected_is_held_against_the_rules_of_now(run, paho_on):
+    server = run(RULES)
+    says = paho_on(server, client_id="says")
+    away = Paho(server, client_id="away", clean=False).connect()
+    assert away.subscribe("open/a", 1) == [1] and away.subscribe("open/b", 1) == [1]
+    away.disconnect()
+    says.publish("open/a", b"collected before", qos=1)
+    server.settings = RULES.replace('["open/secret"]', '["open/secret", "open/a"]')
+    server.command()  # writes the file
+    server.process.send_signal(signal.SIGHUP)
+    deadline = time.monotonic() + 10
+    while says.subscribe("open/a") != [0x80]:
+        assert time.monotonic() < deadline, "the rules were not read again"
+    says.publish("open/a", b"collected afterwards", qos=1)
+    says.publish("open/b", b"allowed", qos=1)
+    away = Paho(server, client_id="away", clean=False).connect()
+    try:
+        assert away.flags.session_present
+        assert away.message().payload == b"allowed"
+        away.nothing_for()
+    finally:
+        away.close()
+
+
 def test_explain_says_which_rule_decides(run):
     server = run(RULES)
     config = str(server.directory / "motet.toml")

@@ -115,6 +115,15 @@ def test_zero_keep_alive_means_no_limit(server, peer, name):
     one.ping()
 
 
+@pytest.mark.parametrize("first", [b"\x50", b"PROXY TCP4 192.0.2.7 10.0.0.1 40000 1883\r\n", b"\x30\xc8\x01"])
+def test_what_cannot_become_a_connect_is_closed_at_once(server, peer, first):
+    if server.name != "motet":
+        pytest.skip("others wait for the rest of the packet")
+    one = peer(server)
+    one.send(first)
+    assert one.until_closed(timeout=5) == []
+
+
 @pytest.mark.timeout(40)
 def test_peer_that_never_sends_a_byte_is_closed(server, peer):
     # The server's own bound (default 10 s), not the specification's: "a reasonable time" [MQTT5 4.1].

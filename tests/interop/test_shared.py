@@ -122,9 +122,12 @@ def test_figures_of_the_server(server, paho, name):
     dashboard = paho(server, version=5, client_id=name)
     dashboard.subscribe("$SYS/broker/#", 0)
     figures = {}
-    while "$SYS/broker/uptime" not in figures or "$SYS/broker/clients/connected" not in figures:
+    wanted = ["uptime", "clients/connected", "messages/received", "subscriptions/count", "retained messages/count"]
+    while any(f"$SYS/broker/{topic}" not in figures for topic in ["version", *wanted]):
         one = dashboard.message()
-        figures[one.topic] = one.payload.decode()
+        # What is there before anybody asks; beside it figures may be renewed.
+        if one.retain:
+            figures[one.topic] = one.payload.decode()
     assert figures["$SYS/broker/version"].startswith("motet ")
     assert int(figures["$SYS/broker/clients/connected"]) >= 1
 
@@ -140,7 +143,8 @@ def test_topic_aliases_towards_the_client(server, peer, name):
         sender.publish(name + "/a/rather/long/topic", str(n), qos=1)
         found.append(listener.message())
     assert [int(one.payload) for one in found] == list(range(5))
-    assert found[0].topic and found[-1].topic == "" and 1 <= found[-1].props["topic_alias"] <= 5
+    assert found[0].topic and all(one.topic == "" for one in found[1:])
+    assert len({one.props["topic_alias"] for one in found}) == 1 and 1 <= found[0].props["topic_alias"] <= 5
 
 
 def test_an_authentication_method_that_is_not_there_is_refused(server, peer, name):

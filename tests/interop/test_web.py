@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 import socket
+import time
 
 import pytest
 import wire
@@ -107,6 +108,23 @@ def test_websocket_ping_is_answered_between_the_parts_of_a_message(server, name)
     assert read_frame(one, rest) == (10, b"are you there")
     one.sendall(frame(connect[5:], opcode=0))
     assert read_frame(one)[0] == 2
+    one.close()
+
+
+def test_pings_of_websocket_are_no_packets(server, name):
+    # [MQTT-3.1.2-22] the keep alive is about MQTT packets
+    one, _, _, rest = upgrade(server)
+    one.sendall(frame(wire.connect(name, 5, keep_alive=1)))
+    read_frame(one, rest)
+    one.settimeout(10)
+    deadline = time.monotonic() + 10
+    opcode, data = 10, b""
+    while opcode == 10:
+        assert time.monotonic() < deadline, "pings keep the connection"
+        time.sleep(0.1)
+        one.sendall(frame(b"", opcode=9) + frame(b""))
+        opcode, data = read_frame(one)
+    assert (opcode, data[0], data[2]) == (2, 0xE0, 0x8D)
     one.close()
 
 

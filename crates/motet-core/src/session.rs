@@ -7,6 +7,7 @@ use crate::core::{Joined, Membership, NamedQueue, Vhost};
 use crate::engine::{Locator, ObjectId, Position};
 use crate::mailbox::Mailbox;
 use crate::message::{Batch, Reliability};
+use crate::name::Name;
 use crate::queue::ConsumerId;
 use crate::queues::QueueCell;
 use crate::subscriptions::Subscriptions;
@@ -195,6 +196,13 @@ impl Session {
     /// What it is subscribed to, in no order.
     pub fn patterns(&self) -> Vec<crate::pattern::Pattern> {
         self.state.lock().subscriptions.patterns().cloned().collect()
+    }
+
+    /// One of its subscriptions, or of those that it shares, asks for what is sent to this name.
+    pub(crate) fn hears(&self, name: &Name) -> bool {
+        let state = self.state.lock();
+        let alone = state.subscriptions.patterns().any(|pattern| pattern.matches(name));
+        alone || state.shares.iter().any(|membership| membership.hears(name))
     }
 
     /// Who made it; empty where nobody said a name.

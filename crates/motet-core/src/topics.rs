@@ -52,7 +52,7 @@ fn bound_key(target: Target) -> u64 {
 #[derive(Debug, Clone)]
 pub(crate) struct Retained {
     pub(crate) message: MessageRef,
-    /// Where it is in the journal; `None` while the vhost keeps last values in memory only.
+    /// Where it is in the journal; `None` for what the server itself says, which is in memory only.
     pub(crate) locator: Option<Locator>,
 }
 
@@ -60,6 +60,11 @@ impl Retained {
     /// What it counts for: body, properties and address, as far as they grow with what a publisher says.
     pub(crate) fn bytes(&self) -> u64 {
         retained_bytes(&self.message)
+    }
+
+    /// What it adds to the sums, in values and bytes: what the server itself says is nobody's burden.
+    fn counts(&self) -> (u64, u64) {
+        self.locator.map_or((0, 0), |_| (1, self.bytes()))
     }
 }
 
@@ -77,6 +82,7 @@ pub(crate) struct Topics {
     epochs: Box<[AtomicU64]>,
     wild_epoch: AtomicU64,
     hasher: FixedState,
+    subscription_count: AtomicU64,
     retained_count: AtomicU64,
     retained_bytes: AtomicU64,
     /// Where the search for expired values goes on.
@@ -99,6 +105,7 @@ impl Default for Topics {
             epochs: (0..SHARDS).map(|_| AtomicU64::new(1)).collect(),
             wild_epoch: AtomicU64::new(1),
             hasher: FixedState::default(),
+            subscription_count: AtomicU64::new(0),
             retained_count: AtomicU64::new(0),
             retained_bytes: AtomicU64::new(0),
             swept: Mutex::new(RetainedCursor::new(
@@ -154,6 +161,9 @@ impl Topics {
         let shard = self.shard(self.shard_of_pattern(pattern));
         let key = subscription.key();
         let before = shard.write().insert(pattern, key, subscription);
+        if before.is_none() && key & BOUND == 0 {
+            self.subscription_count.fetch_add(1, Ordering::Relaxed);
+        }
         self.touch(pattern);
         before.is_some()
     }
@@ -162,6 +172,9 @@ impl Topics {
     pub(crate) fn unsubscribe(&self, pattern: &Pattern, session: u64) -> bool {
         let shard = self.shard(self.shard_of_pattern(pattern));
         let before = shard.write().remove(pattern, &session);
+        if before.is_some() && session & BOUND == 0 {
+            self.subscription_count.fetch_sub(1, Ordering::Relaxed);
+        }
         self.touch(pattern);
         before.is_some()
     }
@@ -179,29 +192,25 @@ impl Topics {
 
     /// Sets the last value and returns the one before.
     pub(crate) fn set_retained(&self, name: &Name, value: Retained) -> Option<Retained> {
-        let bytes = value.bytes();
+        let (values, bytes) = value.counts();
         let before = self.shards[self.shard_of(name.first())].write().set_retained(name, value);
+        self.retained_count.fetch_add(values, Ordering::Relaxed);
         self.retained_bytes.fetch_add(bytes, Ordering::Relaxed);
-        match &before {
-            Some(before) => self.retained_bytes.fetch_sub(before.bytes(), Ordering::Relaxed),
-            None => self.retained_count.fetch_add(1, Ordering::Relaxed),
-        };
+        self.uncount(before.as_ref());
         before
     }
 
     /// Clears the last value and returns it.
     pub(crate) fn clear_retained(&self, name: &Name) -> Option<Retained> {
         let before = self.shards[self.shard_of(name.first())].write().remove_retained(name);
-        if let Some(before) = &before {
-            self.retained_count.fetch_sub(1, Ordering::Relaxed);
-            self.retained_bytes.fetch_sub(before.bytes(), Ordering::Relaxed);
-        }
+        self.uncount(before.as_ref());
         before
     }
 
-    /// A pattern begins with this literal segment.
-    pub(crate) fn has_subscribers_below(&self, first: &[u8]) -> bool {
-        self.shards[self.shard_of(first)].read().has_subscriptions_below(first)
+    fn uncount(&self, gone: Option<&Retained>) {
+        let (values, bytes) = gone.map_or((0, 0), Retained::counts);
+        self.retained_count.fetch_sub(values, Ordering::Relaxed);
+        self.retained_bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Lets `change` see the last value of `name` and replace it.
@@ -218,7 +227,12 @@ impl Topics {
         look(self.shards[self.shard_of(name.first())].read().get_retained(name))
     }
 
-    /// How many addresses have a last value.
+    /// Subscriptions of sessions, without those that are shared.
+    pub(crate) fn subscription_count(&self) -> u64 {
+        self.subscription_count.load(Ordering::Relaxed)
+    }
+
+    /// How many addresses have a last value that somebody published.
     pub(crate) fn retained_count(&self) -> u64 {
         self.retained_count.load(Ordering::Relaxed)
     }

@@ -1,8 +1,8 @@
 //! Topic aliases that we set towards one client [3.3.2.3.4].
 //!
-//! A topic has one place it may stand in, by its hash. Seen there twice in a row it gets the place's number; from then on
-//! the number stands for it until another topic has come twice. So a client that hears a few topics again and again
-//! hears their names once, and one that hears a new topic each time pays nothing.
+//! A topic has a few places it may stand in, by its hash. While one of them is free it gets that place's number at once.
+//! Later a topic that comes twice in a row takes over the first of its places. So a client that hears a few topics again
+//! and again hears their names once, and one that hears a new topic each time soon pays nothing.
 
 use foldhash::fast::FixedState;
 use std::hash::BuildHasher;
@@ -10,6 +10,8 @@ use std::num::NonZeroU16;
 
 /// Shorter topics cost less than their alias.
 const TOPIC_BYTES_MIN: usize = 4;
+/// Places a topic may stand in; a client that takes no more than these aliases gets them all used.
+const PLACES_OF_ONE: usize = 8;
 
 /// How a topic is to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +26,7 @@ pub(crate) enum Alias {
 
 #[derive(Debug, Clone, Default)]
 struct Place {
-    /// The hash of the topic that came last.
+    /// The hash of the topic that came last and found no place but this.
     last: u64,
     /// The topic that the client knows by this place's number; empty at first.
     topic: Vec<u8>,
@@ -53,14 +55,24 @@ impl Aliases {
             self.places.resize(self.max.get().into(), Place::default());
         }
         let hash = FixedState::default().hash_one(topic);
-        let at = (hash % u64::from(self.max.get())) as u16;
-        let place = &mut self.places[usize::from(at)];
-        let Some(number) = NonZeroU16::new(at + 1) else { return Alias::Unused };
-        if place.topic == topic {
-            place.last = hash;
-            return Alias::Known(number);
+        let count = self.places.len();
+        let home = (hash % count as u64) as usize;
+        let number = |at: usize| NonZeroU16::new(at as u16 + 1).expect("places have numbers from 1 to their maximum");
+        for at in (home..home + PLACES_OF_ONE.min(count)).map(|at| at % count) {
+            let known = &self.places[at].topic;
+            if known == topic {
+                self.places[home].last = hash;
+                return Alias::Known(number(at));
+            }
+            // Places are never given back, so the topic stands in none behind this.
+            if known.is_empty() {
+                return Alias::New(number(at));
+            }
         }
-        if std::mem::replace(&mut place.last, hash) == hash { Alias::New(number) } else { Alias::Unused }
+        match std::mem::replace(&mut self.places[home].last, hash) == hash {
+            true => Alias::New(number(home)),
+            false => Alias::Unused,
+        }
     }
 
     /// The client has been sent `topic` together with `number`.
@@ -75,30 +87,43 @@ impl Aliases {
 mod tests {
     use super::*;
 
+    fn tell(aliases: &mut Aliases, topic: &[u8]) -> NonZeroU16 {
+        let Alias::New(number) = aliases.of(topic) else { panic!("a place is free") };
+        aliases.set(number, topic);
+        number
+    }
+
     #[test]
-    fn a_topic_gets_its_number_the_second_time_and_is_known_the_third() {
+    fn a_topic_gets_its_number_at_once_and_is_known_the_second_time() {
         let mut aliases = Aliases::new(8).expect("more than none");
-        assert_eq!(aliases.of(b"plant/one"), Alias::Unused);
-        let Alias::New(number) = aliases.of(b"plant/one") else { panic!("seen twice") };
+        let Alias::New(number) = aliases.of(b"plant/one") else { panic!("all places are free") };
         // Not told that it was sent: it is still new.
         assert_eq!(aliases.of(b"plant/one"), Alias::New(number));
         aliases.set(number, b"plant/one");
         assert_eq!(aliases.of(b"plant/one"), Alias::Known(number));
-        assert!(number.get() <= 8);
     }
 
     #[test]
-    fn a_new_topic_each_time_takes_no_number_away() {
-        let mut aliases = Aliases::new(1).expect("more than none");
-        aliases.of(b"steady");
-        let Alias::New(number) = aliases.of(b"steady") else { panic!("seen twice") };
-        aliases.set(number, b"steady");
+    fn all_numbers_are_used_and_then_none_is_taken_by_what_passes() {
+        let mut aliases = Aliases::new(PLACES_OF_ONE as u16).expect("more than none");
+        let topic = |n: usize| format!("steady/{n}").into_bytes();
+        let mut numbers: Vec<_> = (0..PLACES_OF_ONE).map(|n| tell(&mut aliases, &topic(n)).get()).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, (1..=PLACES_OF_ONE as u16).collect::<Vec<_>>());
         for n in 0..100 {
             assert_eq!(aliases.of(format!("passing/{n}").as_bytes()), Alias::Unused);
-            assert_eq!(aliases.of(b"steady"), Alias::Known(number));
+            assert!(matches!(aliases.of(&topic(n % PLACES_OF_ONE)), Alias::Known(_)));
         }
+    }
+
+    #[test]
+    fn a_topic_that_comes_twice_in_a_row_takes_a_place_over() {
+        let mut aliases = Aliases::new(1).expect("more than none");
+        let number = tell(&mut aliases, b"steady");
         assert_eq!(aliases.of(b"follower"), Alias::Unused);
-        assert_eq!(aliases.of(b"follower"), Alias::New(number), "twice in a row takes the place over");
+        assert_eq!(aliases.of(b"steady"), Alias::Known(number));
+        assert_eq!(aliases.of(b"follower"), Alias::Unused);
+        assert_eq!(aliases.of(b"follower"), Alias::New(number));
     }
 
     #[test]

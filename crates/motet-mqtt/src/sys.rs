@@ -51,12 +51,16 @@ figures! {
     bytes_received: "broker/bytes/received", load "broker/load/bytes/received";
     /// Bytes written to connections.
     bytes_sent: "broker/bytes/sent", load "broker/load/bytes/sent";
+    /// Subscriptions of sessions, without those that are shared.
+    subscriptions: "broker/subscriptions/count";
     /// Retained messages.
     retained: "broker/retained messages/count";
     /// Bytes of retained messages.
     retained_bytes: "broker/store/messages/bytes";
     /// Bytes of memory that the process holds; zero where the system does not tell.
     memory: "broker/heap/current";
+    /// The most of it at any publication.
+    memory_maximum: "broker/heap/maximum";
     /// Messages refused.
     rejected: "motet/messages/rejected";
     /// Messages that expired before they were delivered.
@@ -85,6 +89,9 @@ impl Sys {
         // Names that some dashboards still use for the same thing.
         tell("$SYS/broker/clients/active", &figures.clients_connected.to_string());
         tell("$SYS/broker/clients/inactive", &figures.clients_disconnected.to_string());
+        // Brokers that say these count every packet; here they are messages.
+        tell("$SYS/broker/messages/received", &figures.messages_received.to_string());
+        tell("$SYS/broker/messages/sent", &figures.messages_sent.to_string());
         figures.each(|topic, value| tell(&format!("{ROOT}/{topic}"), &value.to_string()));
         for ((topic, _), loads) in figures.rated().iter().zip(&self.loads) {
             for (minutes, load) in MINUTES.iter().zip(loads) {
@@ -125,12 +132,18 @@ mod tests {
 
     #[test]
     fn names_are_those_that_dashboards_know() {
-        let values = told(&mut Sys::default(), 90, Figures { clients_connected: 3, retained: 7, ..Figures::default() });
+        let values = told(
+            &mut Sys::default(),
+            90,
+            Figures { clients_connected: 3, messages_sent: 9, retained: 7, ..Figures::default() },
+        );
         for (topic, value) in [
             ("$SYS/broker/version", "motet version 1.2.3"),
             ("$SYS/broker/uptime", "90 seconds"),
             ("$SYS/broker/clients/connected", "3"),
             ("$SYS/broker/clients/active", "3"),
+            ("$SYS/broker/messages/sent", "9"),
+            ("$SYS/broker/subscriptions/count", "0"),
             ("$SYS/broker/retained messages/count", "7"),
             ("$SYS/broker/load/bytes/sent/15min", "0.00"),
         ] {

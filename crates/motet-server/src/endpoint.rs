@@ -24,8 +24,7 @@ use crate::proxy::take_header;
 use crate::reload::Reloader;
 use crate::sniff::{Prefixed, Spoken, listen_to};
 use crate::telemetry::{Bound, ClientRefused, Event, HandshakeFailed, Present, ProxyRefused, Refused, UnknownProtocol};
-use crate::tls::Certificates;
-use crate::tls::Shown;
+use crate::tls::{self, Certificates, Shown};
 use bytes::Bytes;
 use motet_core::engine::Engine;
 use std::io;
@@ -199,8 +198,10 @@ impl<E: Engine> Endpoint<E> {
                 Ok(secure) => return Some((Box::new(stream), secure)),
                 Err(error) => self.stranger(arrival, &error),
             },
-            Ok(Err(error)) if is_about_the_client(&error) => self.stranger(arrival, &error),
-            Ok(Err(error)) => self.failed(arrival, &error),
+            Ok(Err(error)) => match about_the_client(&error) {
+                Some(why) => self.stranger(arrival, &tls::in_words(why).unwrap_or_else(|| why.to_string())),
+                None => self.failed(arrival, &error),
+            },
             Err(late) => self.failed(arrival, &late),
         }
         None
@@ -232,7 +233,7 @@ impl<E: Engine> Endpoint<E> {
 }
 
 /// The handshake failed because of the client's certificate: expired, revoked, of a foreign issuer, or missing.
-fn is_about_the_client(error: &io::Error) -> bool {
+fn about_the_client(error: &io::Error) -> Option<&rustls::Error> {
     let error = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>());
-    matches!(error, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
+    error.filter(|error| matches!(error, rustls::Error::InvalidCertificate(_) | rustls::Error::NoCertificatesPresented))
 }

@@ -19,7 +19,7 @@ use crate::reload::{LIVE_LIMITS, ReloadHook, Reloaded, Reloader, Reread, live_li
 use crate::sys::SysTree;
 use crate::telemetry::{AccessRefused, CertificatesRead, Event, NotRetained};
 use crate::timekeeper::Timekeeper;
-use crate::tls::Certificates;
+use crate::tls::{self, Certificates};
 use motet_core::engine::Engine;
 use motet_core::mailbox::{KickReason, Notice};
 use std::net::SocketAddr;
@@ -197,6 +197,8 @@ impl<E: Engine> Server<E> {
         let (house, data_dir) = (self.house.clone(), self.data_dir.clone());
         self.tasks.push(self.time.spawn(async move { alarm::watch(&house, &data_dir).await }));
         let house = self.house.clone();
+        // The figures are there for the first who asks.
+        sys.tick(&house, house.clock.now());
         self.tasks.push(self.time.spawn(async move {
             let (mut ticks, mut not_retained, mut access_refused) = (0_u32, 0, 0);
             loop {
@@ -380,8 +382,9 @@ fn serves_pages(protocol: Protocol) -> bool {
 
 fn certificates(config: &Config, at: usize) -> Result<Option<Certificates>, ServerError> {
     let (tls, key) = tls_of(config, at);
-    let speaks = config.listener[at].protocol.may_speak_tls();
-    speaks.then(|| Certificates::open(tls, &config.data_dir, &key, Kept::of(config))).transpose()
+    let protocol = config.listener[at].protocol;
+    let open = || Certificates::open(tls, &config.data_dir, &key, Kept::of(config), tls::alpn(protocol));
+    protocol.may_speak_tls().then(open).transpose()
 }
 
 impl<E: Engine> Drop for Server<E> {

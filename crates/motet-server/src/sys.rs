@@ -1,4 +1,4 @@
-//! `$SYS`: collects the figures, and publishes them while somebody subscribes to them.
+//! `$SYS`: collects the figures, and keeps them as last values, so that whoever subscribes has them at once.
 
 use crate::alarm::resident_bytes;
 use crate::house::House;
@@ -7,7 +7,7 @@ use motet_core::engine::Engine;
 use motet_core::name::Name;
 use motet_core::spelling::mqtt;
 use motet_core::time::Now;
-use motet_mqtt::sys::{Figures, ROOT, Sys};
+use motet_mqtt::sys::{Figures, Sys};
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,45 +17,39 @@ pub(crate) struct SysTree {
     /// Zero never publishes.
     interval: Duration,
     sys: Sys,
-    /// When next, as uptime; due at once when somebody begins to watch.
+    /// When next, as uptime.
     due: Duration,
     maximum: u64,
-    /// What is there now, by topic; empty while nobody watches.
-    told: HashMap<String, Name>,
+    memory_maximum: u64,
+    /// The names of what was told, by topic.
+    names: HashMap<String, Name>,
 }
 
 impl SysTree {
     pub(crate) fn new(interval: Duration) -> Self {
-        SysTree { interval, sys: Sys::default(), due: Duration::ZERO, maximum: 0, told: HashMap::new() }
+        let (sys, due, names) = (Sys::default(), Duration::ZERO, HashMap::new());
+        SysTree { interval, sys, due, maximum: 0, memory_maximum: 0, names }
     }
 
-    /// Called on every tick of the core. The averages go on while nobody watches.
+    /// Called on every tick of the core.
     pub(crate) fn tick<E: Engine>(&mut self, house: &House<E>, now: Now) {
         if self.interval.is_zero() {
             return;
         }
-        let watched = house.core.has_subscribers_below(ROOT.as_bytes());
         let uptime = Duration::from_nanos(now.instant.as_nanos());
-        if !watched && !self.told.is_empty() {
-            // What nobody keeps up to date is not left for the next one to find.
-            self.told.drain().for_each(|(_, name)| house.core.withdraw(&name));
-        }
-        if uptime < self.due && !(watched && self.told.is_empty()) {
+        if uptime < self.due {
             return;
         }
         self.due = uptime + self.interval;
         let figures = self.collect(house);
-        let (sys, told) = (&mut self.sys, &mut self.told);
+        let (sys, names) = (&mut self.sys, &mut self.names);
         sys.tell(env!("CARGO_PKG_VERSION"), uptime, figures, |topic, value| {
-            if !watched {
-                return;
-            }
-            if !told.contains_key(topic)
+            if !names.contains_key(topic)
                 && let Ok(name) = mqtt::decode_name(topic)
             {
-                told.insert(topic.to_owned(), name);
+                names.insert(topic.to_owned(), name);
             }
-            if let Some(name) = told.get(topic) {
+            if let Some(name) = names.get(topic) {
                 house.core.proclaim(now, name, value.as_bytes());
             }
         });
@@ -69,6 +63,8 @@ impl SysTree {
         let connected = sum(|p| &p.connections);
         self.maximum = self.maximum.max(connected);
         let sessions = house.core.session_count();
+        let memory = resident_bytes().unwrap_or(0);
+        self.memory_maximum = self.memory_maximum.max(memory);
         Figures {
             clients_connected: connected,
             clients_disconnected: sessions.saturating_sub(connected),
@@ -80,9 +76,11 @@ impl SysTree {
             messages_dropped: read(&core.dropped),
             bytes_received: sum(|p| &p.received_bytes),
             bytes_sent: sum(|p| &p.sent_bytes),
+            subscriptions: house.core.subscription_count(),
             retained: house.core.retained_count(),
             retained_bytes: house.core.retained_bytes(),
-            memory: resident_bytes().unwrap_or(0),
+            memory,
+            memory_maximum: self.memory_maximum,
             rejected: read(&core.rejected),
             expired: read(&core.expired),
             pending: house.store.pending_bytes(),
@@ -94,6 +92,7 @@ impl SysTree {
 mod tests {
     use super::*;
     use crate::config::Limits;
+    use motet_core::RetainedCursor;
     use motet_core::mailbox::{Mailbox, Overflow, Pulled};
     use motet_core::session::{Expiry, OpenSession, SubscribeOptions};
     use std::sync::Arc;
@@ -104,11 +103,10 @@ mod tests {
     }
 
     #[test]
-    fn figures_are_published_while_somebody_subscribes_and_gone_afterwards() {
+    fn figures_are_there_before_anybody_asks_and_renewed_in_their_time() {
         let house = crate::testing::house(Limits::default());
         let mut tree = SysTree::new(Duration::from_secs(10));
         tree.tick(&house, at(0));
-        assert_eq!(house.core.retained_count(), 0, "nobody asks");
         let mailbox = Mailbox::new(1 << 20, Overflow::DropNewest);
         let open = OpenSession {
             vhost: house.core.vhost(),
@@ -123,21 +121,21 @@ mod tests {
         let opened = house.core.open_session(at(1), open).unwrap();
         let filter = mqtt::decode_pattern("$SYS/broker/uptime").unwrap();
         house.core.subscribe(&opened.handle, &[(filter.clone(), SubscribeOptions::default())]);
+        let mut cursor = RetainedCursor::new(filter);
+        let page = house.core.retained_page(at(1), &opened.handle, &mut cursor, &Arc::default(), 10);
+        let found: Vec<_> = page.direct.iter().map(|value| value.message.payload()).collect();
+        assert_eq!(found, [b"0 seconds"]);
         let heard = || {
             let mut pulled = Pulled::default();
             mailbox.pull(&mut pulled);
             let text = |d: &motet_core::mailbox::Direct| d.batch.payload(&d.batch.messages()[0]).to_vec();
             pulled.direct.iter().map(|d| String::from_utf8(text(d)).unwrap()).collect::<Vec<_>>()
         };
-        tree.tick(&house, at(2));
-        assert_eq!(heard(), ["2 seconds"], "at once");
-        tree.tick(&house, at(3));
-        assert!(heard().is_empty(), "then in its time");
-        tree.tick(&house, at(12));
-        assert_eq!(heard(), ["12 seconds"]);
-        assert!(house.core.retained_count() > 30);
-        house.core.unsubscribe(&opened.handle, &[filter]);
-        tree.tick(&house, at(13));
-        assert_eq!(house.core.retained_count(), 0);
+        tree.tick(&house, at(9));
+        assert!(heard().is_empty());
+        tree.tick(&house, at(10));
+        assert_eq!(heard(), ["10 seconds"]);
+        assert_eq!((house.core.retained_count(), house.core.retained_bytes()), (0, 0), "nobody's burden");
+        assert_eq!(house.core.subscription_count(), 1);
     }
 }

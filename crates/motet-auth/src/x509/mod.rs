@@ -18,6 +18,8 @@ use x509_parser::prelude::FromDer as _;
 pub struct Served {
     /// The DNS names it is for, in small letters; `*.example.org` stands for one further label.
     pub dns_names: Vec<String>,
+    /// Of X.509: 3 where there are extensions, without which a name cannot be told.
+    pub version: u32,
     /// The beginning of its life, in seconds since 1970.
     pub begins: u64,
     /// The end of its life, in seconds since 1970.
@@ -38,7 +40,8 @@ impl Served {
         let validity = certificate.validity();
         let [begins, expires] =
             [validity.not_before, validity.not_after].map(|time| u64::try_from(time.timestamp()).unwrap_or(0));
-        Some(Served { dns_names, begins, expires, end_point: end_point(&certificate, der) })
+        let version = certificate.version().0 + 1;
+        Some(Served { dns_names, version, begins, expires, end_point: end_point(&certificate, der) })
     }
 }
 
@@ -80,7 +83,7 @@ mod tests {
         let certificate = params.self_signed(&key).unwrap();
         let served = Served::read(certificate.der()).unwrap();
         assert_eq!(served.dns_names, ["mqtt.example.org", "*.example.net"]);
-        assert_eq!(served.expires, 2_208_988_800);
+        assert_eq!((served.version, served.expires), (3, 2_208_988_800));
         assert_eq!(served.end_point, Some(Sha256::digest(certificate.der()).to_vec()), "ECDSA with SHA-256");
         for wrong in [&b""[..], b"hello", &certificate.der()[..100]] {
             assert_eq!(Served::read(wrong), None);

@@ -81,6 +81,12 @@ impl Guard {
     pub(crate) fn signatures(&self) -> Option<Arc<dyn SignatureCheck>> {
         self.signatures.read().clone()
     }
+
+    /// Counts and notes a refusal.
+    fn refuse(&self, who: &Principal, action: Action, resource: Resource<'_>, reason: Reason) {
+        self.refused[action as usize].fetch_add(1, Ordering::Relaxed);
+        *self.last.lock() = Some(Refusal { who: who.clone(), action, what: resource.to_string(), reason });
+    }
 }
 
 impl Vhost {
@@ -173,9 +179,7 @@ impl Vhost {
             }
         }
         if !allowed {
-            self.guard.refused[action as usize].fetch_add(1, Ordering::Relaxed);
-            let what = resource.to_string();
-            *self.guard.last.lock() = Some(Refusal { who: who.clone(), action, what, reason });
+            self.guard.refuse(who, action, resource, reason);
         }
         (Some(allowed), reason)
     }
@@ -253,6 +257,19 @@ impl<E: Engine> Core<E> {
             return parted;
         }
         parted + self.unsubscribe(handle, &over).0.into_iter().filter(|&was_there| was_there).count()
+    }
+
+    /// Whether `who`, who has the session, may hear now what came to it from `address` some time ago: the rules allow
+    /// it, or one of the subscriptions that [`Core::keep_allowed`] has left. A refusal is counted and noted.
+    pub fn may_still_hear(&self, handle: &SessionHandle, who: &Principal, address: &Name) -> bool {
+        let session = handle.session();
+        let Verdict { allowed, reason } = session.vhost().access().check(who, Action::Subscribe, address);
+        let was_asked = reason == Reason::Default && self.guard.has_authority.load(Ordering::Acquire);
+        if allowed || was_asked || session.hears(address) {
+            return true;
+        }
+        self.guard.refuse(who, Action::Subscribe, Resource::Name(address), reason);
+        false
     }
 }
 

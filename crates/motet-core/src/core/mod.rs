@@ -274,7 +274,12 @@ impl<E: Engine> Core<E> {
         self.sum_vhosts(Vhost::session_count)
     }
 
-    /// Addresses with a last value.
+    /// Subscriptions of sessions to topics, without those that are shared.
+    pub fn subscription_count(&self) -> u64 {
+        self.sum_vhosts(|vhost| vhost.topics.subscription_count())
+    }
+
+    /// Addresses with a last value; those of the server itself don't count.
     pub fn retained_count(&self) -> u64 {
         self.sum_vhosts(|vhost| vhost.topics.retained_count())
     }

@@ -10,11 +10,6 @@ use crate::time::Now;
 use crate::topics::Retained;
 
 impl<E: Engine> Core<E> {
-    /// Somebody subscribes to a pattern that begins with this very segment.
-    pub fn has_subscribers_below(&self, first: &[u8]) -> bool {
-        self.vhost.topics.has_subscribers_below(first)
-    }
-
     /// Makes `value` the last value of `name` and tells who subscribes. Nothing of it is written to disk, and bounds on
     /// last values don't hold for it: how many there are is the server's own decision.
     pub fn proclaim(&self, now: Now, name: &Name, value: &[u8]) {
@@ -28,14 +23,6 @@ impl<E: Engine> Core<E> {
         let route = Route::compute(&self.vhost, name);
         if !route.is_empty() {
             self.publish_along(now, &self.vhost, 0, &route, batch(), None, Refusals::Impossible);
-        }
-    }
-
-    /// `name` has no last value any more; nobody is told.
-    pub fn withdraw(&self, name: &Name) {
-        // One that was published and written down is not the server's own.
-        if self.vhost.topics.with_retained(name, |value| value.is_some_and(|value| value.locator.is_none())) {
-            self.vhost.topics.clear_retained(name);
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::engine::{Engine, Locator, Position, Stage};
 use crate::exchange::{Arguments, BindError};
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{Reliability, Value};
+use crate::name::Name;
 use crate::pattern::Pattern;
 use crate::queue::{ConsumeError, ConsumerId, ConsumerOptions, Leaving, Nack, Verdict};
 use crate::queues::{Inner, Queued};
@@ -135,6 +136,11 @@ pub(crate) struct Membership {
 }
 
 impl Membership {
+    /// It is a place in a group whose pattern asks for this name.
+    pub(crate) fn hears(&self, name: &Name) -> bool {
+        matches!(&self.source, Source::Group { pattern, .. } if pattern.matches(name))
+    }
+
     fn tag(&self) -> u64 {
         self.options.order.into()
     }

@@ -100,20 +100,6 @@ impl<K, V, R> Tree<K, V, R> {
         Some(value)
     }
 
-    /// A subscription's pattern begins with the literal `first`. Looks at every node below it at most once.
-    pub fn has_subscriptions_below(&self, first: &[u8]) -> bool {
-        let mut todo = Vec::new();
-        todo.extend(self.arena.get(Arena::<Node<K, V, R>>::ROOT).children.get(first));
-        while let Some(id) = todo.pop() {
-            let node = self.arena.get(id);
-            if node.interest.is_some() {
-                return true;
-            }
-            todo.extend(node.children.after(None).map(|(_, child)| child));
-        }
-        false
-    }
-
     /// Where `step` leads from `id`.
     fn child(&self, id: NodeId, step: Token<'_>) -> Option<NodeId> {
         let node = self.arena.get(id);

@@ -7,10 +7,11 @@ use super::subscribe::queue_behind;
 use super::{Connected, Flow};
 use crate::packet::{Publish, ReasonCode, SharedSubscription, Subscribe, Version, Will};
 use motet_core::access::{Action, Resource, SIGNATURE_HEADER};
-use motet_core::core::Decision;
+use motet_core::core::{Decision, Delivery};
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
 use motet_core::message::MessageRef;
+use motet_core::name::Name;
 use motet_core::principal::Principal;
 use motet_core::route::KnownName;
 use motet_core::spelling::mqtt;
@@ -36,6 +37,13 @@ impl Rights {
     pub(super) fn expires_at(&self) -> Option<Instant> {
         self.expiry.map(|(_, look_at)| look_at)
     }
+}
+
+/// What the session's queue had when the rules were looked at is held against them, message by message.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    /// The address that came last, and the answer.
+    last: Option<(Name, bool)>,
 }
 
 fn expiry(now: Now, principal: &Principal) -> Option<(WallMillis, Instant)> {
@@ -95,7 +103,23 @@ impl Connected {
         if self.rights.epoch != epoch {
             self.rights.epoch = epoch;
             cx.core.keep_allowed(&self.handle, self.publisher.principal());
+            self.outbound.judged = Some(Box::default());
         }
+    }
+
+    /// Whether a message that came to the session's queue under rules that may have been others may go to the client.
+    /// What was sent before is finished; what is new comes from subscriptions that the rules of now allow.
+    pub(super) fn may_still_hear<E: Engine>(&mut self, cx: &Context<'_, E>, delivery: &Delivery) -> bool {
+        let Some(judged) = self.outbound.judged.as_mut().filter(|_| !delivery.redelivered) else { return true };
+        let address = delivery.queued.message.address();
+        if let Some((known, allowed)) = &judged.last
+            && known == address
+        {
+            return *allowed;
+        }
+        let allowed = cx.core.may_still_hear(&self.handle, self.publisher.principal(), address);
+        judged.last = Some((address.clone(), allowed));
+        allowed
     }
 
     /// Notices that the client has shown something new, which lasts longer or shorter.

@@ -135,7 +135,7 @@ impl Connected {
         }
         cx.out.tail().extend_from_slice(&opening.connack);
         self.opening = None;
-        self.last_input = cx.now.instant;
+        self.last_packet = cx.now.instant;
         true
     }
 
@@ -407,7 +407,8 @@ impl Connection {
             handle: opened.handle,
             _seat: seat,
             silence_max: (held_to > 0).then(|| Duration::from_millis(u64::from(held_to) * 1500)),
-            last_input: cx.now.instant,
+            last_packet: cx.now.instant,
+            partial_heard: 0,
             packet_bytes_max: pending.terms.packet_bytes_max,
             receive_maximum: pending.receive_maximum.min(OWN_IDENTIFIERS),
             problem_information: pending.terms.problem_information,
@@ -419,7 +420,8 @@ impl Connection {
                 opened.joined,
                 resumed.pubrec,
                 pending.topic_alias_maximum.min(self.config.outbound_aliases_max),
-            ),
+            )
+            .judging(opened.present),
             method: pending.exchange.as_ref().map(|exchange| exchange.method().into()),
             again: None,
             tickets: pending.exchange.as_ref().map_or(0, Exchange::ticket),
@@ -506,6 +508,12 @@ fn core_will(config: &Config, will: &Will<'_>) -> Result<CoreWill, (ReasonCode, 
     }
     if will.retain && config.is_too_deep(will.topic) {
         return Err((ReasonCode::TopicNameInvalid, "the will is to be retained on a topic of too many levels"));
+    }
+    if will.topic.starts_with("$delayed/") {
+        return Err((
+            ReasonCode::TopicNameInvalid,
+            "a will is not delayed by its topic, but by its will delay interval",
+        ));
     }
     let address = mqtt::decode_name(will.topic).map_err(|_| (ReasonCode::TopicNameInvalid, "not a topic name"))?;
     if super::inbound::is_ours(&address) {

@@ -78,7 +78,10 @@ struct Connected {
     publisher: Publisher,
     /// 1.5 times the keep alive [MQTT-3.1.2-24]; `None` when the client wants none.
     silence_max: Option<Duration>,
-    last_input: Instant,
+    /// When the last packet was complete, or a large one that is still coming had come on.
+    last_packet: Instant,
+    /// Bytes of an incomplete packet that were there at that time.
+    partial_heard: usize,
     /// Largest packet the client takes [MQTT-3.1.2-27].
     packet_bytes_max: u32,
     /// QoS 1 and 2 messages the client takes at a time [3.1.2.11.3].
@@ -104,6 +107,15 @@ struct Connected {
     /// Who waits for this session: it is to end when what the client has sent already is read. Few ever have one.
     #[expect(clippy::box_collection, reason = "None is the rule, and takes a pointer's room")]
     successors: Option<Box<Vec<Successor>>>,
+}
+
+/// Bytes by which an incomplete packet has to grow to count as a sign of life: a large one may take longer than the
+/// keep alive, and nobody lives on by dribbling bytes.
+const PROGRESS_BYTES_MIN: usize = 1024;
+
+/// The packet that begins here is not CONNECT, whatever follows.
+fn is_no_connect(input: &[u8]) -> bool {
+    input.first().is_some_and(|first| PacketKind::from_bits(first >> 4) != Some(PacketKind::Connect))
 }
 
 /// What a handler decided about the connection.
@@ -136,6 +148,11 @@ impl Connection {
             let rest = &input[at..];
             let frame = match frame(rest, self.config.packet_bytes_max) {
                 Ok(Some(frame)) => frame,
+                // [MQTT-3.1.0-1] a first packet that cannot become a CONNECT is not waited for.
+                Ok(None) if matches!(self.state, State::AwaitConnect { .. }) && is_no_connect(rest) => {
+                    self.close(cx, close::Farewell::Silent);
+                    return input.len();
+                }
                 Ok(None) => {
                     self.hint = frame_len(rest, self.config.packet_bytes_max).ok().flatten();
                     break;
@@ -178,11 +195,22 @@ impl Connection {
 }
 
 impl Connected {
+    /// Looks whether what came counts against the keep alive: control packets do [MQTT-3.1.2-22], a ping of the carrier
+    /// or a few bytes of a packet don't. `taken` bytes were whole packets, `left` wait.
+    fn hear(&mut self, now: Instant, taken: usize, left: usize) {
+        // What waits because we don't take more is not the client's silence.
+        let progress = left >= self.partial_heard + PROGRESS_BYTES_MIN || !self.takes_more();
+        if taken > 0 || progress {
+            self.last_packet = now;
+            self.partial_heard = left;
+        }
+    }
+
     fn deadline(&self) -> Option<Instant> {
         if let Some(opening) = &self.opening {
             return Some(opening.deadline);
         }
-        let silence = self.silence_max.map(|max| self.last_input + max);
+        let silence = self.silence_max.map(|max| self.last_packet + max);
         let again = self.again.as_ref().map(|again| again.deadline);
         silence.into_iter().chain(again).chain(self.inbound.held_until()).chain(self.rights.expires_at()).min()
     }
@@ -273,12 +301,10 @@ impl Connected {
 
 impl<E: Engine> Machine<E> for Connection {
     fn handle_input(&mut self, cx: &mut Context<'_, E>, input: &mut BytesMut) {
-        if let State::Connected(connected) = &mut self.state {
-            connected.last_input = cx.now.instant;
-        }
         let taken = self.take_packets(cx, input);
         input.advance(taken);
         if let State::Connected(connected) = &mut self.state {
+            connected.hear(cx.now.instant, taken, input.len());
             connected.look_at_expiry(cx.now);
             connected.flush_run(cx);
             connected.inbound.rest();
@@ -327,9 +353,9 @@ impl<E: Engine> Machine<E> for Connection {
                     self.close(cx, farewell);
                 }
             }
-            // [MQTT-3.1.2-24] nothing for one and a half times the keep alive.
+            // [MQTT-3.1.2-24] no packet for one and a half times the keep alive.
             State::Connected(c)
-                if c.opening.is_none() && c.silence_max.is_some_and(|max| now.since(c.last_input) >= max) =>
+                if c.opening.is_none() && c.silence_max.is_some_and(|max| now.since(c.last_packet) >= max) =>
             {
                 self.close(cx, close::Farewell::KeepAlive);
             }
@@ -395,7 +421,7 @@ impl<E: Engine> Machine<E> for Connection {
 
     fn excuse_silence(&mut self, now: Instant) {
         if let State::Connected(connected) = &mut self.state {
-            connected.last_input = now;
+            connected.last_packet = now;
         }
     }
 

@@ -4,6 +4,7 @@
 //! maximum, and last values that a subscription asked for. Each stops when the output is full and goes on when it has
 //! been flushed.
 
+use super::access::Judged;
 use super::inbound::Reply;
 use super::shared::Shares;
 use super::subscribe::Replay;
@@ -39,6 +40,8 @@ pub(super) struct Outbound {
     in_flight: HashMap<u16, InFlight, foldhash::fast::RandomState>,
     /// Sequences of a resumed session for which PUBREC had come.
     pubrec_before: HashSet<u64>,
+    /// While the queue may hold what came before the rules of now were looked at.
+    pub(super) judged: Option<Box<Judged>>,
     /// The queue has announced that it allotted something.
     pub(super) queue_ready: bool,
     /// Taken from the queue and not written yet; each may leave when that is durable.
@@ -81,6 +84,7 @@ impl Outbound {
             aliases: Aliases::new(aliases_max),
             in_flight: HashMap::default(),
             pubrec_before,
+            judged: None,
             queue_ready: false,
             taken: VecDeque::new(),
             blocked: false,
@@ -90,6 +94,11 @@ impl Outbound {
             completed: Vec::new(),
             received: Vec::new(),
         }
+    }
+
+    /// `resumed`: what the queue has is held against the rules before it is sent.
+    pub(super) fn judging(self, resumed: bool) -> Self {
+        Outbound { judged: resumed.then(Box::default), ..self }
     }
 
     pub(super) fn in_flight(&self) -> usize {
@@ -155,7 +164,14 @@ impl Connected {
                     }
                     return;
                 }
-                self.send(cx, encoder, &delivery);
+                match self.may_still_hear(cx, &delivery) {
+                    true => self.send(cx, encoder, &delivery),
+                    // As if it had been delivered.
+                    false => self.outbound.settled.push(delivery.seq),
+                }
+            }
+            if self.outbound.judged.is_some() && self.handle.session().queued() == 0 {
+                self.outbound.judged = None;
             }
             if !self.outbound.queue_ready || cx.out_is_full() {
                 return;

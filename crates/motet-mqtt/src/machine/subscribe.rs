@@ -17,7 +17,7 @@ use motet_core::exchange::BindError;
 use motet_core::machine::Context;
 use motet_core::mailbox::Grant;
 use motet_core::message::Reliability;
-use motet_core::pattern::Pattern;
+use motet_core::pattern::{Pattern, Token};
 use motet_core::queue::ConsumeError;
 use motet_core::session::SubscribeOptions;
 use motet_core::spelling::mqtt;
@@ -188,10 +188,13 @@ fn source_of(filter: &str) -> Result<Option<Source>, Refusal> {
     let invalid = |why| (ReasonCode::TopicFilterInvalid, why);
     // [4.8.2] the decoder has checked the form.
     if let Ok(Some(shared)) = SharedSubscription::parse(filter) {
-        if source_of(shared.topic_filter)?.is_some() {
-            return Err(invalid("a queue is shared by being one"));
-        }
         let pattern = mqtt::decode_pattern(shared.topic_filter).map_err(|_| invalid("not a topic filter"))?;
+        match pattern.tokens().next() {
+            Some(Token::Literal(b"$share")) => return Err(invalid("a share cannot be shared again")),
+            Some(Token::Literal(b"$queue")) => return Err(invalid("a queue is shared by being one")),
+            Some(Token::Literal(b"$stream")) => return Err(invalid("each reads a stream by itself")),
+            _ => hearable(&pattern)?,
+        }
         let name = format!("{}/{}", shared.share_name, shared.topic_filter);
         return Ok(Some(Source::Group { name: name.into(), pattern }));
     }
@@ -218,6 +221,16 @@ fn queue_name(level: &str) -> Result<Bytes, Refusal> {
     match (segments.next(), segments.next()) {
         (Some(queue), None) if !queue.starts_with(b"$") => Ok(Bytes::copy_from_slice(queue)),
         _ => Err(invalid("not the name of a queue: `/` in it is spelled %2F")),
+    }
+}
+
+/// Refuses what nothing is ever sent to: trees that only take messages, and those whose filters have a form of their own.
+fn hearable(pattern: &Pattern) -> Result<(), Refusal> {
+    match pattern.tokens().next() {
+        Some(Token::Literal(b"$exchange" | b"$delayed" | b"$room" | b"$share" | b"$queue" | b"$stream")) => {
+            Err((ReasonCode::TopicFilterInvalid, "nothing is ever sent to topics of this tree"))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -271,6 +284,7 @@ fn wish(
     }
     let pattern = mqtt::decode_pattern(subscription.topic_filter)
         .map_err(|_| (ReasonCode::TopicFilterInvalid, "not a topic filter"))?;
+    hearable(&pattern)?;
     Ok(Wanted::Topics(pattern, options))
 }
 

@@ -5,8 +5,8 @@ use super::courier::Courier;
 use super::settings::Settings;
 use super::shelf::{Issued, Shelf};
 use super::*;
-use crate::config::{Acme, Config, Tls};
-use crate::tls::Certificates;
+use crate::config::{Acme, Config, Protocol, Tls};
+use crate::tls::{self, Certificates};
 use bytes::Bytes;
 use hyper::Request;
 use instant_acme::{BodyWrapper, HttpClient as _};
@@ -144,7 +144,8 @@ async fn an_authority_is_shown_its_challenge_and_everybody_else_the_certificate(
     const AUTHORITY: &[&[u8]] = &[b"acme-tls/1"];
     let dir = tempfile::tempdir().unwrap();
     let board = Board::default();
-    let certificates = Certificates::open(&Tls::default(), dir.path(), "tls", None).unwrap();
+    let certificates =
+        Certificates::open(&Tls::default(), dir.path(), "tls", None, tls::alpn(Protocol::Https)).unwrap();
     let (ordinary, goes_on) = meet(&certificates, &board, &[b"mqtt"]).await.unwrap();
     assert!(goes_on);
     assert!(meet(&certificates, &board, AUTHORITY).await.is_none(), "no order is under way");

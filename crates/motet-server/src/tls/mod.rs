@@ -18,14 +18,14 @@ mod tests;
 mod watch;
 
 use crate::acme::{Board, Kept};
-use crate::config::{Tls, TlsVersion};
+use crate::config::{Protocol, Tls, TlsVersion};
 use crate::error::ServerError;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::server::Acceptor;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::{CertificateError, ServerConfig};
 use served::Served;
 use shown::Present;
 pub(crate) use shown::Shown;
@@ -38,13 +38,27 @@ use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use watch::Fingerprint;
 
-/// What may be spoken inside. A client that offers nothing gets what the listener speaks. [RFC7301]
-const ALPN: [&[u8]; 2] = [b"mqtt", b"http/1.1"];
+/// What a listener speaks inside, the preferred first, by the names of [RFC7301]. A client that offers nothing gets what
+/// the listener speaks; one that offers only other protocols is refused [RFC7301-3.2]. No names: whatever is offered, nothing
+/// is agreed upon, because AMQP 0-9-1 has no name.
+pub(crate) fn alpn(protocol: Protocol) -> &'static [&'static [u8]] {
+    match protocol {
+        Protocol::Mqtt | Protocol::Mqtts => &[b"mqtt", AMAZON_MQTT],
+        Protocol::Amqp | Protocol::Amqps => &[],
+        Protocol::Http | Protocol::Https => &[b"mqtt", AMAZON_MQTT, b"http/1.1"],
+        Protocol::Ws | Protocol::Management | Protocol::ManagementTls => &[b"http/1.1"],
+    }
+}
+
+/// What clients made for AWS IoT offer where they would speak MQTT on port 443.
+const AMAZON_MQTT: &[u8] = b"x-amzn-mqtt-ca";
 
 /// The certificates of one listener. New handshakes use what was loaded last, connections keep what they have.
 #[derive(Debug)]
 pub(crate) struct Certificates {
     data_dir: PathBuf,
+    /// What is spoken inside.
+    alpn: &'static [&'static [u8]],
     current: ArcSwap<Loaded>,
     source: Mutex<Source>,
     present: Present,
@@ -74,16 +88,22 @@ struct Loaded {
 }
 
 impl Certificates {
-    /// Reads them; `key` is their table's name in the configuration.
-    pub(crate) fn open(tls: &Tls, data_dir: &Path, key: &str, kept: Option<Kept>) -> Result<Self, ServerError> {
+    /// Reads them; `key` is their table's name in the configuration, `alpn` what is spoken inside.
+    pub(crate) fn open(
+        tls: &Tls,
+        data_dir: &Path,
+        key: &str,
+        kept: Option<Kept>,
+        alpn: &'static [&'static [u8]],
+    ) -> Result<Self, ServerError> {
         // The one provider of this process; whoever installed it before has installed the same.
         let _ = aws_lc_rs::default_provider().install_default();
         // Before the files are read: a change in between is seen the next time.
         let seen = Fingerprint::of(tls, data_dir, kept.as_ref());
-        let current = ArcSwap::from_pointee(load(tls, data_dir, key, kept.as_ref())?);
+        let current = ArcSwap::from_pointee(load(tls, data_dir, (key, alpn), kept.as_ref())?);
         let source = Mutex::new(Source { tls: tls.clone(), key: key.into(), kept, seen });
         let (present, interval_changed) = (Present::default(), Notify::new());
-        Ok(Certificates { data_dir: data_dir.into(), current, source, present, interval_changed })
+        Ok(Certificates { data_dir: data_dir.into(), alpn, current, source, present, interval_changed })
     }
 
     /// Reads them again; when they are not good the old ones stay. Connections whose client's certificate is revoked now
@@ -93,7 +113,7 @@ impl Certificates {
         let seen = Fingerprint::of(tls, &self.data_dir, kept.as_ref());
         *source = Source { tls: tls.clone(), key: key.into(), kept, seen };
         self.interval_changed.notify_one();
-        let loaded = Arc::new(load(tls, &self.data_dir, key, source.kept.as_ref())?);
+        let loaded = Arc::new(load(tls, &self.data_dir, (key, self.alpn), source.kept.as_ref())?);
         self.current.store(loaded.clone());
         Ok(self.present.look(&*loaded.verifier))
     }
@@ -176,18 +196,26 @@ impl Handshake<'_> {
     }
 }
 
+/// What a failed handshake means where rustls has no plain words for it.
+pub(crate) fn in_words(error: &rustls::Error) -> Option<String> {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else { return None };
+    // The type behind it is that of a crate we do not name; it is told by its name.
+    let old = other.to_string() == "UnsupportedCertVersion";
+    old.then(|| format!("the certificate is of version 1 of X.509, {}", served::TOO_OLD))
+}
+
 /// What of a table a start would refuse; where it names no certificate none is made.
 pub(crate) fn check(tls: &Tls, data_dir: &Path, key: &str) -> Result<(), ServerError> {
     let _ = aws_lc_rs::default_provider().install_default();
     if tls.certificate.is_some() {
-        return load(tls, data_dir, key, None).map(drop);
+        return load(tls, data_dir, (key, &[]), None).map(drop);
     }
     clients::verifier(tls, key)?;
     secure::Clients::new(tls, key)?;
     served::check_further(tls, key)
 }
 
-fn load(tls: &Tls, data_dir: &Path, key: &str, kept: Option<&Kept>) -> Result<Loaded, ServerError> {
+fn load(tls: &Tls, data_dir: &Path, (key, alpn): (&str, &[&[u8]]), kept: Option<&Kept>) -> Result<Loaded, ServerError> {
     let versions: &[_] = match tls.min_version {
         TlsVersion::V1_2 => &[&rustls::version::TLS13, &rustls::version::TLS12],
         TlsVersion::V1_3 => &[&rustls::version::TLS13],
@@ -197,7 +225,7 @@ fn load(tls: &Tls, data_dir: &Path, key: &str, kept: Option<&Kept>) -> Result<Lo
     let mut config = ServerConfig::builder_with_protocol_versions(versions)
         .with_client_cert_verifier(verifier.clone())
         .with_cert_resolver(served.clone());
-    config.alpn_protocols = ALPN.map(<[u8]>::to_vec).into();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
     // Tickets make a reconnect cheap without memory here. Each load has keys of its own, so that nobody resumes what
     // was verified by what held before: a revoked certificate is looked at again.
     config.ticketer = aws_lc_rs::Ticketer::new()

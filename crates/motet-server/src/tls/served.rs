@@ -97,6 +97,10 @@ impl ResolvesServerCert for Served {
     }
 }
 
+/// What is wrong with a certificate that `openssl x509 -req` made without an `-extfile`.
+pub(super) const TOO_OLD: &str = "which cannot be used here; have it signed again as version 3, which `openssl x509 -req` \
+                                  does with an -extfile (docs/tls.md has the commands)";
+
 /// What ACME keeps, once it is there. One that is no good is fetched again, which is told there.
 fn fetched(file: &Path) -> Option<One> {
     if !file.exists() {
@@ -111,6 +115,9 @@ fn read(certificate: &Path, private: &Path, key: &str) -> Result<One, ServerErro
     let wrong = |what: String| ServerError::Tls { key: format!("{key}.certificate"), what };
     let says = chain.first().and_then(|first| x509::Served::read(first));
     let says = says.ok_or_else(|| wrong("is no certificate that can be read; name one of version 3".into()))?;
+    if says.version < 3 {
+        return Err(wrong(format!("is of version {} of X.509, {TOO_OLD}", says.version)));
+    }
     let certified = CertifiedKey::from_der(chain, private, &aws_lc_rs::default_provider()).map_err(|error| {
         wrong(format!("does not fit its key: {error}; name a certificate and the key it was made for"))
     })?;

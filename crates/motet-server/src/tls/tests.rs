@@ -5,7 +5,7 @@ use crate::config::{AlsoCertificate, ClientCertificate};
 use std::os::unix::fs::PermissionsExt as _;
 
 fn read(dir: &Path, tls: &Tls) -> Result<Certificates, ServerError> {
-    Certificates::open(tls, dir, "tls", None)
+    Certificates::open(tls, dir, "tls", None, alpn(Protocol::Https))
 }
 
 /// Writes a certificate for these names and answers what `[tls]` says of it.
@@ -35,6 +35,72 @@ fn the_first_run_makes_a_certificate_that_later_runs_keep() {
     assert_eq!(std::fs::read(&key).unwrap(), before);
 }
 
+/// What is agreed upon with a client that offers this; an error when that is nothing.
+async fn agree(protocol: Protocol, offered: &[&[u8]]) -> Result<Option<Vec<u8>>, io::Error> {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = tls(dir.path());
+    let certificates = Certificates::open(&tls, dir.path(), "tls", None, alpn(protocol)).unwrap();
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add_parsable_certificates(files::chain(tls.certificate.as_deref().unwrap(), "tls").unwrap());
+    let mut client = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+    client.alpn_protocols = offered.iter().map(|name| name.to_vec()).collect();
+    let (ours, theirs) = tokio::io::duplex(16 << 10);
+    let name = "mqtt.example.org".try_into().unwrap();
+    let (handshake, board) = (certificates.handshake(), Board::default());
+    let (client, server) = tokio::join!(
+        tokio_rustls::TlsConnector::from(Arc::new(client)).connect(name, theirs),
+        handshake.shake(ours, &board)
+    );
+    server?;
+    Ok(client?.get_ref().1.alpn_protocol().map(<[u8]>::to_vec))
+}
+
+#[tokio::test]
+async fn a_listener_agrees_on_what_it_speaks_and_on_nothing_else() {
+    for (protocol, offered, agreed) in [
+        (Protocol::Mqtts, &[&b"h2"[..], b"http/1.1"][..], Err(())),
+        (Protocol::Mqtts, &[b"x-amzn-mqtt-ca"], Ok(Some(&b"x-amzn-mqtt-ca"[..]))),
+        (Protocol::Mqtts, &[b"http/1.1", b"mqtt"], Ok(Some(b"mqtt"))),
+        (Protocol::Mqtts, &[], Ok(None)),
+        (Protocol::Https, &[b"h2", b"http/1.1"], Ok(Some(b"http/1.1"))),
+        (Protocol::Https, &[b"mqtt"], Ok(Some(b"mqtt"))),
+        (Protocol::Amqps, &[b"amqp"], Ok(None)),
+        (Protocol::ManagementTls, &[b"mqtt"], Err(())),
+    ] {
+        let found = agree(protocol, offered).await.map_err(drop);
+        assert_eq!(found, agreed.map(|name| name.map(<[u8]>::to_vec)), "{protocol:?} {offered:?}");
+    }
+}
+
+/// What `openssl x509 -req` makes without an extension file.
+const VERSION_1: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBFjCBvQIUIuKoNT/ArxF3/4GE0mv8e2mQKIkwCgYIKoZIzj0EAwIwDTELMAkG
+A1UEAwwCY2EwIBcNMjYxMTIxMTgzODI1WhgPMjEyNjEwMjgxODM4MjVaMA0xCzAJ
+BgNVBAMMAnYxMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEtQRuPGq4c2jADFim
+WoVEikpn6t6FjY6g212NchxqzE00Gh+GfMoMlORnXshFgICrBtA5woFSiPBEfvQU
+GmxXDTAKBggqhkjOPQQDAgNIADBFAiEAh982DyJdsTpUHAi3zDxJxum/H7RuHtLC
+NARTb+nt+oICICBuJhUNZxilIE4wVT2AfX1NxuE9inH4ge0PUMXkMudL
+-----END CERTIFICATE-----
+";
+
+#[test]
+fn a_certificate_of_version_1_is_told_as_that() {
+    let dir = tempfile::tempdir().unwrap();
+    let tls = tls(dir.path());
+    let old = dir.path().join("old.pem");
+    std::fs::write(&old, VERSION_1).unwrap();
+    let error = read(dir.path(), &Tls { certificate: Some(old.clone()), ..tls.clone() }).unwrap_err().to_string();
+    assert!(error.starts_with("tls.certificate: is of version 1 of X.509") && error.contains("-extfile"), "{error}");
+    // As a client's.
+    let client_ca = tls.certificate.clone();
+    let tls = Tls { client_certificate: ClientCertificate::Required, client_ca, ..tls };
+    let verifier = clients::verifier(&tls, "tls").unwrap();
+    let old = files::chain(&old, "tls").unwrap().remove(0);
+    let error = verifier.verify_client_cert(&old, &[], rustls::pki_types::UnixTime::now()).unwrap_err();
+    assert!(in_words(&error).unwrap().starts_with("the certificate is of version 1 of X.509"), "{error}");
+}
+
 #[test]
 fn a_file_that_is_no_certificate_is_named_with_its_key() {
     let dir = tempfile::tempdir().unwrap();
@@ -43,7 +109,7 @@ fn a_file_that_is_no_certificate_is_named_with_its_key() {
     let wrong = |change: &dyn Fn(&mut Tls)| {
         let mut tls = tls(dir.path());
         change(&mut tls);
-        Certificates::open(&tls, dir.path(), "listener.2.tls", None).unwrap_err().to_string()
+        Certificates::open(&tls, dir.path(), "listener.2.tls", None, alpn(Protocol::Https)).unwrap_err().to_string()
     };
     let also = || AlsoCertificate { certificate: file.clone(), key: file.clone() };
     let clients = |tls: &mut Tls| {
@@ -125,7 +191,8 @@ fn what_acme_keeps_is_shown_once_it_is_there_and_where_no_file_is_named() {
     let (certificate, key) = made(dir.path(), "fetched", &["mqtt.example.org"]);
     let file = dir.path().join("bundle.pem");
     let kept = Some(Kept { file: file.clone(), names: vec!["mqtt.example.org".into()] });
-    let certificates = Certificates::open(&Tls::default(), dir.path(), "tls", kept.clone()).unwrap();
+    let certificates =
+        Certificates::open(&Tls::default(), dir.path(), "tls", kept.clone(), alpn(Protocol::Https)).unwrap();
     let shown = |certificates: &Certificates| certificates.current.load().served.end_point(None).unwrap().to_vec();
     let self_signed = shown(&certificates);
     // The first run has written its files.
@@ -133,10 +200,10 @@ fn what_acme_keeps_is_shown_once_it_is_there_and_where_no_file_is_named() {
     std::fs::write(&file, [std::fs::read(&key).unwrap(), std::fs::read(&certificate).unwrap()].concat()).unwrap();
     assert!(certificates.look().unwrap().is_ok());
     assert_ne!(shown(&certificates), self_signed);
-    let named = Certificates::open(&tls(dir.path()), dir.path(), "tls", kept.clone()).unwrap();
+    let named = Certificates::open(&tls(dir.path()), dir.path(), "tls", kept.clone(), alpn(Protocol::Https)).unwrap();
     assert!(shown(&named) != shown(&certificates) && shown(&named) != self_signed);
     let also = Tls { also: vec![AlsoCertificate { certificate, key }], ..Tls::default() };
-    let both = Certificates::open(&also, dir.path(), "tls", kept).unwrap_err().to_string();
+    let both = Certificates::open(&also, dir.path(), "tls", kept, alpn(Protocol::Https)).unwrap_err().to_string();
     assert!(
         both.starts_with("tls.also.0.certificate: is for mqtt.example.org") && both.contains("acme.domains"),
         "{both}"

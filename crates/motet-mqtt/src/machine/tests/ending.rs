@@ -108,6 +108,28 @@ fn a_will_is_published_when_the_keep_alive_expires_even_while_the_store_refuses(
     assert_eq!(bench.hear(&mut ann), ["PUBLISH q1 #1 will=gone"]);
 }
 
+#[test]
+fn a_large_packet_that_comes_on_lasts_longer_than_the_keep_alive() {
+    let mut bench = Bench::new();
+    let mut connect = hello(V311, "ann", true);
+    connect.keep_alive_secs = 10;
+    let mut ann = bench.join(connect);
+    let payload = "x".repeat(3000);
+    let packet = bytes(V311, &message(QoS::AtLeastOnce, 1, "a", &payload));
+    for piece in packet.chunks(1024) {
+        bench.pass(Duration::from_secs(14));
+        assert!(bench.timeout(&mut ann).is_empty());
+        bench.send(&mut ann, piece);
+    }
+    // Less than that is no sign of life, nor is an empty frame of the carrier.
+    for piece in [&packet[..1000], &[], &packet[1000..1010]] {
+        assert!(bench.timeout(&mut ann).is_empty());
+        bench.pass(Duration::from_secs(5));
+        bench.send(&mut ann, piece);
+    }
+    assert_eq!(bench.timeout(&mut ann), ["closed"]);
+}
+
 /// Found by the simulation, seed 9918: the will was forgotten in one group and published in the next.
 #[test]
 fn a_power_cut_at_any_moment_leaves_a_will_or_its_message() {

@@ -73,6 +73,59 @@ fn a_resumed_session_keeps_only_what_its_owner_may_hear() {
     assert!(bench.hear(&mut ann).is_empty());
 }
 
+#[test]
+fn what_came_while_the_client_was_away_is_held_against_the_rules_of_now() {
+    for version in [V311, V5] {
+        let mut bench = Bench::new();
+        let mut connect = hello(version, "ann", false);
+        let expiry = properties(Place::Connect, &[Property::SessionExpiryInterval(100)]);
+        if version == V5 {
+            connect.properties = expiry.as_properties();
+        }
+        let mut ann = bench.join(connect);
+        for filter in ["secret", "open/+"] {
+            bench.subscribe(&mut ann, filter, QoS::ExactlyOnce);
+        }
+        let mut bob = bench.join(hello(V311, "bob", true));
+        bench.say(&mut bob, &message(QoS::AtLeastOnce, 1, "secret", "sent"));
+        assert_eq!(bench.hear(&mut ann), ["PUBLISH q1 #1 secret=sent"]);
+        bench.cut(&mut ann);
+        bench.say(&mut bob, &message(QoS::AtLeastOnce, 2, "secret", "before"));
+        bench.core.set_access(AccessRules::new(vec![rule(&[Action::Subscribe], &["secret"], false)], true));
+        for (number, topic) in [(3, "secret"), (4, "open/a"), (5, "secret"), (6, "open/b")] {
+            bench.say(&mut bob, &message(QoS::AtLeastOnce, number, topic, "x"));
+        }
+        let mut ann = bench.peer(version);
+        // What was sent before is finished; the rest of it goes to nobody.
+        let said = bench.say(&mut ann, &connect);
+        let heard: Vec<_> = said.into_iter().chain(bench.hear(&mut ann)).collect();
+        let expected = ["PUBLISH q1 #1 dup secret=sent", "PUBLISH q1 #4 open/a=x", "PUBLISH q1 #6 open/b=x"];
+        assert_eq!(heard[1..], expected, "{version:?}");
+        [1, 4, 6].into_iter().for_each(|number| assert!(bench.puback(&mut ann, number).is_empty()));
+        // And the queue is empty: nothing comes the next time.
+        bench.cut(&mut ann);
+        let mut ann = bench.join(connect);
+        assert!(bench.hear(&mut ann).is_empty());
+    }
+}
+
+#[test]
+fn what_waits_for_a_client_that_is_there_is_held_against_new_rules_too() {
+    let mut bench = Bench::new();
+    let mut connect = hello(V5, "ann", true);
+    let one = properties(Place::Connect, &[Property::ReceiveMaximum(std::num::NonZeroU16::MIN)]);
+    connect.properties = one.as_properties();
+    let mut ann = bench.join(connect);
+    bench.subscribe(&mut ann, "secret", QoS::AtLeastOnce);
+    let mut bob = bench.join(hello(V5, "bob", true));
+    (1..=3).for_each(|n| drop(bench.say(&mut bob, &message(QoS::AtLeastOnce, n, "secret", "x"))));
+    assert_eq!(bench.hear(&mut ann), ["PUBLISH q1 #1 secret=x"]);
+    bench.core.set_access(AccessRules::new(vec![rule(&[Action::Subscribe], &["secret"], false)], true));
+    bench.nudge(&mut ann);
+    assert!(bench.puback(&mut ann, 1).is_empty());
+    assert!(bench.hear(&mut ann).is_empty());
+}
+
 /// Answers when it is told to.
 #[derive(Debug, Default)]
 struct Slow {

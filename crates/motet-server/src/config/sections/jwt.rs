@@ -27,8 +27,8 @@ section! {
         /// File with a secret shared with the issuer, for HS256 (at least 32 bytes), HS384 (48) and HS512 (64); taken as
         /// it is but for a line end at the end.
         secret_file: Option<PathBuf> = None, example "\"/etc/motet/jwt.secret\"";
-        /// PEM files with public keys of the issuer: RSA (RS256, RS384, RS512, PS256), P-256 (ES256), P-384 (ES384),
-        /// Ed25519 (EdDSA).
+        /// PEM files with public keys of the issuer: RSA (RS256, RS384, RS512, PS256, PS384, PS512), P-256 (ES256), P-384
+        /// (ES384), Ed25519 (EdDSA).
         key_files: Vec<PathBuf> = Vec::new();
         /// File with a JSON Web Key Set.
         jwks_file: Option<PathBuf> = None, example "\"/etc/motet/jwks.json\"";

@@ -33,7 +33,7 @@ section! {
         /// This server has moved to `server_reference` for good: every client is refused, those of MQTT 5 with 0x9D and
         /// the new address.
         server_moved: bool = false;
-        /// How often the figures below `$SYS` are published while somebody subscribes to them; 0 never.
+        /// How often the figures below `$SYS` are renewed; 0 never publishes them.
         sys_interval: Duration = Duration::from_secs(10), within Duration::ZERO..=Duration::from_secs(3600);
     }
 }

@@ -15,6 +15,8 @@ pub(super) struct Plan {
     allow_anonymous: Option<bool>,
     /// `limits.…` and the like: section, key, value in TOML.
     keys: Vec<(&'static str, &'static str, String)>,
+    /// The bounds of single listeners, added up.
+    connections: u64,
     pub(super) password_file: Option<String>,
     pub(super) acl_file: Option<String>,
     pub(super) bridges: Vec<Bridge>,
@@ -55,7 +57,7 @@ const NEEDLESS: [(&str, &str); 16] = [
 ];
 
 /// Settings with nothing like them here.
-const MISSING: [(&str, &str); 17] = [
+const MISSING: [(&str, &str); 16] = [
     ("persistence_location", "set data_dir; mosquitto.db is not read: sessions and retained messages begin empty"),
     ("per_listener_settings", "accounts and rules are those of the whole server"),
     ("plugin", "there are no plugins"),
@@ -72,8 +74,10 @@ const MISSING: [(&str, &str); 17] = [
     ("max_topic_alias", "limits.topic_alias_maximum is for the whole server"),
     ("upgrade_outgoing_qos", "a message is delivered with the lower of both QoS, as the specification says"),
     ("queue_qos0_messages", "QoS 0 is not kept for clients that are away"),
-    ("sys_interval", "figures are on /metrics"),
 ];
+
+/// Room for the topic and the head of a packet beside its payload.
+const AROUND_PAYLOAD_BYTES: u64 = 64 << 10;
 
 impl Plan {
     /// Takes one line.
@@ -109,6 +113,9 @@ impl Plan {
             | "keyfile"
             | "cafile"
             | "require_certificate"
+            | "crlfile"
+            | "use_identity_as_username"
+            | "use_subject_as_username"
             | "tls_version"
             | "ciphers"
             | "ciphers_tls1.3"
@@ -200,9 +207,12 @@ impl Plan {
         let (section, name, fate) = match key {
             "max_queued_messages" => kept("limits", "session_queue_messages"),
             "max_queued_bytes" => kept("limits", "session_queue_bytes"),
-            "max_packet_size" | "message_size_limit" => kept("limits", "packet_bytes_max"),
-            "max_connections" | "global_max_connections" => kept("limits", "connections"),
+            "max_packet_size" => kept("limits", "packet_bytes_max"),
+            "message_size_limit" => Some(("limits", "packet_bytes_max", Fate::Differs)),
+            "global_max_connections" => kept("limits", "connections"),
+            "max_connections" => Some(("limits", "connections", Fate::Differs)),
             "max_keepalive" => kept("mqtt", "keep_alive_max"),
+            "sys_interval" => kept("mqtt", "sys_interval"),
             "max_qos" => kept("mqtt", "qos_max"),
             "retain_available" => kept("mqtt", "retain_available"),
             "persistent_client_expiration" => kept("limits", "session_expiry_max"),
@@ -221,21 +231,37 @@ impl Plan {
             }
             _ => None,
         }?;
-        if unbounded && name != "qos_max" || value == "-1" {
+        // These two mean the same there and here.
+        let plain_zero = matches!(name, "qos_max" | "sys_interval");
+        if unbounded && !plain_zero || value == "-1" {
             return Some((Fate::Differs, format!("{section}.{name} keeps its default: everything has a bound here")));
         }
         let toml = match name {
             "retain_available" => flag(value)?.to_string(),
             "keep_alive_max" => quoted(&format!("{}s", number()?.clamp(1, 65_535))),
             "session_expiry_max" => quoted(&days(value)?),
+            "sys_interval" => quoted(&format!("{}s", number()?.min(3600))),
+            // The payload alone is meant there, so there is room for what comes with it.
+            "packet_bytes_max" if key == "message_size_limit" => {
+                (number()?.saturating_add(AROUND_PAYLOAD_BYTES)).clamp(1 << 10, 256 << 20).to_string()
+            }
             "packet_bytes_max" => number()?.clamp(1 << 10, 256 << 20).to_string(),
             "session_queue_bytes" => number()?.max(64 << 10).to_string(),
             "receive_maximum" => number()?.clamp(1, 65_535).to_string(),
+            "connections" if key == "max_connections" => {
+                self.connections = self.connections.saturating_add(number()?).clamp(1, 10_000_000);
+                self.connections.to_string()
+            }
             "connections" => number()?.clamp(1, 10_000_000).to_string(),
             _ => number()?.to_string(),
         };
         self.set(section, name, toml.clone());
-        Some((fate, format!("{section}.{name} = {toml}")))
+        let why = match key {
+            "message_size_limit" => ": the whole packet counts here, not the payload alone",
+            "max_connections" => ": all listeners have one bound together",
+            _ => "",
+        };
+        Some((fate, format!("{section}.{name} = {toml}{why}")))
     }
 
     /// The last one said wins, as it does there.
@@ -252,6 +278,10 @@ impl Plan {
         self.set("access", "anonymous", quoted(if allow { "always" } else { "never" }));
         // What no line of an access control list allows is forbidden there; without a list everything is allowed.
         self.set("access", "default", quoted(if has_rules { "deny" } else { "allow" }));
+        if !self.keys.iter().any(|(_, key, _)| *key == "session_expiry_max") {
+            // Sessions never end there unless that is asked for; this is as long as they may last here.
+            self.set("limits", "session_expiry_max", quoted("3650d"));
+        }
         let mut sections: Vec<_> = self.keys.iter().map(|(section, ..)| *section).collect();
         sections.sort_unstable();
         sections.dedup();

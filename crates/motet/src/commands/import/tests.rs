@@ -25,6 +25,7 @@ keyfile /etc/server.key
 require_certificate true
 tls_version tlsv1.2
 use_identity_as_username true
+crlfile /etc/revoked.crl
 listener 9001 ::1
 protocol websockets
 mount_point house/
@@ -108,6 +109,8 @@ fn every_line_is_answered_for() {
             key = "/etc/server.key"
             client_ca = "/etc/ca.pem"
             client_certificate = "required"
+            client_crl = ["/etc/revoked.crl"]
+            client_identity = "%cn"
 
             [[listener]]
             address = "[::1]:9001"
@@ -204,35 +207,37 @@ fn every_line_is_answered_for() {
                      listener.tls.client_certificate
             differs  mosquitto.conf:18: tls_version tlsv1.2
                      TLS 1.2 and 1.3 are spoken
-            missing  mosquitto.conf:19: use_identity_as_username true
-                     this is not known here, or its value is not
-            kept     mosquitto.conf:20: listener 9001 ::1
+            kept     mosquitto.conf:19: use_identity_as_username true
+                     listener.tls.client_identity
+            kept     mosquitto.conf:20: crlfile /etc/revoked.crl
+                     listener.tls.client_crl
+            kept     mosquitto.conf:21: listener 9001 ::1
                      a [[listener]]
-            kept     mosquitto.conf:21: protocol websockets
+            kept     mosquitto.conf:22: protocol websockets
                      the protocol of the [[listener]]
-            missing  mosquitto.conf:22: mount_point house/
+            missing  mosquitto.conf:23: mount_point house/
                      a listener has no prefix of its own; rewrite topics at the clients
-            missing  mosquitto.conf:23: plugin /usr/lib/dynsec.so
+            missing  mosquitto.conf:24: plugin /usr/lib/dynsec.so
                      there are no plugins
-            missing  mosquitto.conf:24: shiny_new_thing 3
+            missing  mosquitto.conf:25: shiny_new_thing 3
                      this is not known here, or its value is not
-            kept     mosquitto.conf:26: address example.org:8883
+            kept     mosquitto.conf:27: address example.org:8883
                      address
-            kept     mosquitto.conf:27: topic # out 1
+            kept     mosquitto.conf:28: topic # out 1
                      a [[bridge.topic]]
-            kept     mosquitto.conf:28: topic a/# both 2 here/ ""
+            kept     mosquitto.conf:29: topic a/# both 2 here/ ""
                      a [[bridge.topic]]
-            kept     mosquitto.conf:29: bridge_cafile /etc/uplink.pem
+            kept     mosquitto.conf:30: bridge_cafile /etc/uplink.pem
                      bridge.tls.ca
-            kept     mosquitto.conf:30: bridge_protocol_version mqttv50
+            kept     mosquitto.conf:31: bridge_protocol_version mqttv50
                      version
-            missing  mosquitto.conf:31: local_username x
+            missing  mosquitto.conf:32: local_username x
                      a bridge has nothing like it here
-            kept     mosquitto.conf:32: keepalive_interval 30
+            kept     mosquitto.conf:33: keepalive_interval 30
                      keep_alive
-            kept     mosquitto.conf:33: remote_password ...
+            kept     mosquitto.conf:34: remote_password ...
                      password
-            kept     mosquitto.conf:25: connection uplink
+            kept     mosquitto.conf:26: connection uplink
                      a [[bridge]]
             missing  passwd:1: alice:...
                      the password is to be set anew: the text is no hash of Mosquitto's; expected $7$iterations$salt$hash or $6$salt$hash in base64
@@ -252,7 +257,7 @@ fn every_line_is_answered_for() {
                      an [[access.rule]]
             missing  acl:6: nonsense
                      expected user, topic or pattern
-            motet.toml: written. 24 lines kept, 8 differ, 9 missing
+            motet.toml: written. 26 lines kept, 8 differ, 8 missing
             to check it: motet config check --config motet.toml
         "#]],
     );
@@ -271,11 +276,36 @@ fn no_configuration_at_all_is_what_mosquitto_does_without_one() {
             anonymous = "always"
             default = "allow"
 
+            [limits]
+            session_expiry_max = "3650d"
+
             [[listener]]
             address = "localhost:1883"
             protocol = "mqtt"
         "##]],
     );
+}
+
+#[test]
+fn bounds_that_mean_something_else_here_are_told_so() {
+    let conf = "message_size_limit 1000\nsys_interval 0\nglobal_max_connections 900\n\
+                listener 1883\nmax_connections 100\nlistener 1884\nmax_connections 50\nuse_subject_as_username maybe\n";
+    let (_dir, done) = import(conf, "", "");
+    let (text, report) = done.unwrap();
+    for key in ["packet_bytes_max = 66536\n", "sys_interval = \"0s\"\n", "connections = 150\n"] {
+        assert!(text.contains(key), "{text}");
+    }
+    for (fate, line, note) in [
+        ("differs", "1: message_size_limit 1000", "limits.packet_bytes_max = 66536: the whole packet counts"),
+        ("kept   ", "2: sys_interval 0", "mqtt.sys_interval = \"0s\"\n"),
+        ("kept   ", "3: global_max_connections 900", "limits.connections = 900\n"),
+        ("differs", "5: max_connections 100", "limits.connections = 100: all listeners"),
+        ("differs", "7: max_connections 50", "limits.connections = 150: all listeners"),
+        ("missing", "8: use_subject_as_username maybe", "this is not known here"),
+    ] {
+        let found = format!("{fate}  mosquitto.conf:{line}\n         {note}");
+        assert!(report.contains(&found), "{found}\n{report}");
+    }
 }
 
 #[test]
