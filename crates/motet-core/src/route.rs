@@ -81,6 +81,8 @@ pub struct Route {
     pub(crate) named: Vec<NamedTarget>,
     /// How many of the queues are durable; those need a stage.
     pub(crate) durable_queues: usize,
+    /// One of them writes transient messages down, too.
+    pub(crate) keeps_transient: bool,
     /// Where subscribers of the topic tree see it, when that is not where it was published.
     pub(crate) tree_name: Option<Name>,
     /// It was published to a queue or an exchange, which have no last values.
@@ -126,6 +128,7 @@ impl Route {
 
     pub(crate) fn add_named(&mut self, queue: &Arc<NamedQueue>, delay_ms: u64) {
         self.durable_queues += usize::from(queue.cell().is_durable());
+        self.keeps_transient |= queue.keeps_transient();
         self.named.push(NamedTarget { queue: queue.clone(), delay_ms });
     }
 
