@@ -209,6 +209,11 @@ impl KnownName {
         self.by_message
     }
 
+    /// It was published to the default exchange, whose keys are names of queues.
+    pub(crate) fn names_queues(&self) -> bool {
+        self.via.as_deref().is_some_and(|(exchange, _)| exchange.is_empty())
+    }
+
     /// The same for this batch: a message may also name further keys itself.
     pub(crate) fn varies_for(&self, batch: &Batch) -> bool {
         let names_keys = |m: &Message| m.properties.as_deref().is_some_and(|p| broker::names_keys(&p.headers));

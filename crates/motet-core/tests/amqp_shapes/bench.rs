@@ -246,10 +246,10 @@ impl Bench {
         pulled.notices
     }
 
-    /// Publishes inside a transaction: routed now, enqueued at its commit. Whether anybody will get it.
-    pub(crate) fn publish_in(&mut self, tx: &mut Tx, exchange: &str, key: &str, text: &str) -> bool {
+    /// Publishes inside a transaction, as mandatory: bound now, enqueued at its commit.
+    pub(crate) fn publish_in(&mut self, tx: &mut Tx, exchange: &str, key: &str, text: &str) {
         let (known, batch) = self.compose(exchange, key, letter(text));
-        self.core.publish_in(tx, &self.publisher, &known, batch).unwrap()
+        self.core.publish_in(tx, &self.publisher, &known, batch, true).unwrap();
     }
 }
 

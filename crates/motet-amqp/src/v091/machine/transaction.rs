@@ -10,9 +10,7 @@ use motet_core::core::Publisher;
 use motet_core::core::broker::{TxMessage, TxQueue};
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
-use motet_core::message::Batch;
 use motet_core::transaction::{Settlement, Transaction, TransactionFull, TransactionLimits};
-use std::sync::Arc;
 
 /// A channel's transaction since the last commit or rollback.
 #[derive(Debug)]
@@ -20,8 +18,6 @@ pub(super) struct Tx {
     transaction: Transaction<TxMessage, TxQueue>,
     /// What was settled, to be given back if it comes to nothing.
     settled: Vec<Entry>,
-    /// Mandatory messages that nobody gets: returned at commit.
-    unroutable: Vec<Arc<Batch>>,
 }
 
 fn full(error: TransactionFull) -> Failure {
@@ -31,7 +27,7 @@ fn full(error: TransactionFull) -> Failure {
 impl Tx {
     fn new() -> Self {
         let transaction = Transaction::new(TransactionLimits::default());
-        Tx { transaction, settled: Vec::new(), unroutable: Vec::new() }
+        Tx { transaction, settled: Vec::new() }
     }
 
     /// Adds a message.
@@ -42,11 +38,7 @@ impl Tx {
         run: Run,
     ) -> Result<(), Failure> {
         let (known, batch, mandatory) = run.into_single(publisher);
-        let routed = cx.core.publish_in(&mut self.transaction, publisher, &known, batch.clone()).map_err(full)?;
-        if mandatory && !routed {
-            self.unroutable.push(batch);
-        }
-        Ok(())
+        cx.core.publish_in(&mut self.transaction, publisher, &known, batch, mandatory).map_err(full)
     }
 
     /// Adds a settlement.
@@ -91,15 +83,17 @@ impl Running {
     pub(super) fn tx_commit<E: Engine>(&mut self, cx: &mut Context<'_, E>, number: u16) -> Result<(), Failure> {
         let tx = self.tx(number)?;
         let unit = tx.transaction.commit();
-        let returned = std::mem::take(&mut tx.unroutable);
         let committed = cx.core.commit(cx.now, unit);
         let Ok(committed) = committed else {
             // The store takes nothing: as if it had never been; the settlements come back with the channel's end.
             return Err(Failure::new(ReplyCode::PreconditionFailed, "partial tx completion: low on disk"));
         };
         tx.settled.clear();
-        for batch in returned {
-            self.give_back(cx, number, &batch);
+        for batch in &committed.returned {
+            self.give_back(cx, number, batch);
+        }
+        if committed.refused {
+            return Err(Failure::new(ReplyCode::PreconditionFailed, "partial tx completion"));
         }
         let channel = self.channels.get_mut(&number).expect("the channel of a method is open");
         if !channel.holds_back() {
@@ -112,7 +106,6 @@ impl Running {
     pub(super) fn tx_rollback<E: Engine>(&mut self, cx: &mut Context<'_, E>, number: u16) -> Result<(), Failure> {
         let tx = self.tx(number)?;
         tx.transaction.rollback();
-        tx.unroutable.clear();
         let settled = tx.take_settled();
         // An acknowledgement that is rolled back leaves the message with its consumer.
         self.channel(number).unacked.restore(settled);
