@@ -98,11 +98,16 @@ impl<M: Clone> Queue<M> {
 
     /// After messages came in: allot them, then keep the limits, then keep the memory window.
     pub(super) fn settle_in(&mut self, fx: &mut Effects<M>) {
+        self.keep_limits(fx);
+        self.page_out(fx);
+    }
+
+    /// After messages came in or back: what consumers can take is theirs, and of the rest the head goes where it is too much.
+    pub(super) fn keep_limits(&mut self, fx: &mut Effects<M>) {
         self.allot(fx);
         if self.config.overflow == Overflow::DropHead && self.has_limits() {
             while self.over_limit(0, 0).is_some() && self.drop_head(fx) {}
         }
-        self.page_out(fx);
     }
 
     /// Which limit `messages` and `bytes` more would break. What is allotted is as good as taken and does not count as waiting.
@@ -129,6 +134,10 @@ impl<M: Clone> Queue<M> {
     }
 
     fn refusal(&self, entry: &NewEntry<'_, M>) -> Option<RejectReason> {
+        // A queue for nothing takes nothing, whoever waits.
+        if self.config.max_messages == Some(0) {
+            return Some(RejectReason::MaxMessages);
+        }
         if !self.has_limits() || self.consumers.somebody_free() {
             return None;
         }
