@@ -105,7 +105,12 @@ impl<E: Engine> Core<E> {
         let Some((batch, key)) = rewrite(now, from, letter.reason, message, &exchange, key) else { return };
         let properties = batch.messages()[0].properties.as_deref();
         // An exchange that is not there drops what is sent to it, as in RabbitMQ.
-        let Ok(found) = route_exchange(&vhost, &exchange, &key, properties, false) else { return };
+        let Ok(mut found) = route_exchange(&vhost, &exchange, &key, properties, false) else { return };
+        if let Some(told) = properties.filter(|_| found.by_message).and_then(with_deaths) {
+            // An exchange that looks at headers sees what receivers will see.
+            let Ok(again) = route_exchange(&vhost, &exchange, &key, Some(&told), false) else { return };
+            found = again;
+        }
         let mut route = found.route;
         if let Some(deaths) = properties.and_then(|p| p.deaths.as_deref()) {
             route.named.retain(|target| !deaths.closes_a_cycle(letter.reason, target.queue.name()));
@@ -117,6 +122,15 @@ impl<E: Engine> Core<E> {
             after.direct.push((Arc::new(route), batch));
         }
     }
+}
+
+/// The properties with the headers that tell of deaths; `None` without any.
+fn with_deaths(properties: &Properties) -> Option<Properties> {
+    let told = properties.deaths.as_deref()?.told();
+    let mut all = properties.clone();
+    all.headers.retain(|(name, _)| !told.iter().any(|(known, _)| known == name));
+    all.headers.extend(told);
+    Some(all)
 }
 
 fn has_subscribers(route: &Route) -> bool {
