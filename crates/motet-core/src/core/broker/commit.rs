@@ -4,7 +4,7 @@ use super::NamedQueue;
 use crate::core::after::After;
 use crate::core::fanout::SharedBodies;
 use crate::core::{Core, Publisher, Vhost};
-use crate::engine::{Engine, Position, Refused, Stage};
+use crate::engine::{Engine, ObjectId, Position, Refused, Stage};
 use crate::message::Batch;
 use crate::queue::Verdict;
 use crate::queues::Inner;
@@ -166,10 +166,11 @@ impl<E: Engine> Core<E> {
         if unit.messages.iter().all(|message| message.to_names.is_none()) && unit.work.iter().all(is_settled) {
             return;
         }
-        let mut all: BTreeMap<TxQueue, QueueWork<TxQueue>> = BTreeMap::new();
+        let mut all: BTreeMap<ObjectId, QueueWork<TxQueue>> = BTreeMap::new();
         let mut of = |queue: TxQueue, publishings: Vec<Publishing>, settlings: Vec<Settling>| {
-            let empty = QueueWork { queue: queue.clone(), publishings: Vec::new(), settlings: Vec::new() };
-            let work = all.entry(queue).or_insert(empty);
+            let id = queue.0.cell().id();
+            let empty = || QueueWork { queue, publishings: Vec::new(), settlings: Vec::new() };
+            let work = all.entry(id).or_insert_with(empty);
             work.publishings.extend(publishings);
             work.settlings.extend(settlings);
         };
