@@ -129,6 +129,14 @@ impl Inner {
         }
     }
 
+    /// Messages that wait for no consumer yet; all that a stream keeps.
+    pub(crate) fn unclaimed(&self) -> u64 {
+        match &self.stream {
+            Some(part) => part.stream.messages(),
+            None => self.queue.unclaimed(),
+        }
+    }
+
     /// Bytes on disk and in memory.
     fn held(&self) -> Held {
         if self.gone {

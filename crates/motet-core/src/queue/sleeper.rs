@@ -76,6 +76,11 @@ impl<M: Clone> Sleeper<M> {
         }
     }
 
+    /// See [`Queue::unclaimed`]; asleep there is nothing.
+    pub fn unclaimed(&self) -> u64 {
+        self.awake.as_ref().map_or(0, |queue| queue.unclaimed())
+    }
+
     /// See [`Queue::consumer_count`].
     pub fn consumer_count(&self) -> u64 {
         self.awake.as_ref().map_or(0, |queue| queue.consumer_count())

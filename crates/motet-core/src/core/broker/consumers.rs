@@ -143,6 +143,11 @@ impl<E: Engine> Core<E> {
     pub fn get(&self, now: Now, queue: &Arc<NamedQueue>, consumer: ConsumerId) -> Got {
         let got = self.with_queue(now, queue, |inner| {
             let Inner { queue: q, fx, .. } = &mut *inner;
+            q.touch(now.wall.0);
+            // What was published while a consumer waited is that consumer's, though it has yet to come for it.
+            if q.awake().unclaimed_for(consumer) == 0 {
+                return Got::Empty;
+            }
             if q.awake().head_is_away(now.wall.0, fx) {
                 let pending = inner.pending.get_or_insert_default();
                 if !pending.fetching.contains(&consumer) {
@@ -151,7 +156,7 @@ impl<E: Engine> Core<E> {
                 return Got::Later;
             }
             match q.awake().get(now.wall.0, consumer, fx).and_then(Delivery::of) {
-                Some(delivery) => Got::Message(Box::new(delivery), inner.queue.stats().ready),
+                Some(delivery) => Got::Message(Box::new(delivery), inner.unclaimed()),
                 None => Got::Empty,
             }
         });
