@@ -86,6 +86,17 @@ class Server:
 
     def start(self):
         """Starts on the ports of last time, or on free ones the first time."""
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                return self.start_once()
+            except RuntimeError as failure:
+                # A port that was free a moment ago may just now be the near end of somebody's connection.
+                if "is taken" not in str(failure) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+    def start_once(self):
         assert not self.alive()
         self.starts += 1
         log = open(self.directory / f"log-{self.starts:02}", "wb")

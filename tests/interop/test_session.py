@@ -206,6 +206,20 @@ def test_takeover_inherits_session_and_unacknowledged_messages(server, peer, nam
     assert [each.pid for each in again] == pids and all(each.dup for each in again)
 
 
+def test_who_says_goodbye_and_comes_again_at_once_is_heard_to_the_end(server, peer, name):
+    listener = peer(server, version=4)
+    listener.connect()
+    listener.subscribe(name + "/#", qos=0)
+    for number in range(50):
+        one = peer(server, version=4)
+        one.connect(name, will=wire.Will(name + "/will", b"gone"))
+        one.send(wire.publish(name + "/said", str(number).encode()) + wire.disconnect())
+        one.close()
+    heard = [listener.message() for _ in range(50)]
+    assert [(each.topic, int(each.payload)) for each in heard] == [(name + "/said", each) for each in range(50)]
+    listener.nothing_for(0.2)
+
+
 def test_takeover_storm_ends_with_one_connection(server, peer, name):
     everyone = []
     for _ in range(30):

@@ -61,6 +61,14 @@ pub trait Machine<E: Engine>: Send {
     fn handle_alarm(&mut self, cx: &mut Context<'_, E>, why: Option<&str>) {
         let _ = (cx, why);
     }
+    /// The machine wants to know when everything has been read that the peer has sent so far.
+    fn is_leaving(&self) -> bool {
+        false
+    }
+    /// The carrier had nothing more to read. Called only while [`Machine::is_leaving`].
+    fn handle_quiet(&mut self, cx: &mut Context<'_, E>) {
+        let _ = cx;
+    }
     /// The driver has not read from the peer until now, by its own will: so far its silence says nothing.
     fn excuse_silence(&mut self, now: Instant) {
         let _ = now;

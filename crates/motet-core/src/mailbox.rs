@@ -12,7 +12,7 @@ use crate::queues::QueueCell;
 use crate::session::Session;
 use parking_lot::Mutex;
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 use std::task::{Poll, Waker};
 
@@ -45,6 +45,9 @@ pub struct Direct {
 /// Something the core tells a connection besides deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
+    /// Another connection wants the session: this one must read what its peer has sent already, then close. Only for
+    /// connections that [say they do](Mailbox::leaves_when_asked).
+    Leave(Successor),
     /// Another connection took the session over; this one must close and has nothing left to say to the core.
     TakenOver,
     /// An operator or a policy ends this connection.
@@ -57,6 +60,33 @@ pub enum Notice {
     ConsumerActivated(u64),
     /// The queue of the consumer with this tag is gone, and the consumer with it.
     ConsumerCancelled(u64),
+}
+
+/// A connection that waits until another one has left. It is nudged when nobody holds this any more, whatever the reason.
+#[derive(Debug, Clone)]
+pub struct Successor(Arc<Waiting>);
+
+#[derive(Debug)]
+struct Waiting(Arc<Mailbox>);
+
+impl Successor {
+    pub(crate) fn new(mailbox: Arc<Mailbox>) -> Self {
+        Successor(Arc::new(Waiting(mailbox)))
+    }
+}
+
+impl PartialEq for Successor {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Successor {}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.nudge();
+    }
 }
 
 /// A queue has allotted messages to a consumer of this connection.
@@ -131,6 +161,7 @@ pub struct Mailbox {
     bytes: AtomicUsize,
     bytes_max: usize,
     overflow: Overflow,
+    leaves: AtomicBool,
     budget: Option<Arc<Budget>>,
     /// Whose it is, once a session was opened with it.
     owner: OnceLock<Weak<Session>>,
@@ -168,11 +199,26 @@ impl Mailbox {
             bytes: AtomicUsize::new(0),
             bytes_max,
             overflow,
+            leaves: AtomicBool::new(false),
             budget,
             owner: OnceLock::new(),
             conversation: OnceLock::new(),
             counters: MailboxCounters::default(),
         })
+    }
+
+    /// Its connection heeds [`Notice::Leave`].
+    pub fn leaves_when_asked(&self) {
+        self.leaves.store(true, Ordering::Relaxed);
+    }
+
+    /// Asks the connection to finish and leave; false where it does not heed that.
+    pub(crate) fn ask_to_leave(&self, successor: &Arc<Mailbox>) -> bool {
+        let leaves = self.leaves.load(Ordering::Relaxed);
+        if leaves {
+            self.notify(Notice::Leave(Successor::new(successor.clone())));
+        }
+        leaves
     }
 
     /// Notes whose it is.

@@ -87,6 +87,8 @@ pub struct Route {
     pub(crate) tree_name: Option<Name>,
     /// It was published to a queue or an exchange, which have no last values.
     pub(crate) is_past_tree: bool,
+    /// The state of the tree that it was made from, where it may be kept for a while.
+    pub(crate) epoch: Option<RouteEpoch>,
 }
 
 /// Who listens at a place of the topic tree.
@@ -117,6 +119,12 @@ impl Listeners {
 impl Route {
     pub(crate) fn compute(vhost: &Vhost, name: &Name) -> Route {
         broker::route_name(vhost, name, None).route
+    }
+
+    /// The route that `name` has now, if somebody has subscribed or left since this one was made.
+    pub(crate) fn renewed(&self, vhost: &Vhost, name: &Name) -> Option<Route> {
+        let stale = self.epoch.is_some_and(|epoch| !vhost.topics.is_current(epoch));
+        stale.then(|| Route::compute(vhost, name))
     }
 
     pub(crate) fn add_listeners(&mut self, listeners: Listeners) {

@@ -353,6 +353,10 @@ impl<E: Engine> Core<E> {
                 }
             }
         }
+        // Who subscribed between the look for a route and the change of the value has read the old one and is not on the
+        // route: it would hear of the new one never.
+        let renewed = if retain { route.renewed(vhost, batch.address()) } else { None };
+        let route = renewed.as_ref().unwrap_or(route);
         let mut shared = SharedBodies::new(route.durable_queues);
         let mut after = After::default();
         let refused = self.enqueue_along(now, own_session, route, &batch, stage.as_mut(), &mut shared, &mut after);
@@ -363,10 +367,16 @@ impl<E: Engine> Core<E> {
             let kept = if refused { taken.min(notes.len()) } else { notes.len() };
             self.stage_notes(handle, &notes[..kept], stage);
         }
+        if retain {
+            // In the order in which the last value changes, so that who hears it live ends with what is kept.
+            self.push_subscribers(own_session, route, &batch);
+        }
         let position = stage.map(Stage::finish);
         // Others stage meanwhile: nobody is woken while the journal's buffer is ours.
         self.carry_on(now, after);
-        self.push_subscribers(own_session, route, &batch);
+        if !retain {
+            self.push_subscribers(own_session, route, &batch);
+        }
         let counter = if refused { &self.counters.rejected } else { &self.counters.published };
         counter.fetch_add(count, Ordering::Relaxed);
         let outcome = if refused {

@@ -128,8 +128,11 @@ mod tests {
     use super::*;
     use crate::core::{CoreLimits, Outcome, Publisher, Receipt, RejectCause};
     use crate::fake::FakeEngine;
+    use crate::mailbox::{Mailbox, Overflow, Pulled};
     use crate::message::{BatchBuilder, FaceId, MessageParts};
     use crate::principal::Principal;
+    use crate::session::{Expiry, OpenSession, SubscribeOptions};
+    use crate::spelling::mqtt;
     use std::convert::Infallible;
     use std::sync::atomic::Ordering;
 
@@ -187,6 +190,35 @@ mod tests {
         assert_eq!(core.retained_bytes(), before - 100);
         assert_eq!(publish(&core, &mut ann, "a", ONCE, b"").outcome, Outcome::Unroutable);
         assert_eq!(core.retained_bytes(), 0);
+    }
+
+    #[test]
+    fn who_subscribes_between_the_look_for_a_route_and_the_new_value_hears_of_it() {
+        let core = core(1000, 1 << 20);
+        let mut ann = Publisher::new(&core, Principal::anonymous(), None);
+        publish(&core, &mut ann, "a", ONCE, b"old");
+        let name = || Ok::<_, Infallible>(Name::from_segments([b"a"]).expect("short"));
+        let known = ann.known(b"a", name).expect("decodes").clone();
+        let mailbox = Mailbox::new(1 << 20, Overflow::DropNewest);
+        let open = OpenSession {
+            vhost: core.vhost(),
+            client: "c",
+            owner: &Arc::from(""),
+            clean_start: true,
+            expiry: Expiry::WithConnection,
+            credit: 1,
+            will: None,
+            mailbox: &mailbox,
+        };
+        let bob = core.open_session(Now::default(), open).expect("there is room").handle;
+        let _ = core.subscribe(&bob, &[(mqtt::decode_pattern("a").expect("a pattern"), SubscribeOptions::default())]);
+        let mut builder = BatchBuilder::new();
+        builder.push(MessageParts { payload: b"new", retain: true, ..MessageParts::default() });
+        let batch = builder.finish(known.name.clone(), ann.id(), FaceId::NONE);
+        assert_eq!(core.publish(Now::default(), &ann, &known, batch, None).outcome, Outcome::Accepted);
+        let mut pulled = Pulled::default();
+        mailbox.pull(&mut pulled);
+        assert_eq!(pulled.direct.len(), 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use super::Core;
 use super::after::announce;
 use super::objects::Object;
 use super::records::key;
+use super::vhost::Vhost;
 use crate::engine::{Engine, Position, Stage};
 use crate::mailbox::{Mailbox, Notice};
 use crate::queue::{Leaving, SentMarks};
@@ -41,6 +42,17 @@ impl Evicted {
 }
 
 impl<E: Engine> Core<E> {
+    /// Asks the connection that has the client's session to read what its peer has sent already and leave: a client that
+    /// says goodbye and comes again at once must be heard to the end. `successor` is nudged when it has gone. False:
+    /// nobody is there, or does not heed it; then [`Core::open_session`] takes the session.
+    pub fn ask_to_leave(&self, vhost: &Vhost, client: &str, successor: &Arc<Mailbox>) -> bool {
+        let holder = {
+            let shard = vhost.session_shard(client).lock();
+            shard.get(client).and_then(|session| session.state.lock().mailbox.clone())
+        };
+        holder.is_some_and(|mailbox| mailbox.ask_to_leave(successor))
+    }
+
     /// Gives a connection its session: a new one, or the one that was there, taken over from whoever has it.
     ///
     /// # Errors

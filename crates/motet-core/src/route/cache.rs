@@ -133,7 +133,8 @@ impl RouteCache {
             self.make_room(vhost);
             // Before the route: what changes meanwhile makes it stale.
             let (epoch, topology) = (vhost.topics.epoch(&name), vhost.topology_epoch());
-            let found = broker::route_name(vhost, &name, None);
+            let mut found = broker::route_name(vhost, &name, None);
+            found.route.epoch = Some(epoch);
             let known = KnownName {
                 name,
                 rights: Rights::default(),

@@ -50,7 +50,13 @@ pub(super) struct PendingConnect {
     admitted: Option<(Principal, Option<Box<[u8]>>)>,
     /// The exchange by a method, where the client asked for one.
     pub(super) exchange: Option<Exchange>,
+    /// How long whoever has the session may take to leave, once it was asked to.
+    pub(super) patience: Option<Instant>,
 }
+
+/// How long a connection whose client has come again may take to read what had been sent to it. Then it has no say in it
+/// any more: it waits for the disk, or is not read from.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// How a client wants to be spoken to, known from its CONNECT on.
 #[derive(Debug, Clone, Copy)]
@@ -63,6 +69,11 @@ pub(super) struct Terms {
 }
 
 impl PendingConnect {
+    /// When something has to be done though nothing has come.
+    pub(super) fn deadline(&self) -> Instant {
+        self.patience.filter(|_| self.admitted.is_some()).map_or(self.deadline, |until| until.min(self.deadline))
+    }
+
     /// The client's next AUTH may be read.
     pub(super) fn awaits_client(&self) -> bool {
         self.exchange.as_ref().is_some_and(Exchange::awaits_client)
@@ -227,6 +238,7 @@ impl Connection {
             will: connect.will.as_ref().map(|will| core_will(&self.config, will)).transpose()?,
             will_signature: connect.will.as_ref().and_then(|will| signature_of(will, connect.version)),
             admitted: None,
+            patience: None,
         })
     }
 
@@ -254,7 +266,7 @@ impl Connection {
                 Notice::Authenticated(..) | Notice::ConsumerActivated(_) | Notice::ConsumerCancelled(_) => {
                     Flow::Continue
                 }
-                Notice::TakenOver => Flow::Close(Farewell::Silent),
+                Notice::TakenOver | Notice::Leave(_) => Flow::Close(Farewell::Silent),
                 Notice::Kicked(_) => match &self.state {
                     State::AwaitAuthentication(pending) => Flow::Close(self.elsewhere(
                         pending.terms,
@@ -296,6 +308,12 @@ impl Connection {
         let vhost = cx.core.vhost();
         if !vhost.may_enter(&principal) {
             return Flow::Close(terms.refuse(ReasonCode::NotAuthorized, "the user may not use the vhost"));
+        }
+        let patience = *pending.patience.get_or_insert(cx.now.instant + PATIENCE);
+        if cx.now.instant < patience && cx.core.ask_to_leave(vhost, &pending.client, cx.mailbox) {
+            pending.admitted = Some((principal, data.map(Box::from)));
+            self.state = State::AwaitAuthentication(Box::new(pending));
+            return Flow::Continue;
         }
         let Ok(seat) = cx.core.take_seat(vhost, &principal.name, cx.mailbox) else {
             return Flow::Close(terms.refuse(ReasonCode::QuotaExceeded, "no further connection is taken"));
@@ -404,6 +422,7 @@ impl Connection {
             tickets: pending.exchange.as_ref().map_or(0, Exchange::ticket),
             auth_timeout: self.config.connect_timeout,
             pulled: Pulled::default(),
+            successors: None,
         }));
     }
 

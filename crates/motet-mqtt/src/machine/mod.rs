@@ -38,7 +38,7 @@ use inbound::Inbound;
 use motet_core::core::Publisher;
 use motet_core::engine::Engine;
 use motet_core::machine::{CloseCause, Context, Machine};
-use motet_core::mailbox::{Notice, Pulled};
+use motet_core::mailbox::{Notice, Pulled, Successor};
 use motet_core::principal::Principal;
 use motet_core::session::SessionHandle;
 use motet_core::time::Instant;
@@ -100,6 +100,9 @@ struct Connected {
     inbound: Inbound,
     outbound: Outbound,
     pulled: Pulled,
+    /// Who waits for this session: it is to end when what the client has sent already is read. Few ever have one.
+    #[expect(clippy::box_collection, reason = "None is the rule, and takes a pointer's room")]
+    successors: Option<Box<Vec<Successor>>>,
 }
 
 /// What a handler decided about the connection.
@@ -230,6 +233,7 @@ impl Connected {
         for notice in std::mem::take(&mut self.pulled.notices) {
             match notice {
                 Notice::TakenOver => return Flow::Close(close::Farewell::TakenOver),
+                Notice::Leave(successor) => self.successors.get_or_insert_default().push(successor),
                 Notice::Kicked(reason) => return Flow::Close(close::Farewell::Kicked(reason)),
                 // An answer to a check of a connection that had this mailbox's place before.
                 Notice::Authenticated(..) => {}
@@ -307,6 +311,10 @@ impl<E: Engine> Machine<E> for Connection {
             State::AwaitConnect { deadline: deadline @ None } => *deadline = Some(now + self.config.connect_timeout),
             State::AwaitConnect { deadline: Some(at) } if now >= *at => self.close(cx, close::Farewell::Silent),
             State::AwaitAuthentication(pending) if now >= pending.deadline => self.close(cx, close::Farewell::Silent),
+            // Whoever has the session does not leave.
+            State::AwaitAuthentication(pending) if pending.patience.is_some_and(|until| now >= until) => {
+                self.authenticated(cx);
+            }
             State::Connected(c) if c.again.as_ref().is_some_and(|again| now >= again.deadline) => {
                 self.close(cx, close::Farewell::Reason(ReasonCode::NotAuthorized, "the authentication took too long"));
             }
@@ -335,7 +343,7 @@ impl<E: Engine> Machine<E> for Connection {
     fn poll_timeout(&self) -> Option<Instant> {
         match &self.state {
             State::AwaitConnect { deadline } => Some(deadline.unwrap_or(Instant::START)),
-            State::AwaitAuthentication(pending) => Some(pending.deadline),
+            State::AwaitAuthentication(pending) => Some(pending.deadline()),
             State::Connected(connected) => connected.deadline(),
             State::Closing => None,
         }
@@ -374,6 +382,14 @@ impl<E: Engine> Machine<E> for Connection {
 
     fn is_held(&self) -> bool {
         matches!(&self.state, State::Connected(connected) if connected.is_over_quota())
+    }
+
+    fn is_leaving(&self) -> bool {
+        matches!(&self.state, State::Connected(connected) if connected.successors.is_some() && connected.opening.is_none())
+    }
+
+    fn handle_quiet(&mut self, cx: &mut Context<'_, E>) {
+        self.close(cx, close::Farewell::TakenOver);
     }
 
     fn excuse_silence(&mut self, now: Instant) {

@@ -172,6 +172,7 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
             local: arrival.local,
             since: house.clock.now().wall,
         };
+        mailbox.leaves_when_asked();
         let handle = house.registry.enter(mailbox, about);
         if let Some(shown) = &arrival.secure {
             shown.talks_by(&handle.mailbox);
@@ -283,8 +284,12 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         // 3. What the peer says, one buffer of it.
         let paused = !self.may_read();
         if !paused && !held {
-            again |= self.take_input(waker, worker, now)?;
+            let came = self.take_input(waker, worker, now)?;
+            again |= came;
             self.held = false;
+            if !came && self.machine.as_ref().is_some_and(|machine| machine.is_leaving()) {
+                self.call(now, &mut worker.out, |machine, cx| machine.handle_quiet(cx));
+            }
         }
         self.note_login(now);
         // 4. All that was answered, in one write.

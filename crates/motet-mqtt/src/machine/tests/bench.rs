@@ -104,6 +104,11 @@ pub(super) fn message<'a>(qos: QoS, identifier: u16, topic: &'a str, payload: &'
 }
 
 impl Peer {
+    /// Its driver reads to the end before it lets somebody else have the session.
+    pub(super) fn leaves_when_asked(&self) {
+        self.mailbox.leaves_when_asked();
+    }
+
     /// It is not to be read from for want of room.
     pub(super) fn is_held(&self) -> bool {
         self.machine.is_held()
@@ -199,6 +204,11 @@ impl Bench {
     pub(super) fn nudge(&mut self, peer: &mut Peer) -> Lines {
         peer.mailbox.nudge();
         self.hear(peer)
+    }
+
+    /// The carrier has nothing more from the peer. False: its machine did not ask.
+    pub(super) fn quiet(&mut self, peer: &mut Peer) -> Option<Lines> {
+        peer.machine.is_leaving().then(|| self.call(peer, |machine, cx, _| machine.handle_quiet(cx)))
     }
 
     pub(super) fn timeout(&mut self, peer: &mut Peer) -> Lines {

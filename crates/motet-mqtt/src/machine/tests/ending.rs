@@ -15,6 +15,61 @@ fn a_takeover_closes_the_old_connection_and_keeps_the_session() {
     assert_eq!(bench.hear(&mut first), ["closed"]);
 }
 
+/// Bob, with a will, and another connection that wants to be bob; ann hears everything.
+fn two_bobs(bench: &mut Bench) -> (Peer, Peer, Peer) {
+    let mut ann = bench.join(hello(V311, "ann", true));
+    bench.subscribe(&mut ann, "#", QoS::AtMostOnce);
+    let mut connect = hello(V5, "bob", false);
+    connect.will = Some(will("will", "gone", Properties::EMPTY));
+    let old = bench.join(connect);
+    old.leaves_when_asked();
+    let mut new = bench.peer(V5);
+    assert!(bench.say(&mut new, &hello(V5, "bob", false)).is_empty(), "the other one is heard out first");
+    (ann, old, new)
+}
+
+#[test]
+fn a_client_that_says_goodbye_and_comes_again_at_once_is_heard_to_the_end() {
+    let mut bench = Bench::new();
+    let (mut ann, mut old, mut new) = two_bobs(&mut bench);
+    assert!(bench.hear(&mut old).is_empty());
+    bench.say(&mut old, &message(QoS::AtMostOnce, 0, "last", "words"));
+    assert_eq!(bench.goodbye(&mut old), ["closed"]);
+    assert_eq!(bench.hear(&mut new), ["CONNACK Success"]);
+    assert_eq!(bench.hear(&mut ann), ["PUBLISH q0 last=words"], "and its will is not published");
+}
+
+#[test]
+fn who_has_read_everything_leaves_the_session_to_who_waits_for_it() {
+    let mut bench = Bench::new();
+    let (mut ann, mut old, mut new) = two_bobs(&mut bench);
+    assert!(bench.hear(&mut old).is_empty());
+    assert_eq!(bench.quiet(&mut old).unwrap(), ["DISCONNECT SessionTakenOver", "closed"]);
+    assert_eq!(bench.hear(&mut new), ["CONNACK Success"]);
+    assert_eq!(bench.hear(&mut ann), ["PUBLISH q0 will=gone"]);
+    assert_eq!(bench.quiet(&mut new), None, "nobody waits for this one");
+}
+
+#[test]
+fn who_breaks_off_leaves_the_session_too() {
+    let mut bench = Bench::new();
+    let (_, mut old, mut new) = two_bobs(&mut bench);
+    bench.cut(&mut old);
+    drop(old);
+    assert_eq!(bench.hear(&mut new), ["CONNACK Success"]);
+}
+
+#[test]
+fn who_does_not_leave_in_time_loses_the_session() {
+    let mut bench = Bench::new();
+    let (_, mut old, mut new) = two_bobs(&mut bench);
+    bench.pass(Duration::from_millis(249));
+    assert!(bench.timeout(&mut new).is_empty());
+    bench.pass(Duration::from_millis(1));
+    assert_eq!(bench.timeout(&mut new), ["CONNACK Success"]);
+    assert_eq!(bench.hear(&mut old), ["DISCONNECT SessionTakenOver", "closed"]);
+}
+
 #[test]
 fn what_a_connection_says_after_it_was_taken_over_is_not_published() {
     let mut bench = Bench::new();
