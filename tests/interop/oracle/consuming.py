@@ -319,8 +319,9 @@ def a_fetch_beside_the_prefetch_of_a_channel(s):
 
 @scenario
 def entries_of_streams_are_not_refused(s):
+    filled(s, 1, {"x-queue-type": "stream"}, durable=True)
     for refusal in (spec.Basic.Nack(delivery_tag=1), spec.Basic.Reject(delivery_tag=1, requeue=False)):
-        ch = filled(s, 1, {"x-queue-type": "stream"}, durable=True)
+        ch = s.channel()
         ch.qos(1)
         ch.consume(s(), "tag", {"x-stream-offset": "first"})
         ch.expect(1)
