@@ -270,7 +270,152 @@ def test_health_checks(api, server):
     assert api.get("/health/checks/port-listener/1", status=503)["reason"] == "No active listener"
 
 
+# -- figures
+
+
+def test_every_way_of_a_message_has_its_figure(api, amqp, name):
+    connection = amqp(client_properties={"connection_name": name})
+    channel = connection.channel()
+    channel.confirm_delivery()
+    channel.exchange_declare(name, "fanout")
+    for queue in (name, name + "-2"):
+        channel.queue_declare(queue)
+        channel.queue_bind(queue, name)
+    for _ in range(6):
+        channel.basic_publish(name, "k", b"x")
+    channel.basic_publish("", name + "-nobody", b"x")
+    with pytest.raises(pika.exceptions.UnroutableError):
+        channel.basic_publish("", name + "-nobody", b"x", mandatory=True)
+    channel.basic_ack(channel.basic_get(name)[0].delivery_tag)
+    channel.basic_nack(channel.basic_get(name)[0].delivery_tag)
+    channel.basic_get(name, auto_ack=True)
+    taken = []
+    channel.basic_qos(prefetch_count=2)
+    channel.basic_consume(name, lambda *_: taken.append(1))
+    channel.basic_consume(name + "-2", lambda *_: taken.append(1), auto_ack=True)
+    until(lambda: connection.process_data_events(0.1) or len(taken) == 8)
+    channel.queue_declare(name + "-3")
+    channel.basic_get(name + "-3")
+
+    def of_queue(queue):
+        stats = api.get(f"/queues/%2F/{queue}")["message_stats"]
+        assert all(f"{key}_details" in stats for key in stats if not key.endswith("_details"))
+        return {key: figure for key, figure in stats.items() if not key.endswith("_details") and figure}
+
+    assert of_queue(name) == {"publish": 6, "deliver": 2, "get": 2, "get_no_ack": 1, "deliver_get": 5, "redeliver": 1,
+                              "ack": 1}
+    assert of_queue(name + "-2") == {"publish": 6, "deliver_no_ack": 6, "deliver_get": 6}
+    assert of_queue(name + "-3") == {"get_empty": 1}
+    exchange = api.get(f"/exchanges/%2F/{name}")["message_stats"]
+    assert (exchange["publish_in"], exchange["publish_out"]) == (6, 12)
+    own = next(one["name"] for one in api.get("/connections") if one.get("user_provided_name") == name)
+    path = "/channels/" + quote(own + " (1)", safe="")
+    stats = until(lambda: (seen := api.get(path)["message_stats"])["confirm"] == 8 and seen)
+    wanted = {"publish": 8, "confirm": 8, "drop_unroutable": 1, "return_unroutable": 1, "deliver": 2,
+              "deliver_no_ack": 6, "get": 2, "get_no_ack": 1, "get_empty": 1, "deliver_get": 11, "redeliver": 1, "ack": 1}
+    assert {key: stats[key] for key in wanted} == wanted
+    before = api.get("/vhosts/%2F")["message_stats"]
+    connection.close()
+    for queue in (name, name + "-2", name + "-3"):
+        api.ask("DELETE", f"/queues/%2F/{queue}")
+    api.ask("DELETE", f"/exchanges/%2F/{name}")
+    after = api.get("/vhosts/%2F")["message_stats"]
+    assert all(after[key] >= before[key] for key in wanted), "what is gone still counts"
+
+
+def test_a_transaction_counts_at_its_commit(api, amqp, name):
+    connection = amqp(client_properties={"connection_name": name})
+    channel = connection.channel()
+    channel.queue_declare(name)
+    channel.basic_publish("", name, b"0")
+    channel.tx_select()
+    got = channel.basic_get(name)[0]
+    channel.basic_publish("", name, b"1")
+    channel.basic_publish("", name + "-nobody", b"2")
+    channel.basic_ack(got.delivery_tag)
+    own = next(one["name"] for one in api.get("/connections") if one.get("user_provided_name") == name)
+    path = "/channels/" + quote(own + " (1)", safe="")
+    open_ = until(lambda: (seen := api.get(path))["acks_uncommitted"] == 1 and seen)
+    assert (open_["transactional"], open_["messages_uncommitted"], open_["message_stats"]["publish"]) == (True, 2, 1)
+    channel.tx_commit()
+    done = api.get(path)
+    stats = done["message_stats"]
+    assert (done["messages_uncommitted"], done["acks_uncommitted"]) == (0, 0)
+    assert (stats["publish"], stats["ack"], stats["drop_unroutable"]) == (3, 1, 1)
+    api.ask("DELETE", f"/queues/%2F/{name}")
+
+
+def test_history_comes_to_those_who_ask(api, amqp, name):
+    channel = amqp().channel()
+    channel.queue_declare(name)
+    for _ in range(4):
+        channel.basic_publish("", name, b"x")
+    query = "lengths_age=60&lengths_incr=5&msg_rates_age=60&msg_rates_incr=5"
+    path = f"/queues/%2F/{name}"
+    assert "samples" not in api.get(path)["messages_details"]
+    details = until(lambda: (seen := api.get(f"{path}?{query}")["messages_details"])["samples"][0]["sample"] == 4 and seen)
+    assert set(details) == {"avg", "avg_rate", "rate", "samples"} and len(details["samples"]) == 13
+    times = [one["timestamp"] for one in details["samples"]]
+    assert times == sorted(times, reverse=True) and times[0] - times[-1] == 60_000 and times[0] % 5_000 == 0
+    assert details["avg_rate"] == pytest.approx(4 / 60) and 0 < details["avg"] <= 4
+    assert api.get(f"{path}?{query}")["message_stats"]["publish_details"]["samples"][0]["sample"] == 4
+    for where, key in ((f"/vhosts/%2F?{query}", "messages_details"), (f"/queues/%2F?{query}&columns=messages_details", 0)):
+        told = api.get(where)
+        assert (told[key] if key else told[0]["messages_details"])["samples"], where
+    api.ask("DELETE", path)
+
+
 # -- clients of RabbitMQ
+
+
+def test_pages_are_for_those_lists_that_have_them(api, name):
+    api.ask("PUT", f"/queues/%2F/{name}", {})
+    for path in ("users", "bindings", "policies", "permissions", "consumers", "parameters", "nodes"):
+        assert isinstance(api.get(f"/{path}?page=1&page_size=5"), list), path
+    for path in ("queues", "exchanges", "connections", "channels", "vhosts"):
+        page = api.get(f"/{path}?page=1&page_size=5")
+        assert set(page) == {"filtered_count", "item_count", "items", "page", "page_count", "page_size", "total_count"}
+    assert api.get(f"/queues?name={name}-nobody&columns=name")
+    page = api.get(f"/queues?page=1&name={name}-nobody")
+    assert (page["items"], page["page_count"], page["filtered_count"]) == ([], 0, 0) and page["total_count"] >= 1
+    for odd in ("page=x", "page=1&name=(&use_regex=true"):
+        assert api.get(f"/queues?{odd}", status=400) == {"error": "bad_request",
+                                                         "reason": "Pagination parameters are invalid"}
+    api.ask("DELETE", f"/queues/%2F/{name}")
+
+
+def test_definitions_come_as_a_browsers_form(api, name):
+    document = json.dumps({"queues": [{"name": name, "vhost": "/", "durable": True, "auto_delete": False,
+                                       "arguments": {}}]})
+    answer = requests.post(api.base + "/definitions?auth=Z3Vlc3Q6Z3Vlc3Q=", timeout=20, allow_redirects=False,
+                           files={"file": ("d.json", document, "application/json")},
+                           data={"redirect": "../#/import-succeeded"})
+    assert (answer.status_code, answer.headers["Location"]) == (303, "../#/import-succeeded")
+    assert api.get(f"/queues/%2F/{name}")["durable"]
+    told = requests.get(api.base + "/definitions?download=all.json&auth=Z3Vlc3Q6Z3Vlc3Q=", timeout=20)
+    assert told.headers["Content-Disposition"] == 'attachment; filename="all.json"'
+    assert name in [one["name"] for one in told.json()["queues"]]
+    api.ask("DELETE", f"/queues/%2F/{name}")
+
+
+def test_logins_are_counted(api):
+    node = api.get("/overview")["node"]
+    api.get("/whoami", auth=("guest", "wrong"), status=401)
+    http = next(one for one in api.get(f"/auth/attempts/{node}") if one["protocol"] == "http")
+    assert http["auth_attempts_failed"] >= 1
+    assert http["auth_attempts"] == http["auth_attempts_failed"] + http["auth_attempts_succeeded"]
+    assert api.get(f"/auth/attempts/{node}/source") == []
+
+
+def test_methods_are_told(api):
+    options = requests.options(api.base + "/queues/%2F/q", timeout=20)
+    assert (options.status_code, options.headers["Allow"]) == (200, "HEAD, GET, PUT, DELETE, OPTIONS")
+    patch = requests.patch(api.base + "/overview", auth=("guest", "guest"), timeout=20)
+    assert (patch.status_code, patch.headers["Allow"]) == (405, "HEAD, GET, OPTIONS")
+    head = requests.head(api.base + "/overview", auth=("guest", "guest"), timeout=20)
+    assert (head.status_code, head.text) == (200, "") and head.headers["Content-Type"] == "application/json"
+    page = requests.get(api.base + "/", timeout=20)
+    assert page.status_code == 200 and "/api/queues/{vhost}/{name}" in page.text
 
 
 def test_amqpstorm(server, amqp, name):

@@ -389,6 +389,41 @@ def test_declarations_over_amqp_and_over_http_are_in_the_audit_log(serve):
     assert [(one["user"], one["outcome"], one["about"]) for one in managed] == [("guest", "done", "PUT /api/vhosts/v")]
 
 
+def test_changes_of_accounts_and_rights_say_whom_they_are_about(serve):
+    boss = '[[user]]\nname = "boss"\npassword = "swordfish"\ntags = ["administrator"]'
+    server = serve(f'[audit]\nfile = "audit.jsonl"\n{boss}')
+    secret = "Basic Ym9zczpzd29yZGZpc2g="
+
+    def ask(method, path, body=None, authorization=secret):
+        asked = http.client.HTTPConnection(*server.management, timeout=20)
+        asked.request(method, path, body and json.dumps(body), {"Authorization": authorization})
+        return asked.getresponse().status
+
+    token = "Bearer " + (server.data_dir / "admin-token").read_text()
+    add = {"do": "add", "name": "bob", "password": "swordfish"}
+    web = http.client.HTTPConnection(*server.http, timeout=20)
+    web.request("POST", "/api/motet/users", json.dumps(add), {"Authorization": token})
+    assert web.getresponse().status == 200
+    assert ask("PUT", "/api/users/ann", {"password": "swordfish", "tags": ""}) == 201
+    assert ask("PUT", "/api/permissions/%2F/ann", {"configure": "", "write": "", "read": ""}) == 201
+    assert ask("PUT", "/api/policies/%2F/short", {"pattern": "q", "definition": {"max-length": 5}}) == 201
+    assert ask("PUT", "/api/users/eve", {"password": "x", "tags": ""}, "Basic YW5uOnN3b3JkZmlzaA==") == 401
+    assert ask("POST", "/api/users/bulk-delete", {"users": ["ann", "bob"]}) == 204
+    log = server.data_dir / "audit.jsonl"
+    eventually(lambda: "bulk-delete" in log.read_text())
+    text = log.read_text()
+    assert "swordfish" not in text
+    entries = [one for one in map(json.loads, text.splitlines()) if one["event"] == "operator"]
+    assert [(one["action"], one.get("user"), one["outcome"], one["about"]) for one in entries] == [
+        ("users", None, "done", "add bob"),
+        ("manage", "boss", "done", "PUT /api/users/ann"),
+        ("manage", "boss", "done", "PUT /api/permissions/%2F/ann"),
+        ("manage", "boss", "done", "PUT /api/policies/%2F/short"),
+        ("manage", "ann", "refused", "PUT /api/users/eve"),
+        ("manage", "boss", "done", 'POST /api/users/bulk-delete {"users": ["ann", "bob"]}')]
+    assert all(one["peer"].startswith("127.0.0.1:") for one in entries)
+
+
 # -- bans
 
 

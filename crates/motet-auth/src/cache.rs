@@ -29,6 +29,11 @@ impl Cache {
         Cache { accepted: Generations::new(entries_max), refused: Generations::new(entries_max), ttl }
     }
 
+    /// For what is remembered from now on.
+    pub(crate) fn set_ttl(&mut self, ttl: Duration) {
+        self.ttl = ttl;
+    }
+
     /// Remembers a login just verified.
     pub(crate) fn accept(&mut self, login: Digest, account: Arc<Account>, from: Option<IpAddr>, now: Instant) {
         self.accepted.insert(login, Accepted { account, seen_at: from, until: now + self.ttl });

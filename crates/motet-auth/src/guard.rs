@@ -53,6 +53,11 @@ impl Guard {
         }
     }
 
+    /// Counts by other bounds from now on; who waits goes on waiting.
+    pub(crate) fn set_config(&mut self, config: AuthConfig) {
+        self.config = config;
+    }
+
     /// Nothing from this address is checked for now.
     pub(crate) fn address_waits(&mut self, from: Option<IpAddr>, now: Instant) -> bool {
         from.and_then(counted).and_then(|from| self.addresses.get_mut(&from)).is_some_and(|it| it.waits_until > now)

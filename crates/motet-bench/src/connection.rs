@@ -9,7 +9,7 @@ use motet_mqtt::packet::{
     QoS, ReasonCode, Suback, Subscribe, Subscription, SubscriptionOptions, Version, frame, frame_len,
 };
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// How long a server may take for an answer before we give up.
@@ -92,6 +92,8 @@ pub(crate) struct Connection {
     pub(crate) session_present: bool,
     /// Seconds between packets that it insists on.
     pub(crate) keep_alive_secs: Option<u16>,
+    /// The carrier was there, and nothing of MQTT said.
+    pub(crate) carried_at: Instant,
 }
 
 impl std::ops::Deref for Connection {
@@ -124,6 +126,7 @@ impl Connection {
             receive_maximum: u16::MAX,
             session_present: false,
             keep_alive_secs: None,
+            carried_at: Instant::now(),
         };
         connection.say_connect(options, identity)?;
         connection.flush().await?;
@@ -173,7 +176,7 @@ impl Connection {
 
     /// Subscribes and waits for the grant.
     pub(crate) async fn subscribe(&mut self, topic_filter: &str, qos: QoS) -> Result<(), ClientError> {
-        self.say_subscribe(topic_filter, qos);
+        self.say_subscribe(PacketIdentifier::MIN, topic_filter, qos);
         self.flush().await?;
         let version = self.version;
         let codes = self.expect(PacketKind::Suback, |frame| Ok(Suback::decode(frame, version)?.reason_codes)).await?;
@@ -181,10 +184,10 @@ impl Connection {
     }
 
     /// Writes a SUBSCRIBE; its answer may come behind messages [MQTT-3.8.4-3].
-    pub(crate) fn say_subscribe(&mut self, topic_filter: &str, qos: QoS) {
+    pub(crate) fn say_subscribe(&mut self, packet_identifier: PacketIdentifier, topic_filter: &str, qos: QoS) {
         let options = SubscriptionOptions { maximum_qos: qos, ..SubscriptionOptions::default() };
         Subscribe {
-            packet_identifier: PacketIdentifier::MIN,
+            packet_identifier,
             properties: Default::default(),
             subscriptions: [Subscription { topic_filter, options }].into_iter().collect(),
         }

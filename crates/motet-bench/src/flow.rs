@@ -20,7 +20,9 @@ pub(crate) struct Run {
     /// Latency counts for messages due from here on, in nanoseconds of the clock.
     pub(crate) measured_from: AtomicU64,
     /// Publishers say nothing new.
-    pub(crate) stopping: AtomicBool,
+    stopping: AtomicBool,
+    /// Since then, in nanoseconds of the clock.
+    stopped_at: AtomicU64,
 }
 
 /// One publisher's account.
@@ -51,6 +53,7 @@ impl Run {
             delivered: AtomicU64::new(0),
             measured_from: AtomicU64::new(0),
             stopping: AtomicBool::new(false),
+            stopped_at: AtomicU64::new(0),
         }
     }
 
@@ -58,8 +61,14 @@ impl Run {
         self.stopping.load(Ordering::Acquire)
     }
 
+    /// Up to when messages were due, in nanoseconds of the clock.
+    pub(crate) fn last_due(&self) -> u64 {
+        if self.is_stopping() { self.stopped_at.load(Ordering::Relaxed) } else { self.clock.nanos() }
+    }
+
     /// Publishers finish what they have begun.
     pub(crate) fn stop(&self) {
+        self.stopped_at.store(self.clock.nanos(), Ordering::Relaxed);
         self.stopping.store(true, Ordering::Release);
         self.flows.iter().for_each(|flow| flow.changed.notify_one());
     }

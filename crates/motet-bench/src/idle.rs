@@ -2,9 +2,10 @@
 
 use crate::connection::{ClientError, Connection};
 use crate::flow::Run;
+use crate::measure::join;
 use crate::options::{Options, Workload};
 use crate::report::{Cost, Figures};
-use crate::traffic::{identity, join, setting};
+use crate::scene::{identity, setting};
 use motet_mqtt::packet::{Encode as _, Pingreq};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,6 +73,7 @@ pub(crate) async fn run(options: &Options) -> Result<Figures, ClientError> {
         latency: None,
         quality: None,
         server: Cost::between(before, connected),
+        phases: Vec::new(),
         more,
         errors,
     })

@@ -11,9 +11,12 @@
 //! |---|---|
 //! | [`options`] | what is measured and how |
 //! | [`report`] | what came out of it |
-//! | `pipe`, `connection` | bytes over TCP or TLS; a client's end of MQTT |
+//! | `pipe`, `websocket`, `connection` | bytes over TCP, TLS or WebSocket; a client's end of MQTT |
 //! | [`amqp`] | a client's end of AMQP 0-9-1, and its workloads |
+//! | `plan` | when a publisher goes on, in any protocol |
+//! | `scene`, `measure` | publishers and subscribers at work for a while |
 //! | `traffic` | pairs, fan-out, fan-in, latency |
+//! | `stress` | whether one client's trouble stays its own |
 //! | `connects`, `idle`, `retained`, `offline` | the other workloads, a file each |
 
 pub mod amqp;
@@ -24,16 +27,21 @@ mod flow;
 mod histogram;
 mod idle;
 mod ledger;
+mod measure;
 mod offline;
 pub mod options;
 mod payload;
 mod pipe;
+mod plan;
 mod process;
 mod publisher;
 pub mod report;
 mod retained;
+mod scene;
+mod stress;
 mod subscriber;
 mod traffic;
+mod websocket;
 
 pub use connection::ClientError;
 pub use options::{Options, Workload};
@@ -52,6 +60,9 @@ pub async fn run(workload: Workload, options: &Options) -> Result<Figures, Clien
         Workload::Idle => idle::run(options).await,
         Workload::Retained => retained::run(options).await,
         Workload::Offline => offline::run(options).await,
+        Workload::StressFlood => stress::flood(options).await,
+        Workload::StressStuck => stress::stuck(options).await,
+        Workload::StressSubscribe => stress::subscribe(options).await,
     }
 }
 

@@ -2,11 +2,12 @@
 
 use crate::connection::{ClientError, Connection, Identity};
 use crate::flow::Run;
+use crate::measure::{join, settled};
 use crate::options::{Options, Workload};
 use crate::publisher::Task;
 use crate::report::{Cost, Figures};
+use crate::scene::{errors, identity, quality, setting};
 use crate::subscriber::listen;
-use crate::traffic::{errors, identity, join, quality, setting, settled};
 use motet_mqtt::packet::QoS;
 use std::sync::Arc;
 use std::time::Instant;
@@ -69,6 +70,7 @@ pub(crate) async fn run(options: &Options) -> Result<Figures, ClientError> {
         latency: None,
         quality: Some(quality),
         server: cost,
+        phases: Vec::new(),
         more: vec![("kept", kept[0].sent as f64 / keep_time.as_secs_f64().max(1e-9), "messages/s")],
         errors,
     })

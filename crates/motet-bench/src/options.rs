@@ -5,6 +5,9 @@ use rustls::pki_types::ServerName;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Messages a second of workloads with a fixed rate, when nobody says.
+const RATE: f64 = 1000.0;
+
 /// A way to use a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Workload {
@@ -24,11 +27,17 @@ pub enum Workload {
     Retained,
     /// Messages for a session whose client is away, which then comes and takes them.
     Offline,
+    /// A pair at a fixed rate, alone and then beside others that publish with QoS 0 as fast as the server reads.
+    StressFlood,
+    /// Many subscribers of one topic, then one more that never reads.
+    StressStuck,
+    /// A pair at a high rate, while another client makes very many subscriptions, and when it leaves.
+    StressSubscribe,
 }
 
 impl Workload {
-    /// All of them, in the order in which they are run.
-    pub const ALL: [Workload; 8] = [
+    /// Those that are run, in this order, when nobody says which.
+    pub const USUAL: [Workload; 8] = [
         Workload::Pairs,
         Workload::FanOut,
         Workload::FanIn,
@@ -38,6 +47,9 @@ impl Workload {
         Workload::Retained,
         Workload::Offline,
     ];
+
+    /// Those that ask whether one client's trouble stays its own.
+    pub const STRESS: [Workload; 3] = [Workload::StressFlood, Workload::StressStuck, Workload::StressSubscribe];
 
     /// The name on the command line and in reports.
     pub fn name(self) -> &'static str {
@@ -50,17 +62,30 @@ impl Workload {
             Workload::Idle => "idle",
             Workload::Retained => "retained",
             Workload::Offline => "offline",
+            Workload::StressFlood => "stress-flood",
+            Workload::StressStuck => "stress-stuck",
+            Workload::StressSubscribe => "stress-subscribe",
         }
     }
 
-    /// How many clients when nobody says: pairs, subscribers, publishers, or connections (at a time).
+    /// How many when nobody says: pairs, subscribers, publishers, connections (at a time), or subscriptions.
     fn clients(self) -> usize {
         match self {
             Workload::Pairs => 10,
             Workload::FanOut => 100,
             Workload::FanIn | Workload::Connect => 50,
-            Workload::Idle => 1000,
-            Workload::Latency | Workload::Retained | Workload::Offline => 1,
+            Workload::Idle | Workload::StressStuck => 1000,
+            Workload::StressSubscribe => 100_000,
+            Workload::Latency | Workload::Retained | Workload::Offline | Workload::StressFlood => 1,
+        }
+    }
+
+    /// Messages a second when nobody says, where there is a fixed rate.
+    fn rate(self) -> f64 {
+        match self {
+            Workload::StressStuck => 100.0,
+            Workload::StressSubscribe => 50_000.0,
+            _ => RATE,
         }
     }
 }
@@ -74,6 +99,14 @@ pub struct Tls {
     pub name: ServerName<'static>,
 }
 
+impl Tls {
+    /// So that each handshake is a whole one.
+    pub fn without_resumption(mut self) -> Self {
+        Arc::make_mut(&mut self.config).resumption = rustls::client::Resumption::disabled();
+        self
+    }
+}
+
 /// How to measure. `None` leaves the choice to the workload.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -81,6 +114,8 @@ pub struct Options {
     pub address: String,
     /// Encrypted, when set.
     pub tls: Option<Tls>,
+    /// MQTT over WebSocket on this path, when set.
+    pub websocket: Option<String>,
     /// The version to speak.
     pub version: Version,
     /// Who the clients say they are.
@@ -107,8 +142,8 @@ pub struct Options {
     pub in_flight: Option<u64>,
     /// Pairs, subscribers, publishers, connections.
     pub clients: Option<usize>,
-    /// Messages a second in the workload `latency`.
-    pub rate: f64,
+    /// Messages a second, where they come at a fixed rate.
+    pub rate: Option<f64>,
     /// The process of a local server, to say what the work costs it.
     pub pid: Option<u32>,
     /// First levels of all topics.
@@ -123,6 +158,7 @@ impl Options {
         Options {
             address: address.into(),
             tls: None,
+            websocket: None,
             version: Version::V5,
             user: None,
             password: None,
@@ -136,7 +172,7 @@ impl Options {
             window: 100,
             in_flight: None,
             clients: None,
-            rate: 1000.0,
+            rate: None,
             pid: None,
             topic: "motet-bench".into(),
             patience: Duration::from_secs(5),
@@ -146,5 +182,10 @@ impl Options {
     /// How many clients take part.
     pub(crate) fn clients(&self, workload: Workload) -> usize {
         self.clients.unwrap_or_else(|| workload.clients()).max(1)
+    }
+
+    /// Messages a second, of all publishers together.
+    pub(crate) fn rate(&self, workload: Workload) -> f64 {
+        self.rate.unwrap_or_else(|| workload.rate())
     }
 }

@@ -1,6 +1,7 @@
-//! Bytes to and from a server, over TCP or TLS.
+//! Bytes to and from a server, over TCP or TLS, and WebSocket on either.
 
 use crate::options::Options;
+use crate::websocket::WebSocket;
 use bytes::{Buf as _, BytesMut};
 use std::future::{Future as _, poll_fn};
 use std::io;
@@ -14,6 +15,14 @@ const READ_BYTES: (usize, usize) = (1 << 10, 256 << 10);
 
 trait Carrier: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Carrier for T {}
+
+/// WebSocket, where it was asked for.
+async fn upgraded<S: Carrier + 'static>(stream: S, options: &Options) -> io::Result<Box<dyn Carrier>> {
+    Ok(match &options.websocket {
+        None => Box::new(stream),
+        Some(path) => Box::new(WebSocket::open(stream, &options.address, path).await?),
+    })
+}
 
 /// The carrier, with what was read and not taken, and what is to be written.
 pub(crate) struct Pipe {
@@ -31,10 +40,10 @@ impl Pipe {
         let stream = TcpStream::connect(&options.address).await?;
         stream.set_nodelay(true)?;
         let carrier: Box<dyn Carrier> = match &options.tls {
-            None => Box::new(stream),
+            None => upgraded(stream, options).await?,
             Some(tls) => {
                 let connector = tokio_rustls::TlsConnector::from(tls.config.clone());
-                Box::new(connector.connect(tls.name.clone(), stream).await?)
+                upgraded(connector.connect(tls.name.clone(), stream).await?, options).await?
             }
         };
         Ok(Pipe { carrier, input: BytesMut::new(), out: BytesMut::new(), frame_len })

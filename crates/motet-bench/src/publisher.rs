@@ -1,40 +1,23 @@
-//! One publisher: sends while its window and the run's flow have room, and settles what the server acknowledges.
+//! One publisher of MQTT: sends while its window and the run's flow have room, and settles what the server acknowledges.
 
 use crate::connection::{ClientError, Connection};
-use crate::flow::{Flow, Run};
-use crate::histogram::Histogram;
+use crate::flow::Run;
 use crate::options::Options;
-use crate::payload::{HEADER_BYTES, Header};
+use crate::payload::HEADER_BYTES;
+use crate::plan::{Course, Plan, Published, pump_until};
 use bytes::BytesMut;
 use motet_mqtt::packet::{Encode, Packet, PacketIdentifier, PublishHead, Pubrel, QoS, ReasonCode, Version};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout_at};
-
-/// Nothing arrives for so long: what is under way with QoS 0 is written off.
-pub(crate) const STALL: Duration = Duration::from_millis(500);
-/// Output beyond which the socket comes first.
-pub(crate) const OUT_BYTES_MAX: usize = 64 << 10;
 
 /// What one publisher is to do.
 pub(crate) struct Task {
-    pub(crate) run: Arc<Run>,
-    pub(crate) number: u32,
+    pub(crate) plan: Plan,
     pub(crate) topics: Topics,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     /// Bytes of a payload; 0 clears what is retained.
     pub(crate) size: usize,
-    /// Messages; `None` goes on until the run stops.
-    pub(crate) count: Option<u64>,
     pub(crate) window: u16,
-    /// Messages that may be on their way to subscribers.
-    pub(crate) in_flight: u64,
-    /// When messages are due, where another thread keeps the time.
-    pub(crate) pace: Option<Pace>,
-    /// How long acknowledgements may take at the end.
-    pub(crate) patience: Duration,
 }
 
 /// Where the messages go.
@@ -45,155 +28,75 @@ pub(crate) enum Topics {
     Numbered(String),
 }
 
-/// What came of it.
-#[derive(Debug, Default)]
-pub(crate) struct Published {
-    pub(crate) sent: u64,
-    pub(crate) refused: u64,
-    /// Never acknowledged.
-    pub(crate) unconfirmed: u64,
-    /// Times that a stalled flow was written off.
-    pub(crate) stalls: u64,
-    /// How late messages left us, where they were due at a time.
-    pub(crate) lateness: Histogram,
-    /// The connection broke.
-    pub(crate) error: Option<ClientError>,
-}
-
-/// A fixed rate.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    /// When the first message is due, in nanoseconds of the run's clock.
-    pub(crate) start: u64,
-    /// Nanoseconds between two messages.
-    pub(crate) interval: f64,
-}
-
-impl Pace {
-    /// When the message of this number is due.
-    pub(crate) fn due_at(&self, sequence: u64) -> u64 {
-        self.start + (sequence as f64 * self.interval) as u64
-    }
-
-    /// Messages that are due by now.
-    pub(crate) fn due(&self, now: u64) -> u64 {
-        now.checked_sub(self.start).map_or(0, |elapsed| (elapsed as f64 / self.interval) as u64 + 1)
-    }
-}
-
 impl Task {
     /// A task of the usual kind.
     pub(crate) fn new(run: Arc<Run>, number: u32, topic: String, options: &Options, in_flight: u64) -> Self {
         Task {
-            run,
-            number,
+            plan: Plan::new(run, number, options, in_flight),
             topics: Topics::One(topic),
             qos: options.qos,
             retain: false,
             size: options.size.max(HEADER_BYTES),
-            count: options.count,
             window: options.window,
-            in_flight,
-            pace: None,
-            patience: options.patience,
         }
     }
 
     /// Publishes until the run stops or its messages are sent, then waits for what is not acknowledged.
     pub(crate) async fn perform(self, mut connection: Connection) -> Published {
-        let mut publisher = Publisher::new(&self, connection.version, connection.receive_maximum);
-        publisher.told.error = publisher.go(&mut connection).await.err();
-        publisher.told.unconfirmed = publisher.window.under_way() as u64;
-        if publisher.told.error.is_none() {
+        let mut publisher = Publisher {
+            version: connection.version,
+            window: Window::new(self.window.min(connection.receive_maximum)),
+            course: self.plan.course(),
+            topic: String::new(),
+            task: &self,
+        };
+        let error = publisher.go(&mut connection).await.err();
+        let unconfirmed = publisher.window.under_way() as u64;
+        let told = Published { error, unconfirmed, ..publisher.course.told };
+        if told.error.is_none() {
             connection.close().await;
         }
-        publisher.told
+        told
     }
 }
 
 struct Publisher<'a> {
     task: &'a Task,
-    flow: &'a Flow,
     version: Version,
     window: Window,
-    told: Published,
+    course: Course<'a>,
     topic: String,
 }
 
-impl<'a> Publisher<'a> {
-    fn new(task: &'a Task, version: Version, receive_maximum: u16) -> Self {
-        Publisher {
-            flow: &task.run.flows[task.number as usize],
-            version,
-            window: Window::new(task.window.min(receive_maximum)),
-            told: Published::default(),
-            topic: String::new(),
-            task,
-        }
-    }
-
+impl Publisher<'_> {
     async fn go(&mut self, connection: &mut Connection) -> Result<(), ClientError> {
-        let mut stalled_at = None;
-        while !self.is_done() {
-            while self.may_send() && connection.out.len() < OUT_BYTES_MAX {
+        let acknowledged = self.task.qos > QoS::AtMostOnce;
+        while !self.course.is_done() {
+            while (!acknowledged || self.window.has_room()) && self.course.may_send(connection.out.len()) {
                 self.send(&mut connection.out);
             }
-            if !connection.out.is_empty() {
-                stalled_at = None;
-            }
-            let stall = *stalled_at.get_or_insert_with(|| (Instant::now() + STALL, self.task.run.arrivals(self.flow)));
-            tokio::select! {
-                pumped = connection.pump() => pumped?,
-                () = self.flow.changed.notified() => {}
-                () = sleep_until(stall.0), if self.task.qos == QoS::AtMostOnce && self.is_blocked() => {
-                    if self.task.run.arrivals(self.flow) == stall.1 {
-                        self.task.run.forgive(self.flow);
-                        self.told.stalls += 1;
-                    }
-                    stalled_at = None;
-                }
-            }
+            self.course.wait(connection, acknowledged).await?;
             self.settle(connection)?;
         }
-        let by = Instant::now() + self.task.patience;
+        let by = self.course.deadline();
         while self.window.under_way() > 0 || !connection.out.is_empty() {
-            match timeout_at(by, connection.pump()).await {
-                Ok(pumped) => pumped?,
-                Err(_) => break,
+            if !pump_until(by, connection).await? {
+                break;
             }
             self.settle(connection)?;
         }
         Ok(())
     }
 
-    fn is_done(&self) -> bool {
-        self.task.run.is_stopping() || self.task.count.is_some_and(|count| self.told.sent >= count)
-    }
-
-    fn is_blocked(&self) -> bool {
-        self.task.run.room(self.flow, self.task.in_flight) == 0
-    }
-
-    fn may_send(&self) -> bool {
-        let due = self.task.pace.is_none() || self.flow.due.load(Ordering::Acquire) > self.told.sent;
-        due && !self.is_done() && (self.task.qos == QoS::AtMostOnce || self.window.has_room()) && !self.is_blocked()
-    }
-
     fn send(&mut self, out: &mut BytesMut) {
-        let Task { run, number, qos, retain, size, pace, .. } = self.task;
-        let sequence = self.told.sent;
-        let now = run.clock.nanos();
-        // A message that leaves late was due all the same: whoever waits for it waits from then on.
-        let stamp = pace.map_or(now, |pace| pace.due_at(sequence));
-        if pace.is_some() {
-            self.told.lateness.add(now.saturating_sub(stamp));
-        }
+        let Task { qos, retain, size, .. } = self.task;
         let packet_identifier = (*qos != QoS::AtMostOnce).then(|| self.window.begin()).flatten();
+        let header = self.course.next();
         PublishHead {
             dup: false,
             qos: *qos,
             retain: *retain,
-            topic: topic(&self.task.topics, sequence, &mut self.topic),
+            topic: topic(&self.task.topics, header.sequence, &mut self.topic),
             packet_identifier,
             topic_alias: None,
             message_expiry_interval: None,
@@ -202,16 +105,13 @@ impl<'a> Publisher<'a> {
             payload_len: *size,
         }
         .encode(self.version, out);
-        self.told.sent += 1;
-        // Before it leaves: a subscriber believes what has been sent.
-        self.flow.sent.store(self.told.sent, Ordering::Release);
         if *size > 0 {
-            Header { run: run.id, publisher: *number, sequence, stamp }.write(*size, out);
+            header.write(*size, out);
         }
     }
 
     fn settle(&mut self, connection: &mut Connection) -> Result<(), ClientError> {
-        let (window, flow, told, version) = (&mut self.window, self.flow, &mut self.told, self.version);
+        let (window, course, version) = (&mut self.window, &mut self.course, self.version);
         connection.packets(|packet, out| {
             let reason = match packet {
                 Packet::Puback(ack) if window.end(ack.packet_identifier, Awaited::Puback) => ack.reason_code,
@@ -227,8 +127,7 @@ impl<'a> Publisher<'a> {
                 other => return Err(ClientError::Unexpected(kind(&other))),
             };
             if reason.is_error() {
-                told.refused += 1;
-                flow.refused.fetch_add(1, Ordering::AcqRel);
+                course.refused(1);
             }
             Ok(())
         })
@@ -328,13 +227,6 @@ impl Window {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_message_is_due_exactly_when_its_pace_says() {
-        let pace = Pace { start: 1000, interval: 250.0 };
-        assert_eq!([999, 1000, 1249, 1250].map(|now| pace.due(now)), [0, 1, 1, 2]);
-        assert_eq!(pace.due_at(4), 2000);
-    }
 
     #[test]
     fn an_identifier_is_free_again_when_its_exchange_has_ended() {

@@ -25,6 +25,8 @@ pub struct Figures {
     pub elapsed: Duration,
     /// How long each took.
     pub latency: Option<Quantiles>,
+    /// The same and the longest silence of each part, where a workload has parts to compare.
+    pub phases: Vec<Phase>,
     /// What arrived against what was sent, over the whole run.
     pub quality: Option<Quality>,
     /// What it cost a local server.
@@ -33,6 +35,17 @@ pub struct Figures {
     pub more: Vec<(&'static str, f64, &'static str)>,
     /// What went wrong beyond lost messages.
     pub errors: Vec<String>,
+}
+
+/// A part of a workload.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Phase {
+    /// Its name.
+    pub name: &'static str,
+    /// How long messages took.
+    pub latency: Option<Quantiles>,
+    /// The longest time in which a subscriber heard nothing; None where there are no subscribers.
+    pub longest_gap: Option<Duration>,
 }
 
 /// What the work cost the process.
@@ -83,9 +96,13 @@ impl Figures {
             let _ = writeln!(text, "  {name:12} {what}");
         };
         line("rate", format!("{:.0} {}/s ({} in {secs:.2} s)", self.rate(), self.unit, self.count));
-        if let Some(Quantiles { p50, p90, p99, p999, max }) = self.latency {
-            let [p50, p90, p99, p999, max] = [p50, p90, p99, p999, max].map(time);
-            line("latency", format!("p50 {p50}, p90 {p90}, p99 {p99}, p99.9 {p999}, max {max}"));
+        if let Some(latency) = self.latency {
+            line("latency", quantiles(latency));
+        }
+        for Phase { name, latency, longest_gap } in &self.phases {
+            let latency = latency.map_or("nothing arrived".into(), quantiles);
+            let gap = longest_gap.map(|gap| format!("; longest gap {}", time(gap.as_secs_f64() * 1e6)));
+            line(name, latency + &gap.unwrap_or_default());
         }
         if let Some(quality) = self.quality {
             let Quality { lost, duplicates, out_of_order, foreign, .. } = quality;
@@ -121,8 +138,13 @@ impl Figures {
             "errors": self.errors,
         });
         if let Some(latency) = self.latency {
-            json["latency_us"] = json!({ "p50": latency.p50, "p90": latency.p90, "p99": latency.p99,
-                "p99_9": latency.p999, "max": latency.max });
+            json["latency_us"] = micros(latency);
+        }
+        for Phase { name, latency, longest_gap } in &self.phases {
+            json[format!("{name}_latency_us")] = latency.map_or(Value::Null, micros);
+            if let Some(gap) = longest_gap {
+                json[format!("{name}_longest_gap_us")] = json!(gap.as_secs_f64() * 1e6);
+            }
         }
         if let Some(quality) = self.quality {
             json["received"] = json!(quality.received);
@@ -141,6 +163,15 @@ impl Figures {
         }
         json
     }
+}
+
+fn quantiles(Quantiles { p50, p90, p99, p999, max }: Quantiles) -> String {
+    let [p50, p90, p99, p999, max] = [p50, p90, p99, p999, max].map(time);
+    format!("p50 {p50}, p90 {p90}, p99 {p99}, p99.9 {p999}, max {max}")
+}
+
+fn micros(Quantiles { p50, p90, p99, p999, max }: Quantiles) -> Value {
+    json!({ "p50": p50, "p90": p90, "p99": p99, "p99_9": p999, "max": max })
 }
 
 fn time(micros: f64) -> String {
@@ -173,6 +204,7 @@ mod tests {
             count: 5000,
             elapsed: Duration::from_secs(2),
             latency: Some(Quantiles { p50: 80.0, p90: 900.0, p99: 1500.0, p999: 20_000.0, max: 2e6 }),
+            phases: vec![Phase { name: "alone", latency: None, longest_gap: Some(Duration::from_micros(1500)) }],
             quality: Some(Quality { received: 5000, out_of_order: 1, ..Quality::default() }),
             server: Some(Cost { cpu: Duration::from_millis(500), rss_bytes: (10 << 20, 12 << 20) }),
             more: vec![("stored", 1234.5, "messages/s")],
@@ -186,6 +218,7 @@ mod tests {
             pairs     10 pairs, QoS 1
               rate         2500 messages/s (5000 in 2.00 s)
               latency      p50 80 us, p90 900 us, p99 1.50 ms, p99.9 20.00 ms, max 2.00 s
+              alone        nothing arrived; longest gap 1.50 ms
               delivery     0 lost, 0 duplicates, 1 out of order
               stored       1234 messages/s
               server       100.00 us CPU each, 25 % CPU, 10.0 to 12.0 MiB resident

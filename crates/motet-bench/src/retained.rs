@@ -2,12 +2,14 @@
 
 use crate::connection::{ClientError, Connection};
 use crate::flow::Run;
+use crate::measure::{join, settled};
 use crate::options::{Options, Workload};
-use crate::publisher::{Published, Task, Topics};
+use crate::plan::Published;
+use crate::publisher::{Task, Topics};
 use crate::report::{Cost, Figures};
+use crate::scene::{errors, identity, quality, setting};
 use crate::subscriber::listen;
-use crate::traffic::{errors, identity, join, quality, setting, settled};
-use motet_mqtt::packet::QoS;
+use motet_mqtt::packet::{PacketIdentifier, QoS};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -25,7 +27,7 @@ pub(crate) async fn run(options: &Options) -> Result<Figures, ClientError> {
     let (over, listening) = watch::channel(false);
     let mut connection = Connection::open(options, &identity(&run, "s", 0)).await?;
     let begun = Instant::now();
-    connection.say_subscribe(&format!("{topic}/+"), options.qos);
+    connection.say_subscribe(PacketIdentifier::MIN, &format!("{topic}/+"), options.qos);
     let subscriber = tokio::spawn(listen(run.clone(), connection, listening));
     settled(&run, options, || run.delivered() >= run.expected() || subscriber.is_finished()).await;
     let elapsed = begun.elapsed();
@@ -51,6 +53,7 @@ pub(crate) async fn run(options: &Options) -> Result<Figures, ClientError> {
         latency: None,
         quality: Some(quality(1, &stored, &received)),
         server: cost,
+        phases: Vec::new(),
         more: vec![("stored", stored[0].sent as f64 / store_time.as_secs_f64().max(1e-9), "messages/s")],
         errors,
     })
@@ -67,7 +70,7 @@ async fn publish(
     let connection = Connection::open(options, &identity(run, "p", 0)).await?;
     let mut task = Task::new(run.clone(), 0, String::new(), options, u64::MAX);
     task.topics = Topics::Numbered(topic.into());
-    (task.retain, task.qos, task.count) = (true, options.qos.max(QoS::AtLeastOnce), Some(count));
+    (task.retain, task.qos, task.plan.count) = (true, options.qos.max(QoS::AtLeastOnce), Some(count));
     if size == 0 {
         task.size = 0;
     }

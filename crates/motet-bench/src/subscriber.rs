@@ -23,6 +23,8 @@ const SILENCE: Duration = Duration::from_millis(500);
 pub(crate) struct Received {
     pub(crate) quality: Quality,
     pub(crate) latency: Histogram,
+    /// Nanoseconds between two arrivals, or between the last one and the end of publishing.
+    pub(crate) longest_gap: u64,
     /// Its connection broke before the end.
     pub(crate) error: Option<ClientError>,
 }
@@ -34,6 +36,7 @@ pub(crate) async fn listen(run: Arc<Run>, mut connection: Connection, mut over: 
         run: &run,
         ledger: Ledger::default(),
         latency: Histogram::default(),
+        gaps: Gaps::default(),
         arrived: HashMap::new(),
     };
     let error = loop {
@@ -49,11 +52,12 @@ pub(crate) async fn listen(run: Arc<Run>, mut connection: Connection, mut over: 
             _ = over.wait_for(|over| *over) => break None,
         }
     };
-    let (quality, latency) = (subscriber.ledger.quality, subscriber.latency);
+    subscriber.gaps.note(run.last_due(), run.measured_from.load(Ordering::Relaxed));
+    let (quality, latency, longest_gap) = (subscriber.ledger.quality, subscriber.latency, subscriber.gaps.longest);
     if error.is_none() {
         connection.close().await;
     }
-    Received { quality, latency, error }
+    Received { quality, latency, longest_gap, error }
 }
 
 struct Subscriber<'a> {
@@ -61,6 +65,7 @@ struct Subscriber<'a> {
     run: &'a Run,
     ledger: Ledger,
     latency: Histogram,
+    gaps: Gaps,
     /// Of each publisher, since the last time that we told.
     arrived: HashMap<u32, u64>,
 }
@@ -100,9 +105,29 @@ impl Subscriber<'_> {
             return;
         }
         *self.arrived.entry(header.publisher).or_default() += 1;
-        if header.stamp >= self.run.measured_from.load(Ordering::Relaxed) {
+        let measured_from = self.run.measured_from.load(Ordering::Relaxed);
+        if header.stamp >= measured_from {
             self.latency.add(now.saturating_sub(header.stamp));
         }
+        self.gaps.note(now, measured_from);
+    }
+}
+
+/// How long nothing came.
+#[derive(Debug, Default)]
+struct Gaps {
+    /// None before the first arrival.
+    last: Option<u64>,
+    longest: u64,
+}
+
+impl Gaps {
+    /// Something came, or should have come no later. What was before `measured_from` does not count.
+    fn note(&mut self, now: u64, measured_from: u64) {
+        if let Some(last) = self.last {
+            self.longest = self.longest.max(now.saturating_sub(last.max(measured_from)));
+        }
+        self.last = Some(now);
     }
 }
 
@@ -112,5 +137,19 @@ fn acknowledge(publish: &Publish<'_>, version: Version, out: &mut BytesMut) {
         QoS::AtMostOnce => {}
         QoS::AtLeastOnce => Puback::new(identifier, ReasonCode::Success).encode(version, out),
         QoS::ExactlyOnce => Pubrec::new(identifier, ReasonCode::Success).encode(version, out),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gap_counts_from_where_it_is_measured() {
+        let mut gaps = Gaps::default();
+        [100, 900, 1000].into_iter().for_each(|now| gaps.note(now, 850));
+        assert_eq!(gaps.longest, 100);
+        gaps.note(990, 850);
+        assert_eq!(gaps.longest, 100);
     }
 }

@@ -3,7 +3,7 @@
 use crate::asker::Needs;
 use crate::call::Call;
 use crate::define::{NoRoster, Roster};
-use crate::rates::Rates;
+use crate::figures::{Looks, Spans};
 use crate::resource;
 use crate::route::Route;
 use crate::{Asker, Method, Node, Refusal, Request, Response};
@@ -11,6 +11,7 @@ use motet_auth::Tags;
 use motet_core::core::Core;
 use motet_core::engine::Engine;
 use motet_core::principal::Principal;
+use parking_lot::Mutex;
 use std::sync::Arc;
 
 /// The management API over one core and one node.
@@ -18,11 +19,16 @@ pub struct Api<E: Engine> {
     pub(crate) core: Arc<Core<E>>,
     pub(crate) node: Arc<dyn Node>,
     pub(crate) roster: Arc<dyn Roster>,
-    pub(crate) rates: Rates,
+    pub(crate) looks: Looks,
     /// The node's name.
     name: Box<str>,
     routes: Vec<Route<E>>,
+    /// Logins that an operator does not want to see any more.
+    forgotten_logins: Mutex<Logins>,
 }
+
+/// By the carrier's word: accepted, refused.
+type Logins = Vec<(&'static str, [u64; 2])>;
 
 impl<E: Engine> std::fmt::Debug for Api<E> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -35,7 +41,15 @@ impl<E: Engine> Api<E> {
     pub fn new(core: Arc<Core<E>>, node: Arc<dyn Node>) -> Self {
         let name = node.figures().name.into();
         let roster = Arc::new(NoRoster);
-        Api { core, node, roster, rates: Rates::default(), name, routes: resource::routes() }
+        Api {
+            core,
+            node,
+            roster,
+            looks: Looks::default(),
+            name,
+            routes: resource::routes(),
+            forgotten_logins: Mutex::default(),
+        }
     }
 
     /// The same with accounts to list and to change; without them there are none.
@@ -46,7 +60,22 @@ impl<E: Engine> Api<E> {
 
     /// Looks at figures, for rates: to be called every few seconds.
     pub fn look(&self) {
-        self.rates.look(&self.core, &*self.node, self.node.now().instant);
+        self.looks.look(&self.core, &*self.node, self.node.now());
+    }
+
+    /// Every path with what can be asked there.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = (&'static str, String)> {
+        self.routes.iter().map(|route| (route.pattern(), route.allowed()))
+    }
+
+    /// What [`Api::forget_logins`] was last told.
+    pub(crate) fn forgotten_logins(&self) -> Logins {
+        self.forgotten_logins.lock().clone()
+    }
+
+    /// From now on these are not counted.
+    pub(crate) fn forget_logins(&self, logins: Logins) {
+        *self.forgotten_logins.lock() = logins;
     }
 
     /// The node's name.
@@ -76,6 +105,6 @@ impl<E: Engine> Api<E> {
         let nobody = Asker { principal: Principal::anonymous(), tags: Tags::NONE };
         let asker = asker.unwrap_or(&nobody);
         asker.meets(way.needs)?;
-        (way.handler)(&Call { api: self, request, asker, segments })
+        (way.handler)(&Call { api: self, request, asker, segments, spans: Spans::read(request) })
     }
 }

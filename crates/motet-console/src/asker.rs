@@ -48,11 +48,12 @@ impl Asker {
     /// # Errors
     /// A tag is missing.
     pub(crate) fn meets(&self, needs: Needs) -> Result<(), Refusal> {
+        let tagged = self.has_any(&[Tag::Management, Tag::Policymaker, Tag::Monitoring]);
         let (met, otherwise) = match needs {
             Needs::Nothing => (true, ""),
-            Needs::Management => {
-                (self.has_any(&[Tag::Management, Tag::Policymaker, Tag::Monitoring]), "Not management user")
-            }
+            // Whoever has no tag is told that first.
+            _ if !tagged => (false, "Not management user"),
+            Needs::Management => (true, ""),
             Needs::Monitoring => (self.is_monitor(), "Not monitor user"),
             Needs::Policymaker => (self.has_any(&[Tag::Policymaker]), "User not authorised to access object"),
             Needs::Administrator => (self.is_administrator(), "Not administrator user"),

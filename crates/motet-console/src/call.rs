@@ -2,8 +2,10 @@
 
 use crate::asker::Asker;
 use crate::define::Place;
+use crate::figures::Spans;
 use crate::{Api, Node, Refusal, Request, Response, listing};
 use motet_core::access::{Action, Resource};
+use motet_core::conversation::Conversation;
 use motet_core::core::{Core, Decision, Vhost};
 use motet_core::engine::{Engine, Position};
 use motet_core::mailbox::{Mailbox, Overflow};
@@ -21,6 +23,8 @@ pub(crate) struct Call<'a, E: Engine> {
     pub(crate) asker: &'a Asker,
     /// The named segments of the path.
     pub(crate) segments: Vec<(&'static str, &'a str)>,
+    /// How much history is asked for.
+    pub(crate) spans: Spans,
 }
 
 impl<'a, E: Engine> Call<'a, E> {
@@ -83,6 +87,18 @@ impl<'a, E: Engine> Call<'a, E> {
         Ok(vhosts)
     }
 
+    /// A list that RabbitMQ does not page: order and columns alone are looked at, unless the query has
+    /// `pagination=true`, which means nothing there.
+    ///
+    /// # Errors
+    /// As [`Call::list`].
+    pub(crate) fn whole_list(&self, items: Vec<Value>) -> Result<Response, Refusal> {
+        if self.request.says("pagination") {
+            return self.list(items);
+        }
+        Ok(Response::ok(&listing::whole(self.request, items)))
+    }
+
     /// A list, as much of it as the query asks for.
     ///
     /// # Errors
@@ -94,6 +110,17 @@ impl<'a, E: Engine> Call<'a, E> {
     /// One object, with the columns that the query asks for.
     pub(crate) fn one(&self, item: Value) -> Result<Response, Refusal> {
         Ok(Response::ok(&listing::columns(self.request, item)))
+    }
+
+    /// Whether the asker may see what is a connection's.
+    ///
+    /// # Errors
+    /// 401: it is another user's.
+    pub(crate) fn may_look(&self, conversation: &Conversation) -> Result<(), Refusal> {
+        match self.asker.is_monitor() || conversation.user == self.asker.principal.name {
+            true => Ok(()),
+            false => Err(Refusal::not_authorised("User not authorised to access object")),
+        }
     }
 
     /// Whether the asker may, by the rules that hold for its messages too.

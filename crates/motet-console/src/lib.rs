@@ -17,7 +17,7 @@
 //! | `route.rs`, `call.rs` | the table of paths; what a handler is given |
 //! | `listing.rs` | pages, order, columns |
 //! | `define/` | what RabbitMQ calls definitions: taken, told, moved from server to server |
-//! | `rates.rs` | what changed between two looks |
+//! | `figures/` | what is counted, how fast it changes, how it was |
 //! | `json.rs` | the core's values as JSON and back |
 //! | `resource/` | one file a resource, each with its part of the table |
 
@@ -25,11 +25,11 @@ mod api;
 mod asker;
 mod call;
 pub mod define;
+mod figures;
 mod json;
 mod listing;
 mod node;
 mod properties;
-mod rates;
 mod refusal;
 mod request;
 mod resource;

@@ -10,6 +10,8 @@ use std::cmp::Ordering;
 /// Items of a page: what nobody asks for, and what nobody gets more of.
 const PAGE_SIZE_DEFAULT: u64 = 100;
 const PAGE_SIZE_MAX: u64 = 500;
+/// What a page is refused with when its number or its pattern is none.
+const INVALID: &str = "Pagination parameters are invalid";
 /// Bytes of a compiled pattern at most.
 const REGEX_BYTES_MAX: usize = 1 << 20;
 
@@ -19,20 +21,14 @@ const REGEX_BYTES_MAX: usize = 1 << 20;
 /// The page is not there, its numbers are no such, or the pattern is none.
 pub(crate) fn listed(request: &Request, items: Vec<Value>) -> Result<Value, Refusal> {
     let total = items.len();
-    let page = Page::read(request)?;
+    // Names are looked at for pages only.
+    let Some(page) = Page::read(request)? else { return Ok(whole(request, items)) };
     let mut items = filtered(request, items)?;
     let count = items.len();
-    if let Some(by) = request.parameter("sort").filter(|by| !by.is_empty()) {
-        let path: Vec<_> = by.split('.').collect();
-        items.sort_by(|a, b| order(at(a, &path), at(b, &path)));
-        if request.says("sort_reverse") {
-            items.reverse();
-        }
-    }
+    sort(request, &mut items);
     let columns = |items: Vec<Value>| items.into_iter().map(|item| columns(request, item)).collect::<Vec<_>>();
-    let Some(page) = page else { return Ok(columns(items).into()) };
-    let pages = count.div_ceil(page.size).max(1);
-    if page.number > pages {
+    let pages = count.div_ceil(page.size);
+    if page.number > pages.max(1) {
         let reason = format!("Page out of range, page: {} page size: {}, len: {count}", page.number, page.size);
         return Err(Refusal::malformed("page_out_of_range", reason));
     }
@@ -46,6 +42,21 @@ pub(crate) fn listed(request: &Request, items: Vec<Value>) -> Result<Value, Refu
         "page_size": page.size,
         "total_count": total,
     }))
+}
+
+/// The list in the order and with the columns that the query asks for.
+pub(crate) fn whole(request: &Request, mut items: Vec<Value>) -> Value {
+    sort(request, &mut items);
+    items.into_iter().map(|item| columns(request, item)).collect::<Vec<_>>().into()
+}
+
+fn sort(request: &Request, items: &mut [Value]) {
+    let Some(by) = request.parameter("sort").filter(|by| !by.is_empty()) else { return };
+    let path: Vec<_> = by.split('.').collect();
+    items.sort_by(|a, b| order(at(a, &path), at(b, &path)));
+    if request.says("sort_reverse") {
+        items.reverse();
+    }
 }
 
 /// A list of which only the part that is asked for is looked at closely: by name alone it is filtered and paged.
@@ -118,10 +129,11 @@ impl Page {
             let reason = format!("Invalid pagination parameters: page number {number}, page size {size}");
             Refusal::malformed("invalid_pagination_parameters", reason)
         };
-        let read = |text: &str| text.parse::<u64>().ok().filter(|number| *number > 0);
-        let number = read(number).ok_or_else(wrong)?;
+        let read = |text: &str| text.parse::<i64>().map_err(|_| Refusal::bad_request(INVALID));
+        let positive = |number: i64| u64::try_from(number).ok().filter(|number| *number > 0);
+        let number = positive(read(number)?).ok_or_else(wrong)?;
         let size = match size {
-            Some(size) => read(size).filter(|size| *size <= PAGE_SIZE_MAX).ok_or_else(wrong)?,
+            Some(size) => positive(read(size)?).filter(|size| *size <= PAGE_SIZE_MAX).ok_or_else(wrong)?,
             None => PAGE_SIZE_DEFAULT,
         };
         let (number, size) = (usize::try_from(number).map_err(|_| wrong())?, size as usize);
@@ -135,7 +147,7 @@ fn filtered(request: &Request, mut items: Vec<Value>) -> Result<Vec<Value>, Refu
     let name_of = |item: &Value| item.get("name").and_then(Value::as_str).unwrap_or_default().to_owned();
     if request.says("use_regex") {
         let pattern = RegexBuilder::new(name).unicode(false).case_insensitive(true).size_limit(REGEX_BYTES_MAX).build();
-        let pattern = pattern.map_err(|_| Refusal::malformed("invalid_pagination_parameters", "invalid regex"))?;
+        let pattern = pattern.map_err(|_| Refusal::bad_request(INVALID))?;
         items.retain(|item| pattern.is_match(name_of(item).as_bytes()));
     } else {
         let wanted = name.to_lowercase();
@@ -218,23 +230,27 @@ mod tests {
             assert_eq!(page[key], value, "{key}");
         }
         assert_eq!(page["total_count"], 3);
-        assert_eq!(list("page=1&name=nothing").unwrap()["items"], json!([]));
+        let nothing = list("page=1&name=nothing").unwrap();
+        assert_eq!((&nothing["items"], &nothing["page_count"]), (&json!([]), &json!(0)));
     }
 
     #[test]
     fn a_page_that_is_not_there_is_refused() {
         assert_eq!(list("page=9&page_size=10").unwrap_err().reason, "Page out of range, page: 9 page size: 10, len: 3");
-        for wrong in ["page=0", "page=x", "page=1&page_size=0", "page=1&page_size=501"] {
+        for wrong in ["page=0", "page=1&page_size=0", "page=1&page_size=501"] {
             assert_eq!(list(wrong).unwrap_err().error, "invalid_pagination_parameters", "{wrong}");
+        }
+        for wrong in ["page=x", "page=1&page_size=x", "page=1&use_regex=true&name=("] {
+            assert_eq!(list(wrong).unwrap_err().reason, "Pagination parameters are invalid", "{wrong}");
         }
         let reason = "Invalid pagination parameters: page number 0, page size undefined";
         assert_eq!(list("page=0").unwrap_err().reason, reason);
-        assert!(list("page=1&use_regex=true&name=(").is_err());
     }
 
     #[test]
     fn a_pattern_picks_by_name() {
-        assert_eq!(names(&list("name=^a.%24&use_regex=true").unwrap()), ["ab"]);
+        assert_eq!(names(&list("page=1&name=^a.%24&use_regex=true").unwrap()["items"]), ["ab"]);
+        assert_eq!(names(&list("name=ab").unwrap()), ["b", "a", "ab"], "without a page a name means nothing");
     }
 
     #[test]

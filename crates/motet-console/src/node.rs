@@ -61,6 +61,8 @@ pub struct NodeFigures {
     pub connections_total: u64,
     /// The server is going down.
     pub draining: bool,
+    /// Logins since the start by the carrier's word: how many were accepted, how many refused.
+    pub logins: Vec<(&'static str, [u64; 2])>,
 }
 
 /// A port.

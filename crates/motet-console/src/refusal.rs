@@ -80,7 +80,7 @@ impl Refusal {
                 "inequivalent arg '{property}' for exchange '{name}' in vhost '{vhost}': \
                  received '{asked}' but current is '{declared}'"
             )),
-            DeclareError::UnknownType(kind) => Refusal::bad_request(format!("unknown exchange type '{kind}'")),
+            DeclareError::UnknownType(kind) => Refusal::bad_request(format!("invalid exchange type '{kind}'")),
             other => Refusal::bad_request(other.to_string()),
         }
     }

@@ -23,19 +23,21 @@ pub enum Method {
     Delete,
     /// Say what can be asked here.
     Options,
+    /// Any other: nothing here is asked by it.
+    Other,
 }
 
 impl Method {
-    /// The method of this name; None for those that nothing here is asked by.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
+    /// The method of this name.
+    pub fn from_name(name: &str) -> Self {
+        match name {
             "GET" | "HEAD" => Method::Get,
             "PUT" => Method::Put,
             "POST" => Method::Post,
             "DELETE" => Method::Delete,
             "OPTIONS" => Method::Options,
-            _ => return None,
-        })
+            _ => Method::Other,
+        }
     }
 
     /// As a list of what is allowed has it.
@@ -46,6 +48,7 @@ impl Method {
             Method::Post => "POST",
             Method::Delete => "DELETE",
             Method::Options => "OPTIONS",
+            Method::Other => "",
         }
     }
 }
@@ -63,6 +66,8 @@ pub struct Request {
     pub body: bytes::Bytes,
     /// The header `X-Reason`: what the operator wants the peer to be told.
     pub reason: Option<String>,
+    /// The header `Content-Type`.
+    pub content_type: Option<String>,
 }
 
 impl Request {
@@ -83,11 +88,11 @@ impl Request {
             Some((percent_decoded(&key.replace('+', " "))?, percent_decoded(&value.replace('+', " "))?))
         });
         let query = pairs.collect::<Option<_>>().ok_or_else(odd)?;
-        Ok(Request { method, path, query, body, reason: None })
+        Ok(Request { method, path, query, body, reason: None, content_type: None })
     }
 
     /// The first parameter of this name.
-    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+    pub fn parameter(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(key, _)| key == name).map(|(_, value)| &**value)
     }
 
@@ -106,6 +111,10 @@ impl Request {
         }
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(object)) => Ok(object),
+            Ok(Value::Null) => Ok(Map::new()),
+            Ok(Value::String(_)) => Err(Refusal::bad_request(
+                "invalid payload: the request body JSON-decoded to a string. Is the input doubly-JSON-encoded?",
+            )),
             _ => Err(Refusal::bad_request("not_json")),
         }
     }
@@ -154,7 +163,8 @@ mod tests {
             let body = bytes::Bytes::from_static(text.as_bytes());
             Request::read(Method::Put, "/queues", "", body).unwrap().object()
         };
-        assert_eq!(body(" ").unwrap().len(), 0);
+        assert_eq!((body(" ").unwrap().len(), body("null").unwrap().len()), (0, 0));
+        assert!(body("\"{}\"").unwrap_err().reason.as_str().unwrap().ends_with("doubly-JSON-encoded?"));
         assert_eq!(body("{\"a\":1}").unwrap().len(), 1);
         assert!(body("[]").is_err() && body("{").is_err());
     }

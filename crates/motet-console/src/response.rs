@@ -28,6 +28,12 @@ impl Response {
         Response::json(200, value)
     }
 
+    /// 200 with a page.
+    pub(crate) fn page(html: String) -> Self {
+        let body = Bytes::from(html);
+        Response { status: 200, headers: Vec::new(), content_type: Some("text/html; charset=utf-8"), body }
+    }
+
     /// A status alone.
     pub fn empty(status: u16) -> Self {
         Response { status, headers: Vec::new(), content_type: None, body: Bytes::new() }

@@ -44,6 +44,11 @@ impl<E: Engine> Route<E> {
         self.ways.iter().find(|way| way.method == method)
     }
 
+    /// The path, with its names.
+    pub(crate) fn pattern(&self) -> &'static str {
+        self.pattern
+    }
+
     /// What can be asked here, as RabbitMQ lists it.
     pub(crate) fn allowed(&self) -> String {
         let mut names = Vec::new();
@@ -57,6 +62,9 @@ impl<E: Engine> Route<E> {
 
     /// The values of the named segments, in their order, when the path fits.
     pub(crate) fn fits<'a>(&self, path: &'a [String]) -> Option<Vec<(&'static str, &'a str)>> {
+        if self.pattern.is_empty() {
+            return path.is_empty().then(Vec::new);
+        }
         let mut found = Vec::new();
         let mut given = path.iter();
         for part in self.pattern.split('/') {

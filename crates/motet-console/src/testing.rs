@@ -90,7 +90,7 @@ impl Bench {
     /// Asks as somebody with these tags. The path is as on the wire, with its query.
     pub(crate) fn ask_as(&self, user: &str, tags: &str, method: &str, path: &str, body: &str) -> Response {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let method = Method::from_name(method).unwrap();
+        let method = Method::from_name(method);
         let request = Request::read(method, path, query, Bytes::copy_from_slice(body.as_bytes())).unwrap();
         let asker = Asker { principal: Principal::named(user), tags: Tags::read(tags).unwrap() };
         self.api.answer(&request, Some(&asker))

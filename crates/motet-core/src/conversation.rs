@@ -6,6 +6,7 @@
 use crate::core::broker::NamedQueue;
 use crate::message::Value;
 use crate::queue::ConsumerId;
+use crate::traffic::{ChannelTotals, VhostBooks};
 use parking_lot::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
@@ -33,6 +34,8 @@ pub struct Conversation {
     pub client_properties: Vec<(Box<str>, Value)>,
     /// What an operator wants the peer to be told at the end.
     pub farewell: OnceLock<Box<str>>,
+    /// Of the vhost it is in: where its channels leave their figures. None where the protocol has no channels.
+    pub books: Option<Arc<VhostBooks>>,
     /// Empty where the protocol has no channels.
     channels: Mutex<Vec<Arc<ChannelBooks>>>,
 }
@@ -40,7 +43,8 @@ pub struct Conversation {
 impl Conversation {
     /// A channel was opened: its books, for the machine to write into.
     pub fn open(&self, number: u16) -> Arc<ChannelBooks> {
-        let books = Arc::new(ChannelBooks { number, ..ChannelBooks::default() });
+        let totals = self.books.as_ref().map(ChannelTotals::of_channel).unwrap_or_default();
+        let books = Arc::new(ChannelBooks { number, totals, ..ChannelBooks::default() });
         self.channels.lock().push(books.clone());
         books
     }
@@ -82,22 +86,24 @@ pub struct ChannelBooks {
     pub uncommitted: AtomicU64,
     /// Settlements of the open transaction.
     pub acks_uncommitted: AtomicU64,
-    /// Messages published.
-    pub published_total: AtomicU64,
-    /// Messages confirmed.
-    pub confirmed_total: AtomicU64,
-    /// Messages returned because nobody receives them.
-    pub returned_total: AtomicU64,
+    /// What it published, and what became of that. Those of a transaction count at its commit.
+    pub totals: ChannelTotals,
     /// Messages delivered that wait for an acknowledgement, fetched ones aside.
     pub delivered_total: AtomicU64,
     /// Messages delivered that are settled by that.
     pub delivered_settled_total: AtomicU64,
-    /// Messages fetched.
+    /// Messages fetched that wait for an acknowledgement.
     pub got_total: AtomicU64,
+    /// Messages fetched that are settled by that.
+    pub got_settled_total: AtomicU64,
+    /// Fetches that found nothing.
+    pub got_nothing_total: AtomicU64,
     /// Messages delivered or fetched again.
     pub redelivered_total: AtomicU64,
     /// Messages acknowledged.
     pub acked_total: AtomicU64,
+    /// When the peer last did something here, in milliseconds since 1970; 0 for never.
+    pub active_ms: AtomicU64,
     consumers: Mutex<Vec<ConsumerBooks>>,
 }
 
@@ -121,6 +127,12 @@ pub struct ConsumerBooks {
 }
 
 impl ChannelBooks {
+    /// The transaction was committed or rolled back.
+    pub fn note_nothing_uncommitted(&self) {
+        self.uncommitted.store(0, Ordering::Relaxed);
+        self.acks_uncommitted.store(0, Ordering::Relaxed);
+    }
+
     /// A consumer has come.
     pub fn enter(&self, consumer: ConsumerBooks) {
         self.consumers.lock().push(consumer);
@@ -148,12 +160,17 @@ mod tests {
 
     #[test]
     fn channels_come_and_go_in_order() {
-        let conversation = Conversation::default();
+        let vhost = Arc::<VhostBooks>::default();
+        let conversation = Conversation { books: Some(vhost.clone()), ..Conversation::default() };
         let (one, two) = (conversation.open(1), conversation.open(7));
-        add(&two.published_total, 3);
+        add(&two.totals.published, 3);
+        add(&one.totals.published, 2);
         conversation.close(&one);
+        drop(one);
         let left: Vec<_> = conversation.channels().iter().map(|books| books.number).collect();
         assert_eq!((left, conversation.channel_count()), (vec![7], 1));
-        assert_eq!(conversation.channels()[0].published_total.load(Ordering::Relaxed), 3);
+        assert_eq!(conversation.channels()[0].totals.published.load(Ordering::Relaxed), 3);
+        assert_eq!(vhost.channels_past.published.load(Ordering::Relaxed), 2, "what is closed is not forgotten");
+        assert_eq!(vhost.channels_closed.load(Ordering::Relaxed), 1);
     }
 }

@@ -11,7 +11,9 @@
 //! | [`message`] | the message, its batch, its properties, its stored form |
 //! | [`tree`] | who listens where, and the last values, on one matcher |
 //! | [`exchange`] | exchanges and bindings: which queues a publication reaches |
+//! | [`route`] | who gets what is published to a name, remembered |
 //! | [`queue`] | the queue as a pure value |
+//! | [`queues`] | a queue with its consumers, shared by connections |
 //! | [`quota`] | how much the queues of a vhost may hold |
 //! | [`stream`] | the append-only log with offsets |
 //! | [`transaction`] | publications and settlements as one unit |
@@ -20,8 +22,11 @@
 //! | [`deeds`] | what peers make and remove, for who keeps a record of it |
 //! | [`access`], [`principal`] | who may |
 //! | [`authentication`] | who is asked who a peer is |
+//! | [`budget`], [`rope`], [`time`] | a bound that many share; output in pieces; the two clocks as values |
+//! | [`trace`] | one message followed through the house |
 //! | [`machine`] | the law of a protocol machine and what it may use |
 //! | [`engine`] | the law of storage: submit and complete |
+//! | [`traffic`] | what has gone through exchanges and vhosts, for operators |
 //! | [`fake`] | an engine in memory that fails on request, for tests |
 //! | [`core`] | the calls that tie these together |
 
@@ -52,6 +57,7 @@ mod subscriptions;
 pub mod time;
 mod topics;
 pub mod trace;
+pub mod traffic;
 pub mod transaction;
 pub mod tree;
 mod waiters;

@@ -6,7 +6,7 @@ use crate::engine::{Locator, ObjectId};
 use crate::mailbox::{Grant, Mailbox, Ready};
 use crate::message::{MessageRef, Reliability};
 use crate::queue::{
-    AckMode, ConsumerId, ConsumerOptions, DeadLetter, Effects, Queue, QueueConfig, QueueStats, Sleeper,
+    AckMode, ConsumerId, ConsumerOptions, DeadLetter, Departures, Effects, Queue, QueueConfig, QueueStats, Sleeper,
 };
 use crate::quota::{Held, Quota};
 use crate::session::SESSION_CONSUMER;
@@ -123,6 +123,8 @@ impl Inner {
                 waiting_bytes: part.stream.bytes(),
                 resident_bytes: part.stream.resident_bytes(),
                 enqueued_total: part.stream.next_offset(),
+                delivered_total: part.delivered_total,
+                acked_total: part.settled_total,
                 ..stats
             },
             None => stats,
@@ -134,6 +136,14 @@ impl Inner {
         match &self.stream {
             Some(part) => part.stream.messages(),
             None => self.queue.unclaimed(),
+        }
+    }
+
+    /// How messages left.
+    pub(crate) fn departures(&self) -> Departures {
+        match &self.stream {
+            Some(part) => Departures { delivered_settled: part.taken_total, ..Departures::default() },
+            None => self.queue.departures(),
         }
     }
 

@@ -10,12 +10,13 @@ use crate::core::Vhost;
 use crate::core::broker::{self, NamedQueue};
 use crate::exchange::Target;
 use crate::mailbox::{Grant, Mailbox};
-use crate::message::{Batch, Message, MessageRef, Reliability};
+use crate::message::{Batch, Message, MessageRef, PublisherId, Reliability};
 use crate::name::Name;
 use crate::principal::Principal;
 use crate::queues::QueueCell;
 use crate::session::{Session, SubscribeOptions};
 use crate::topics::{RouteEpoch, Subscription};
+use crate::traffic::ExchangeBooks;
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -79,6 +80,8 @@ pub struct Route {
     pub(crate) direct: Vec<DirectTarget>,
     pub(crate) queues: Vec<QueueTarget>,
     pub(crate) named: Vec<NamedTarget>,
+    /// Where publications along it are counted; none where they are nobody's.
+    pub(crate) books: Option<Arc<ExchangeBooks>>,
     /// How many of the queues are durable; those need a stage.
     pub(crate) durable_queues: usize,
     /// One of them writes transient messages down, too.
@@ -138,6 +141,13 @@ impl Route {
         self.durable_queues += usize::from(queue.cell().is_durable());
         self.keeps_transient |= queue.keeps_transient();
         self.named.push(NamedTarget { queue: queue.clone(), delay_ms });
+    }
+
+    /// Counts a batch that was published along it.
+    pub(crate) fn count(&self, by: PublisherId, messages: usize) {
+        if let Some(books) = &self.books {
+            books.count(by, messages as u64, self.direct.len() + self.queues.len() + self.named.len());
+        }
     }
 
     /// The batch as subscribers of the topic tree get it, when it was published elsewhere.

@@ -12,7 +12,7 @@ use crate::pattern::{Pattern, Token};
 use crate::session::{Session, SubscribeOptions};
 use crate::tree::Tree;
 use foldhash::quality::FixedState;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,6 +79,8 @@ pub(crate) struct Topics {
     hasher: FixedState,
     retained_count: AtomicU64,
     retained_bytes: AtomicU64,
+    /// Where the search for expired values goes on.
+    swept: Mutex<RetainedCursor>,
 }
 
 /// The state of the tree that a route was computed from.
@@ -99,6 +101,9 @@ impl Default for Topics {
             hasher: FixedState::default(),
             retained_count: AtomicU64::new(0),
             retained_bytes: AtomicU64::new(0),
+            swept: Mutex::new(RetainedCursor::new(
+                Pattern::from_tokens([Token::Rest]).expect("one token is a short pattern"),
+            )),
         }
     }
 }
@@ -252,6 +257,14 @@ impl Topics {
             }
         }
         cursor.shard < end
+    }
+
+    /// Looks at some last values, and at others the next time, until it begins anew.
+    pub(crate) fn sweep(&self, limit: usize, visit: impl FnMut(&Retained)) {
+        let mut cursor = self.swept.lock();
+        if !self.retained_page(&mut cursor, limit, visit) {
+            *cursor = RetainedCursor::new(cursor.pattern.clone());
+        }
     }
 }
 

@@ -25,11 +25,19 @@ pub(crate) struct Hop {
     pub(crate) dup: bool,
     /// Another consumer may have had it before.
     pub(crate) redelivered: bool,
+    /// Its place in the stream it comes from.
+    pub(crate) stream_offset: Option<u64>,
 }
 
 impl Hop {
     pub(crate) fn at_most_once() -> Self {
-        Hop { qos: QoS::AtMostOnce, identifier: PacketIdentifier::MIN, dup: false, redelivered: false }
+        Hop {
+            qos: QoS::AtMostOnce,
+            identifier: PacketIdentifier::MIN,
+            dup: false,
+            redelivered: false,
+            stream_offset: None,
+        }
     }
 }
 
@@ -161,8 +169,8 @@ impl Encoder {
         };
         let marked: PropertiesBuf;
         let properties = match self.version {
-            Version::V5 if hop.redelivered => {
-                marked = mapping::with_redelivered(properties.raw());
+            Version::V5 if hop.redelivered || hop.stream_offset.is_some() => {
+                marked = mapping::with_marks(properties.raw(), hop.redelivered, hop.stream_offset);
                 Properties::forwarded(marked.as_properties().raw())
             }
             _ => properties,

@@ -13,6 +13,7 @@
 //! | `x-delay` among them | published so many milliseconds later | as the topic `$delayed/…` |
 //! | Payload Format 1; `x-content-encoding` | content encoding `utf-8`; another one | |
 //! | `x-redelivered` among them | – | told by us where somebody else may have had it before |
+//! | `x-stream-offset` among them | – | told by us where it comes from a stream: its place there |
 //! | the property block as it came, without alias, expiry, identifiers | origin | what an MQTT 5 subscriber gets |
 //! | Topic Alias, Subscription Identifier, DUP, packet identifier | – | belong to one hop |
 
@@ -95,6 +96,8 @@ const CONTENT_ENCODING: &str = "x-content-encoding";
 /// The one by which a publisher asks for a delay, in milliseconds.
 pub const DELAY: &str = "x-delay";
 const REDELIVERED: &str = "x-redelivered";
+/// As over AMQP: its place in the stream that it was read from.
+const STREAM_OFFSET: &str = "x-stream-offset";
 
 /// One that stands for a property goes there if it can be read as such.
 fn user_property(p: &mut Properties, name: &str, value: &str) {
@@ -112,11 +115,35 @@ pub fn delay_ms(block: Block<'_>) -> Option<u64> {
     value.parse().ok().filter(|&delay| delay > 0)
 }
 
-/// The block with the word that somebody may have had the message before.
-pub fn with_redelivered(block: &[u8]) -> PropertiesBuf {
-    let mut block = Block::forwarded(block).without(PropertySet::NONE);
-    block.push(Place::Publish, Property::UserProperty(REDELIVERED, "true")).expect("it is short text");
-    block
+/// The block with the word that somebody may have had the message before, and with its place in the stream it comes from.
+pub fn with_marks(block: &[u8], redelivered: bool, stream_offset: Option<u64>) -> PropertiesBuf {
+    let mut marked = match stream_offset {
+        Some(_) => without_stream_offset(Block::forwarded(block)),
+        None => Block::forwarded(block).without(PropertySet::NONE),
+    };
+    let mut push = |name, value: &str| {
+        marked.push(Place::Publish, Property::UserProperty(name, value)).expect("it is short text");
+    };
+    if redelivered {
+        push(REDELIVERED, "true");
+    }
+    if let Some(offset) = stream_offset {
+        push(STREAM_OFFSET, &offset.to_string());
+    }
+    marked
+}
+
+/// The publisher may have said one too, as whoever publishes again what it has received does.
+fn without_stream_offset(block: Block<'_>) -> PropertiesBuf {
+    let is_one = |property: &Property<'_>| matches!(property, Property::UserProperty(STREAM_OFFSET, _));
+    if !block.iter().any(|property| is_one(&property)) {
+        return block.without(PropertySet::NONE);
+    }
+    let mut rest = PropertiesBuf::new();
+    for property in block.iter().filter(|property| !is_one(property)) {
+        rest.push(Place::Publish, property).expect("it was in a PUBLISH before");
+    }
+    rest
 }
 
 /// The property block of a message that came from another face.
@@ -173,6 +200,19 @@ mod tests {
 
     fn at(ms: u64) -> Now {
         Now { wall: WallMillis(ms), ..Now::default() }
+    }
+
+    #[test]
+    fn a_stream_says_the_offset_and_nobody_else_does() {
+        let mut block = PropertiesBuf::new();
+        for (name, value) in [(STREAM_OFFSET, "77"), ("kept", "yes"), (STREAM_OFFSET, "78")] {
+            block.push(Place::Publish, Property::UserProperty(name, value)).expect("it is short text");
+        }
+        let raw = block.as_properties().raw();
+        let marked = with_marks(raw, true, Some(5));
+        let told: Vec<_> = marked.as_properties().user_properties().collect();
+        assert_eq!(told, [("kept", "yes"), (REDELIVERED, "true"), (STREAM_OFFSET, "5")]);
+        assert_eq!(with_marks(raw, false, None).as_properties().raw(), raw);
     }
 
     #[test]

@@ -210,7 +210,7 @@ pub(crate) async fn answer<E: Engine>(
         Wish::Bans => (bans::answer(house, &parts.method, &parts.uri), asked()),
         Wish::Inspect => (inspect::answer(house, &parts.method, &parts.uri), asked()),
         Wish::Users if parts.method == Method::GET => (users::list(&*house.accounts), String::new()),
-        Wish::Users => (users::change(house.accounts.clone(), &body).await, String::new()),
+        Wish::Users => users::change(house.accounts.clone(), &body).await,
     };
     record(if answer.status().is_success() { "done" } else { "failed" }, audit::cut(&about));
     answer

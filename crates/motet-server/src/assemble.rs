@@ -68,7 +68,7 @@ pub(crate) fn assemble(config: &Config) -> Result<(Parts<Store>, Recovered), Ser
         amqp: Arc::new(move || Box::new(motet_amqp::Connection::new(amqp.clone()))),
         store: Box::new(StoreOf(core.clone())),
         reload: vec![
-            ReloadHook::new("users", &["user", "login"], move |config| users.reload(config)),
+            ReloadHook::new("users", &users::RELOADED, move |config| users.reload(config)),
             ReloadHook::new("access", &["access", "jwt", "hook"], move |config| doors.apply(config)),
         ],
         core,

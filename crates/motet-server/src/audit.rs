@@ -60,7 +60,7 @@ pub(crate) struct Operator<'a> {
     /// Who it was, where a login says so; not with the token of the data directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<&'a str>,
-    /// What it was about: a folder, a pattern, the keys that changed.
+    /// What it was about: a folder, a pattern, an account, the keys that changed.
     pub(crate) about: &'a str,
 }
 

@@ -34,6 +34,8 @@ const PREFIX: &str = "/api";
 const REQUESTS_MAX: usize = 8;
 /// How long a body may take to arrive.
 const BODY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a browser believes what it was told of other origins.
+const CROSS_SECS: u32 = 1_800;
 /// As RabbitMQ calls it; browsers show it.
 const REALM: &str = "Basic realm=\"RabbitMQ Management\"";
 
@@ -81,7 +83,23 @@ pub(crate) fn is_ours(path: &str) -> bool {
 
 /// Answers a request of the API.
 pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: HttpRequest<Incoming>, from: Caller) -> Answer {
-    let response = respond(endpoint, request, from).await.unwrap_or_else(|refusal| refusal.response());
+    let cross = Cross::of(endpoint, request.headers());
+    // Without the query, which may hold credentials.
+    let mut wish = Wish { about: format!("{} {}", request.method(), request.uri().path()), user: None };
+    let is_change = !matches!(*request.method(), hyper::Method::GET | hyper::Method::HEAD | hyper::Method::OPTIONS);
+    let mut response = respond(endpoint, request, &from, &mut wish).await.unwrap_or_else(|refusal| refusal.response());
+    if let Some(cross) = cross {
+        cross.allow(&mut response);
+    }
+    if is_change {
+        let outcome = match response.status {
+            401 | 403 => "refused",
+            400.. => "failed",
+            _ => "done",
+        };
+        let (peer, user, about) = (from.peer, wish.user.as_deref(), audit::cut(&wish.about));
+        endpoint.house.audit.record(&audit::Operator { action: "manage", outcome, peer, user, about });
+    }
     if let Some(counter) =
         endpoint.house.counters.management_requests.get(usize::from(response.status / 100).wrapping_sub(2))
     {
@@ -90,46 +108,55 @@ pub(crate) async fn answer<E: Engine>(endpoint: &Endpoint<E>, request: HttpReque
     served(response)
 }
 
+/// What the audit log says of a request.
+struct Wish {
+    /// Method and path, which name the user, the vhost or the queue that is changed.
+    about: String,
+    /// None before somebody has logged in, and for who shows the token.
+    user: Option<String>,
+}
+
+/// Names in the body, where the path has none: `{"users": [...]}`.
+const BULK_DELETE: &str = "/api/users/bulk-delete";
+
 async fn respond<E: Engine>(
     endpoint: &Endpoint<E>,
     request: HttpRequest<Incoming>,
-    from: Caller,
+    from: &Caller,
+    wish: &mut Wish,
 ) -> Result<Response, Refusal> {
-    let Some(method) = Method::from_name(request.method().as_str()) else { return Ok(Response::empty(405)) };
+    let method = Method::from_name(request.method().as_str());
     let (parts, body) = request.into_parts();
     let path = parts.uri.path().strip_prefix(PREFIX).unwrap_or_default();
     let mut asked = Request::read(method, path, parts.uri.query().unwrap_or_default(), Bytes::new())?;
     asked.reason = parts.headers.get("x-reason").and_then(|reason| reason.to_str().ok()).map(str::to_owned);
-    if method != Method::Get && !is_welcome(endpoint, &parts.headers) {
+    asked.content_type = parts.headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).map(str::to_owned);
+    if method != Method::Get && method != Method::Options && !is_welcome(endpoint, &parts.headers) {
         return Err(Refusal::not_authorised("a page of another origin may not change anything here"));
     }
     let console = &endpoint.console;
     let asker = match console.api.is_public(&asked) {
         true => None,
-        false => match who(endpoint, &parts.headers, &from).await? {
+        false => match who(endpoint, &asked, &parts.headers, from).await? {
             Some(asker) => Some(asker),
             None => return Ok(Response::empty(401).with("www-authenticate", REALM)),
         },
     };
+    wish.user = asker.as_ref().map(|asker| asker.principal.name.to_string()).filter(|name| !name.is_empty());
     let Ok(turn) = console.turns.clone().acquire_owned().await else {
         return Err(Refusal::unavailable("the server is shutting down"));
     };
     asked.body = read(body).await?;
-    let about = format!("{} {}", parts.method, parts.uri);
-    let user = asker.as_ref().map(|asker| asker.principal.name.clone()).filter(|name| !name.is_empty());
+    if parts.uri.path() == BULK_DELETE {
+        wish.about.push(' ');
+        wish.about.push_str(&String::from_utf8_lossy(&asked.body));
+    }
     let api = console.api.clone();
     let answered = tokio::task::spawn_blocking(move || {
         let _turn = turn;
         api.answer(&asked, asker.as_ref())
     });
-    let response = answered.await.map_err(|_| Refusal::internal("answering panicked; please report this"))?;
-    if method != Method::Get && method != Method::Options {
-        let outcome = if response.status < 400 { "done" } else { "failed" };
-        let (peer, user, about) = (from.peer, user.as_deref(), audit::cut(&about));
-        let record = audit::Operator { action: "manage", outcome, peer, user, about };
-        endpoint.house.audit.record(&record);
-    }
-    Ok(response)
+    answered.await.map_err(|_| Refusal::internal("answering panicked; please report this"))
 }
 
 /// What a page of another origin sends with a password that the browser remembers is not the user's wish.
@@ -143,13 +170,52 @@ fn is_welcome<E: Engine>(endpoint: &Endpoint<E>, headers: &HeaderMap) -> bool {
 }
 
 /// Who asks; None where nobody says so.
-async fn who<E: Engine>(endpoint: &Endpoint<E>, headers: &HeaderMap, from: &Caller) -> Result<Option<Asker>, Refusal> {
+async fn who<E: Engine>(
+    endpoint: &Endpoint<E>,
+    asked: &Request,
+    headers: &HeaderMap,
+    from: &Caller,
+) -> Result<Option<Asker>, Refusal> {
     if endpoint.admin.as_deref().is_some_and(|admin: &Admin| admin.admits(headers)) {
         return Ok(Some(login::owner()));
     }
-    match login::credentials(headers) {
-        Some(credentials) => login::check(endpoint, credentials, from).await.map(Some),
-        None => Ok(None),
+    // Browsers save and send definitions by a form or a link, with what a header would have said in the query.
+    let said = asked.parameter("auth").filter(|_| asked.path.first().is_some_and(|path| path == "definitions"));
+    let Some(credentials) = login::credentials(headers).or_else(|| login::basic(said?)) else { return Ok(None) };
+    let checked = login::check(endpoint, credentials, from).await;
+    endpoint.house.counters.count_login("http", checked.is_ok());
+    checked.map(Some)
+}
+
+/// A page of another origin that the configuration names: a browser asks whether it may read and send. [Fetch, CORS]
+struct Cross {
+    origin: String,
+    /// Headers it wants to send; for a question in advance only.
+    wants: Option<String>,
+}
+
+impl Cross {
+    fn of<E: Engine>(endpoint: &Endpoint<E>, headers: &HeaderMap) -> Option<Self> {
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let origin = endpoint.web.shares_with(text("origin")?)?;
+        let wants = text("access-control-request-method")
+            .map(|_| text("access-control-request-headers").unwrap_or("authorization, content-type").to_owned());
+        Some(Cross { origin, wants })
+    }
+
+    fn allow(self, response: &mut Response) {
+        let mut add = |name, value: String| response.headers.push((name, value));
+        // Whoever is anybody sends no passwords that the browser remembers.
+        if self.origin != "*" {
+            add("access-control-allow-credentials", "true".into());
+            add("vary", "origin".into());
+        }
+        add("access-control-allow-origin", self.origin);
+        if let Some(wants) = self.wants {
+            add("access-control-allow-methods", "GET, HEAD, PUT, POST, DELETE, OPTIONS".into());
+            add("access-control-allow-headers", wants);
+            add("access-control-max-age", CROSS_SECS.to_string());
+        }
     }
 }
 

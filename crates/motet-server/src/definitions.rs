@@ -7,6 +7,7 @@ use motet_console::define::{Place, export, import, try_out};
 use motet_core::core::Core;
 use motet_core::engine::Engine;
 use serde_json::{Map, Value};
+use std::path::Path;
 
 /// The version that exported documents name.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -44,12 +45,23 @@ pub fn export_definitions(of: &OfflineUsers) -> Result<Value, String> {
     of.define(|place| export(place, VERSION)).map_err(|error| error.to_string())
 }
 
+/// The document that `load_definitions` names.
+fn document(file: &Path) -> Result<Map<String, Value>, ServerError> {
+    let wrong = |what: String| ServerError::File { key: "load_definitions".into(), file: file.into(), what };
+    let text = std::fs::read(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+    read(&text).map_err(wrong)
+}
+
+/// What of `load_definitions` a start would refuse, as far as an empty server can tell.
+pub(crate) fn check(config: &Config) -> Result<(), ServerError> {
+    config.load_definitions.as_deref().map_or(Ok(()), |file| document(file).map(drop))
+}
+
 /// Takes what `load_definitions` names. What is in the document is put in force again at each start; the rest stays.
 pub(crate) fn load<E: Engine>(config: &Config, core: &Core<E>, users: &Users<E>) -> Result<(), ServerError> {
     let Some(file) = &config.load_definitions else { return Ok(()) };
     let wrong = |what: String| ServerError::File { key: "load_definitions".into(), file: file.clone(), what };
-    let text = std::fs::read(file).map_err(|error| wrong(format!("cannot be read: {error}")))?;
-    let document = read(&text).map_err(wrong)?;
+    let document = document(file)?;
     let imported = import(Place { core, roster: users, now: crate::clock::Clock::new().now() }, &document, "");
     for line in &imported.changed {
         tracing::warn!(definitions = line, "taken with a change");

@@ -95,6 +95,11 @@ impl<E: Engine> Drop for Doors<E> {
     }
 }
 
+/// What of tokens a start would refuse.
+pub(crate) fn check(config: &Config) -> Result<(), ServerError> {
+    tokens(config).map(drop)
+}
+
 fn runtime() -> Result<Handle, ServerError> {
     Handle::try_current().map_err(|error| ServerError::System(std::io::Error::other(error)))
 }

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_TYPE, HOST, HeaderName, HeaderValue, RETRY_AFTER, UPGRADE};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use motet_core::engine::Engine;
 use motet_web::{AllowedOrigins, DeflatePolicy, Policy, UpgradeRequest};
@@ -71,6 +71,16 @@ impl Web {
         self.policy.allowed_origins.allows_page(origin, host)
     }
 
+    /// What a browser is told when a page of this origin wants to read what is here: that origin, `*` for any, or None
+    /// when the configuration does not name it.
+    pub(crate) fn shares_with(&self, origin: &str) -> Option<String> {
+        let allowed = &self.policy.allowed_origins;
+        if allowed.listed.iter().any(|entry| entry == "*") {
+            return Some("*".into());
+        }
+        allowed.lists(origin).then(|| origin.to_owned())
+    }
+
     /// Literals and localhost cannot be re-bound to us by somebody's DNS; other names are configured.
     fn serves(&self, host: &str) -> bool {
         let Ok(authority) = host.parse::<hyper::http::uri::Authority>() else { return false };
@@ -92,7 +102,10 @@ pub(crate) async fn serve<S: Carrier, E: Engine>(endpoint: Arc<Endpoint<E>>, io:
         count(&house.counters.http_requests);
         let (endpoint, arrival, from) = (endpoint.clone(), arrival.clone(), from.clone());
         async move {
-            let answer = if let Some(page) = challenge_asked(&endpoint, &request) {
+            let answer = if !names_its_host(&request) {
+                end_turn(&arrival);
+                text(StatusCode::BAD_REQUEST, "a request of HTTP/1.1 has a Host header, and one only\n")
+            } else if let Some(page) = challenge_asked(&endpoint, &request) {
                 end_turn(&arrival);
                 page
             } else if refused {
@@ -187,6 +200,15 @@ fn admin_asked<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -
 fn is_for_console<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> bool {
     let asked = console::is_ours(request.uri().path()) && endpoint.protocol != Protocol::Ws;
     asked && named_rightly(endpoint, request)
+}
+
+/// [RFC9112-3.2]
+fn names_its_host(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(_), another) => another.is_none(),
+    }
 }
 
 fn named_rightly<E: Engine>(endpoint: &Endpoint<E>, request: &Request<Incoming>) -> bool {

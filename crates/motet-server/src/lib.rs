@@ -18,6 +18,7 @@ mod assemble;
 mod audit;
 mod backup;
 mod bridge;
+mod check;
 mod client_tls;
 mod clock;
 mod console;
@@ -66,6 +67,7 @@ pub use admin::{
 };
 pub use assemble::{Store, StoreControl};
 pub use backup::{BackedUp, BackupError, JOURNAL_DIR, copy_unused};
+pub use check::check;
 pub use client_tls::ClientTls;
 pub use definitions::{export_definitions, import_definitions};
 pub use error::ServerError;

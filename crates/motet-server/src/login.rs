@@ -57,6 +57,7 @@ impl<E: Engine> Login<E> {
     /// It is known who it is.
     pub(crate) fn succeeded(&self, principal: &Principal, peer: Option<SocketAddr>, protocol: &'static str) {
         let user = (!principal.is_anonymous()).then_some(&*principal.name);
+        self.house.counters.count_login(protocol, true);
         self.house.audit.record(&audit::Login { outcome: "accepted", user, peer, protocol, reason: None });
     }
 
@@ -64,6 +65,7 @@ impl<E: Engine> Login<E> {
     pub(crate) fn gave_up(&self, peer: Option<SocketAddr>, protocol: &'static str) {
         let tried = self.attempt.lock();
         if tried.tried {
+            self.house.counters.count_login(protocol, false);
             let reason = tried.denied.map(|denied| denied.to_string());
             let (user, reason) = (tried.user.as_deref(), reason.as_deref());
             self.house.audit.record(&audit::Login { outcome: "refused", user, peer, protocol, reason });

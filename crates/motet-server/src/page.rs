@@ -1,7 +1,8 @@
 //! The start page: what listens where, what to try first, what is open and why.
 
+mod attempt;
+
 use crate::config::{Config, Protocol};
-use crate::listen::reachable;
 use crate::server::Bound;
 use motet_core::core::Recovered;
 use std::fmt::Write as _;
@@ -12,13 +13,7 @@ pub(crate) fn start_page(config: &Config, addresses: &[Bound], recovered: Recove
     for bound in addresses {
         let _ = writeln!(page, "  {:<10} {:<24} {}", bound.protocol.word(), bound.address, about(bound.protocol));
     }
-    if let Some(Bound { address, .. }) = addresses.iter().find(|bound| bound.protocol == Protocol::Mqtt) {
-        let address = reachable(*address);
-        let (host, port) = (address.ip(), address.port());
-        let _ = writeln!(page, "\nTry it, in two terminals:");
-        let _ = writeln!(page, "  mosquitto_sub -h {host} -p {port} -t 'hello/#' -v");
-        let _ = writeln!(page, "  mosquitto_pub -h {host} -p {port} -t hello/world -m 'good morning'");
-    }
+    page.push_str(&attempt::attempt(config, addresses).unwrap_or_default());
     page.push('\n');
     if config.listener.iter().any(|listener| listener.is_loopback() && config.access.admits_anonymous(listener)) {
         page.push_str("On loopback nobody needs a login, because only this machine reaches it.\n");
@@ -58,9 +53,9 @@ mod tests {
 
     #[test]
     fn the_page_tells_what_to_try_and_ends_ready() {
-        let bound = Bound { protocol: Protocol::Mqtt, address: "127.0.0.1:40001".parse().unwrap() };
+        let bound = Bound { protocol: Protocol::Mqtt, address: "127.0.0.1:1883".parse().unwrap() };
         let page = start_page(&Config::default(), &[bound], Recovered::default());
-        assert!(page.contains("mosquitto_sub -h 127.0.0.1 -p 40001 -t 'hello/#' -v"), "{page}");
+        assert!(page.contains("mosquitto_sub -h 127.0.0.1 -p 1883 -t 'hello/#' -v"), "{page}");
         assert!(page.contains("On loopback nobody needs a login"), "{page}");
         assert!(page.contains("Data is in ./motet-data; it is empty."), "{page}");
         assert!(page.ends_with("\nready\n"), "{page}");

@@ -177,8 +177,8 @@ impl<E: Engine> Server<E> {
         for (_, certificates) in all {
             let (house, certificates, all) = (self.house.clone(), certificates.clone(), all.clone());
             self.tasks.push(self.time.spawn(async move {
-                while let Some(every) = certificates.look_every() {
-                    tokio::time::sleep(every).await;
+                loop {
+                    certificates.wait_to_look().await;
                     // A few calls and a few kilobytes now and then: too little for a thread of its own.
                     if look_at(&house, &certificates) {
                         note_expiry(&house, &all);
@@ -334,7 +334,7 @@ fn certificates_hook<E: Engine>(house: &Arc<House<E>>, all: &AllCertificates) ->
 }
 
 /// The certificates that hold for the listener at this place, and their table's name.
-fn tls_of(config: &Config, at: usize) -> (&Tls, String) {
+pub(crate) fn tls_of(config: &Config, at: usize) -> (&Tls, String) {
     match config.listener.get(at).and_then(|listener| listener.tls.as_ref()) {
         Some(tls) => (tls, format!("listener.{at}.tls")),
         None => (&config.tls, "tls".into()),

@@ -77,6 +77,8 @@ pub(crate) struct Counters {
     pub(crate) panics: AtomicU64,
     pub(crate) proxy_refused: AtomicU64,
     pub(crate) logins_refused: AtomicU64,
+    /// Logins by protocol, in the order of [`PROTOCOLS`]: how many were accepted, how many refused.
+    pub(crate) logins: [[AtomicU64; 2]; PROTOCOLS.len()],
     /// Pauses by the scope of the rate, in the order of [`crate::rates::SCOPES`].
     pub(crate) held_back: [AtomicU64; SCOPES.len()],
     quiet: Quiet,
@@ -85,6 +87,15 @@ pub(crate) struct Counters {
 /// Adds one.
 pub(crate) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Counters {
+    /// Somebody logged in over this protocol, or was refused.
+    pub(crate) fn count_login(&self, protocol: &str, accepted: bool) {
+        if let Some(at) = PROTOCOLS.iter().position(|known| *known == protocol) {
+            count(&self.logins[at][usize::from(!accepted)]);
+        }
+    }
 }
 
 /// Lets one line a second through.

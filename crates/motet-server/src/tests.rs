@@ -195,6 +195,8 @@ async fn pages_are_answered_and_strange_names_are_not() {
         ("POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0", 405, "only GET"),
         ("GET /metrics HTTP/1.1\r\nHost: evil.example", 403, "web.allowed_hosts"),
         ("GET /mqtt HTTP/1.1\r\nHost: localhost", 426, "connect with a WebSocket client"),
+        ("GET /healthz HTTP/1.1\r\nAccept: */*", 400, "has a Host header"),
+        ("GET /healthz HTTP/1.1\r\nHost: localhost\r\nHost: other", 400, "and one only"),
     ] {
         let answer = ask(connect(&server, Protocol::Http).await, head).await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{head}: {answer}");

@@ -29,6 +29,21 @@ const SALTS: &[u8] = b"scram-salts";
 const DEFINED: &[u8] = b"defined";
 /// How long a change may take to be on disk.
 const DURABLE_WITHIN: Duration = Duration::from_secs(10);
+/// Keys that a reload of users takes: of `[login]` not the threads and the sizes.
+pub(crate) const RELOADED: [&str; 12] = [
+    "user",
+    "access.anonymous",
+    "login.keys",
+    "login.scram_iterations",
+    "login.cache_ttl",
+    "login.failures_before_backoff",
+    "login.backoff_first",
+    "login.backoff_max",
+    "login.failures_before_ban",
+    "login.ban",
+    "login.forget_after",
+    "login.disconnect_changed",
+];
 /// Between two looks whether it is.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
@@ -166,10 +181,12 @@ impl<E: Engine> Users<E> {
         &self.directory
     }
 
-    /// Takes the users of a configuration that was read again.
+    /// Takes the users of a configuration that was read again, and what [`RELOADED`] names.
     pub(crate) fn reload(&self, config: &Config) -> Result<(), ServerError> {
         let _turn = self.turn.lock();
-        self.directory.reload(accounts(config, &self.core)?);
+        let accounts = accounts(config, &self.core)?;
+        self.directory.reconfigure(&auth_config(config));
+        self.directory.reload(accounts);
         self.login.store(Arc::new(config.login.clone()));
         Ok(())
     }

@@ -50,6 +50,7 @@ struct State {
     locks: HashSet<PathBuf>,
     sync_errors: u32,
     write_errors: u32,
+    read_errors: u32,
     room: Option<u64>,
     calls_left: Option<u64>,
     calls: u64,
@@ -77,6 +78,11 @@ impl SimDisk {
     /// The next `count` writes fail with EIO after an unknown part of their bytes.
     pub fn fail_writes(&self, count: u32) {
         self.state.lock().write_errors = count;
+    }
+
+    /// The next `count` reads fail with EIO.
+    pub fn fail_reads(&self, count: u32) {
+        self.state.lock().read_errors = count;
     }
 
     /// Limits the sum of all file lengths, in bytes; `None` lifts the limit.
@@ -150,6 +156,7 @@ impl State {
         self.calls_left = None;
         self.sync_errors = 0;
         self.write_errors = 0;
+        self.read_errors = 0;
     }
 
     /// One call that changes something: refused once the power is gone.
@@ -339,6 +346,10 @@ impl DiskFile for SimFile {
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.with(|state| {
+            if state.read_errors > 0 {
+                state.read_errors -= 1;
+                return Err(io::Error::other("simulated EIO on read"));
+            }
             let inode = state.inodes.get(&self.inode).expect("an open file has an inode");
             let from = (offset as usize).min(inode.cached.len());
             let count = buffer.len().min(inode.cached.len() - from);

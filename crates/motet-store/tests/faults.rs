@@ -7,7 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use common::{Bench, DIR, Told, small};
-use motet_store::{Body, Config, Events, Journal, NoEvents, NoRecovery, OpenError, Position, RealDisk, Step};
+use motet_store::{
+    Body, Config, Events, Journal, NoEvents, NoRecovery, OpenError, Position, ReadError, RealDisk, Step,
+};
 use parking_lot::Mutex;
 
 fn enqueue(bench: &Bench, seq: u64) -> Position {
@@ -39,6 +41,76 @@ fn a_failed_sync_confirms_nothing_and_the_batch_goes_to_a_new_segment() {
     assert_eq!(bench.commit(), Step::Committed);
     bench.disk.power_cut();
     assert_eq!(recovered(&mut bench), [1, 2, 3]);
+}
+
+#[test]
+fn a_failed_write_confirms_nothing_and_is_made_good() {
+    for seed in 0..20 {
+        let mut bench = Bench::new(seed, small());
+        let position = enqueue(&bench, 1);
+        bench.disk.fail_writes(1);
+        let mut steps = 0;
+        while bench.commit() != Step::Committed {
+            assert!(bench.journal().durable() < position, "nothing is confirmed that a write did not take");
+            steps += 1;
+            assert!(steps < 10, "one failure ends");
+        }
+        assert_eq!(steps, 1);
+        bench.disk.power_cut();
+        assert_eq!(recovered(&mut bench), [1], "seed {seed}");
+    }
+}
+
+#[test]
+fn a_failed_read_is_told_as_such_and_the_next_one_answers() {
+    let mut bench = Bench::new(1, small());
+    let at = bench.journal().stage().enqueue(1, 1, b"", Body::Inline(&[b"body"]));
+    bench.commit();
+    bench.disk.fail_reads(1);
+    assert!(matches!(bench.journal().read(at), Err(ReadError::Disk(_))), "and not as damage, which it is not");
+    assert_eq!(&bench.journal().read(at).unwrap().body[..], b"body");
+    bench.disk.fail_reads(2);
+    let read = bench.journal().read_many(&[at]);
+    assert!(matches!(read[0], Err(ReadError::Disk(_))));
+}
+
+#[test]
+fn a_start_that_cannot_read_refuses_and_loses_nothing() {
+    let mut bench = Bench::new(2, small());
+    enqueue(&bench, 1);
+    bench.commit();
+    bench.disk.kill();
+    bench.opened = None;
+    // Whichever read fails: a batch that cannot be read is no torn tail.
+    for _ in 0..20 {
+        bench.disk.fail_reads(1);
+        if let Err(error) = bench.open(&mut Told::default()) {
+            assert!(matches!(error, OpenError::Disk { .. }), "{error}");
+        }
+    }
+    bench.disk.fail_reads(0);
+    assert_eq!(recovered(&mut bench), [1]);
+}
+
+#[test]
+fn a_file_of_a_newer_format_is_named_with_its_version_and_not_touched() {
+    let version_at = 8;
+    for file in ["journal-0000000000000001.seg", "checkpoint"] {
+        let mut bench = Bench::new(3, small());
+        enqueue(&bench, 1);
+        bench.commit();
+        bench.opened.take().unwrap().close();
+        let path = Path::new(DIR).join(file);
+        bench.disk.flip_bit(&path, version_at, 1);
+        let used = bench.disk.used_bytes();
+        let Err(error) = bench.open(&mut Told::default()) else { panic!("{file} is of another version") };
+        let expected =
+            format!("{} has format version 3, this server reads 1: use the version that wrote it", path.display());
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(bench.disk.used_bytes(), used);
+        bench.disk.flip_bit(&path, version_at, 1);
+        assert_eq!(recovered(&mut bench), [1]);
+    }
 }
 
 #[test]

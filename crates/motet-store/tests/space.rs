@@ -100,6 +100,55 @@ fn the_disk_holds_at_most_twice_what_lives() {
     }
 }
 
+/// A stream that is kept for thirty days lies between messages that live for moments and a value that is always new:
+/// the disk holds at most twice what lives, on each of a hundred days, and after a start on the last.
+#[test]
+fn a_stream_of_thirty_days_beside_busy_queues_costs_no_more_than_twice_what_lives() {
+    const DAYS: u64 = 100;
+    const KEPT_DAYS: u64 = 30;
+    const A_DAY: u64 = 60;
+    let (stream, busy, other, value) = (1, 2, 3, 4);
+    let mut bench = Bench::new(6, tiny());
+    let reserved = 3 * bench.config.segment_bytes;
+    let mut kept = std::collections::VecDeque::new();
+    let (mut last, mut sum_used, mut sum_live) = (None, 0, 0);
+    for day in 0..DAYS {
+        for hour in 0..A_DAY {
+            let journal = bench.journal();
+            let offset = day * A_DAY + hour + 1;
+            kept.push_back((day, offset, journal.stage().enqueue(stream, offset, b"", Body::Inline(&[&BODY[..]; 2]))));
+            last = Some(journal.stage().put(value, b"key", &BODY, last));
+            for queue in [busy, other] {
+                let from = offset * 10;
+                let places = fill(&mut bench, queue, from, 10);
+                settle(&mut bench, queue, from, &places);
+            }
+            if hour % 10 == 0 {
+                bench.keep();
+            }
+        }
+        while kept.front().is_some_and(|(then, ..)| then + KEPT_DAYS <= day) {
+            let (_, offset, at) = kept.pop_front().unwrap();
+            bench.journal().stage().settle(stream, offset, at);
+        }
+        bench.commit();
+        bench.keep();
+        let (used, usage) = (bench.disk.used_bytes(), bench.journal().usage());
+        assert!(used <= 2 * usage.live_bytes + reserved, "day {day}: {used} bytes, {usage:?}");
+        (sum_used, sum_live) = (sum_used + used, sum_live + usage.live_bytes);
+    }
+    assert!(bench.journal().usage().live_bytes > 10 * bench.config.segment_bytes, "the stream is worth a test");
+    assert!(sum_used < 2 * sum_live, "on the average without any allowance: {sum_used} for {sum_live}");
+    bench.disk.kill();
+    let mut told = common::Told::default();
+    bench.opened = None;
+    bench.opened = Some(bench.open(&mut told).unwrap());
+    assert!(told.state[&stream].entries.keys().copied().eq(kept.iter().map(|(_, offset, _)| *offset)));
+    bench.keep();
+    let (used, usage) = (bench.disk.used_bytes(), bench.journal().usage());
+    assert!(used <= 2 * usage.live_bytes + reserved, "after a start: {used} bytes, {usage:?}");
+}
+
 #[test]
 fn keyed_records_overwritten_for_ever_take_the_room_of_the_last() {
     let mut bench = Bench::new(4, tiny());

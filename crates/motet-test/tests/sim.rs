@@ -37,6 +37,35 @@ fn promises_are_kept_through_faults_and_power_cuts() {
     eprintln!("{total:?}");
 }
 
+/// Worlds with clients of two protocols in an ordinary test run; a few seconds.
+const MIXED_RUNS: u64 = 300;
+
+#[test]
+fn promises_are_kept_between_clients_of_mqtt_and_amqp() {
+    let seeds = match number("SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIM_RUNS").unwrap_or(MIXED_RUNS),
+    };
+    let mut total = sim::Summary::default();
+    for seed in seeds {
+        match sim::run_mixed(seed) {
+            Ok(summary) => {
+                total.published += summary.published;
+                total.confirmed += summary.confirmed;
+                total.delivered += summary.delivered;
+                total.owed += summary.owed;
+                total.crashes += summary.crashes;
+                total.connections += summary.connections;
+            }
+            Err(failure) => {
+                panic!("SIM_SEED={}\n{}\n{}", failure.seed, failure.trace.join("\n"), failure.what);
+            }
+        }
+    }
+    assert!(total.owed > 0 && total.delivered > 0, "the worlds were alive: {total:?}");
+    eprintln!("{total:?}");
+}
+
 /// Worlds of queues in an ordinary test run; a few seconds.
 const TIME_RUNS: u64 = 150;
 
@@ -61,9 +90,39 @@ fn time_does_to_messages_what_was_asked() {
     eprintln!("{total:?}");
 }
 
+/// Worlds of sessions and of a queue at work in an ordinary test run; a few seconds.
+const LIVES_RUNS: u64 = 300;
+
+#[test]
+fn sessions_wills_last_values_and_work_last_as_long_as_was_asked() {
+    let seeds = match number("SIM_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("SIM_RUNS").unwrap_or(LIVES_RUNS),
+    };
+    let mut total = sim::time::lives::Lived::default();
+    for seed in seeds {
+        match sim::time::lives::run(seed) {
+            Ok(lived) => {
+                total.looked += lived.looked;
+                total.done += lived.done;
+                total.crashes += lived.crashes;
+            }
+            Err(failure) => panic!("SIM_SEED={}\n{}\n{}", failure.seed, failure.trace.join("\n"), failure.what),
+        }
+    }
+    assert!(total.looked > 0 && total.done > 0, "the worlds were alive: {total:?}");
+    eprintln!("{total:?}");
+}
+
 #[test]
 fn a_delayed_message_that_is_read_while_another_becomes_due_arrives() {
     sim::time::run(75).map_err(|failure| failure.what).unwrap();
+}
+
+/// What a connection acknowledges behind its successor's back is not written, and so it must not be told that it was.
+#[test]
+fn a_connection_that_was_taken_over_releases_nothing() {
+    sim::run_mixed(3738).map_err(|failure| failure.what).unwrap();
 }
 
 #[test]

@@ -110,6 +110,14 @@ impl AllowedOrigins {
         Authority::parse(host).is_some_and(|host| self.allows(origin, &host))
     }
 
+    /// Whether the list names the page's origin.
+    pub fn lists(&self, origin: &str) -> bool {
+        let parsed = Origin::parse(origin);
+        self.listed
+            .iter()
+            .any(|entry| entry == origin || parsed.as_ref().is_some_and(|origin| origin.is_named_by(entry)))
+    }
+
     /// Whether the page may connect. `null`, which any page can take on, only when it is listed.
     pub(crate) fn allows(&self, origin: &str, host: &Authority) -> bool {
         if self.listed.iter().any(|entry| entry == "*" || entry == origin) {

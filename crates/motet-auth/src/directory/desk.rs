@@ -40,7 +40,7 @@ struct Memory {
 
 /// See the module's documentation. Where both locks are taken, `accounts` comes first.
 pub(super) struct Desk {
-    pub(super) config: AuthConfig,
+    pub(super) config: RwLock<AuthConfig>,
     pub(super) counters: Counters,
     now: Box<dyn Fn() -> Instant + Send + Sync>,
     pub(super) mac: Keyed,
@@ -71,7 +71,7 @@ impl Desk {
             accounts: RwLock::new(Arc::new(accounts.with_guest())),
             memory: Mutex::new(memory),
             outdated: OnceLock::new(),
-            config,
+            config: RwLock::new(config),
         })
     }
 
@@ -87,11 +87,11 @@ impl Desk {
     /// Whether guest may come by such a listener, as long as there is nobody else: only this machine reaches it, and
     /// nobody said that everybody needs an account.
     pub(super) fn guest_may(&self, loopback: bool) -> bool {
-        loopback && self.config.anonymous != Anonymous::Never
+        loopback && self.config.read().anonymous != Anonymous::Never
     }
 
     pub(super) fn admit_anonymous(&self, loopback: bool) -> Answer {
-        match self.config.anonymous {
+        match self.config.read().anonymous {
             Anonymous::Always => Ok(Principal::anonymous()),
             Anonymous::Loopback if loopback => Ok(Principal::anonymous()),
             Anonymous::Loopback | Anonymous::Never => Err(Denied::AnonymousForbidden),
@@ -264,6 +264,24 @@ impl Desk {
         true
     }
 
+    /// What is counted and remembered stays; so does what was decided at the start, the salts and all sizes.
+    pub(super) fn reconfigure(&self, config: &AuthConfig) {
+        let mut current = self.config.write();
+        let config = AuthConfig {
+            verify_threads: current.verify_threads,
+            verify_queue_max: current.verify_queue_max,
+            cache_entries: current.cache_entries,
+            guard_entries: current.guard_entries,
+            salt_key: current.salt_key,
+            ..config.clone()
+        };
+        *current = config.clone();
+        drop(current);
+        let mut memory = self.memory.lock();
+        memory.cache.set_ttl(config.cache_ttl);
+        memory.guard.set_config(config);
+    }
+
     pub(super) fn reload(&self, accounts: Accounts) {
         let mut accounts = accounts.with_guest();
         let mut current = self.accounts.write();
@@ -275,7 +293,7 @@ impl Desk {
         for name in accounts.names().filter(changed) {
             memory.guard.forget_user(&self.mac.digest(&[name.as_bytes()]));
         }
-        if self.config.disconnect_changed {
+        if self.config.read().disconnect_changed {
             current.names().filter(changed).for_each(|name| leaving.extend(memory.present.take(name)));
             if current.has_guest() && !accounts.has_guest() {
                 leaving.extend(memory.present.take("guest"));

@@ -79,6 +79,11 @@ impl Directory {
         self.0.desk.reload(accounts);
     }
 
+    /// Takes another configuration from the next login on. What only a start can decide stays: threads, sizes and salts.
+    pub fn reconfigure(&self, config: &AuthConfig) {
+        self.0.desk.reconfigure(config);
+    }
+
     /// Changes some of the accounts; as [`Directory::reload`].
     ///
     /// # Errors
@@ -241,7 +246,7 @@ pub(crate) fn identity(secure: Option<&Secure>) -> Option<&motet_core::machine::
 
 impl fmt::Debug for Directory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Directory").field("config", &self.0.desk.config).finish_non_exhaustive()
+        f.debug_struct("Directory").field("config", &*self.0.desk.config.read()).finish_non_exhaustive()
     }
 }
 

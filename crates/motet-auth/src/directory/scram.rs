@@ -107,8 +107,9 @@ impl Desk {
         let salt = &made[..SALT_BYTES];
         // Made in any case, so that it takes the same time.
         let noise = self.salts.digest(&[b"keys", hash.mechanism().as_bytes(), first.user().as_bytes()]);
-        let decoy = ScramKeys::decoy(hash, &noise, salt, self.config.scram_iterations);
-        match account.and_then(|account| account.stored.scram(hash, salt, self.config.scram_iterations)) {
+        let iterations = self.config.read().scram_iterations;
+        let decoy = ScramKeys::decoy(hash, &noise, salt, iterations);
+        match account.and_then(|account| account.stored.scram(hash, salt, iterations)) {
             Some(keys) => (keys, true),
             None => (decoy, false),
         }

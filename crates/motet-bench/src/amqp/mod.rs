@@ -11,11 +11,12 @@ use crate::connection::ClientError;
 use crate::flow::Run;
 use crate::histogram::Histogram;
 use crate::ledger::Quality;
+use crate::measure::{Mark, join, keep_time, lasting, measure, settled};
 use crate::options::Options;
-use crate::publisher::{Pace, Published};
+use crate::plan::{Pace, Published};
 use crate::report::{Cost, Figures};
+use crate::scene::{errors, quality};
 use crate::subscriber::Received;
-use crate::traffic::{Mark, errors, join, keep_time, measure, quality, settled};
 use connection::Connection;
 use consumer::{Consumed, consume};
 use motet_mqtt::packet::QoS;
@@ -171,8 +172,7 @@ async fn traffic(
     for _ in 0..publishers {
         connections.push(Connection::open(options).await?);
     }
-    let pace = (workload == Workload::Latency)
-        .then(|| Pace { start: run.clock.nanos(), interval: 1e9 * publishers as f64 / options.rate.max(1e-3) });
+    let pace = (workload == Workload::Latency).then(|| Pace::from_now(run, options.rate(crate::Workload::Latency)));
     let in_flight = options.in_flight.unwrap_or(if pace.is_some() { u64::MAX } else { WAITING_MAX });
     let usage = Cost::look(options.pid);
     let begun = Mark { at: Instant::now(), delivered: 0, usage };
@@ -183,13 +183,13 @@ async fn traffic(
             let mut task = stage.task(options, run, number, in_flight);
             if pace.is_some() {
                 // An open loop: the server's own bound is the only one.
-                (task.pace, task.window) = (pace, u64::MAX);
+                (task.plan.pace, task.window) = (pace, u64::MAX);
             }
             tokio::spawn(task.perform(connection))
         })
         .collect();
     let timekeeper = pace.map(|pace| keep_time(run.clone(), pace));
-    let measured = measure(run, &publishing, options, begun).await;
+    let measured = measure(run, &publishing, options, begun, lasting(options)).await;
     run.stop();
     let published = join(publishing).await;
     settled(run, options, || run.delivered() >= run.expected()).await;
@@ -221,6 +221,7 @@ async fn traffic(
         latency: latency.quantiles(),
         quality: Some(quality),
         server: measured.cost,
+        phases: Vec::new(),
         more,
         errors,
     })
@@ -261,6 +262,7 @@ async fn backlog(options: &Options, run: &Arc<Run>, stage: &Stage) -> Result<Fig
         latency: None,
         quality: Some(quality),
         server: cost,
+        phases: Vec::new(),
         more,
         errors,
     })
@@ -283,7 +285,7 @@ fn account(
             }
             _ => ledger.quality,
         };
-        received.push(Received { quality, latency, error });
+        received.push(Received { quality, latency, error, ..Received::default() });
     }
     if let (Workload::Competing, Some(first)) = (workload, received.first_mut()) {
         first.quality = shared.quality;

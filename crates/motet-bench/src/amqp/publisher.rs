@@ -1,72 +1,56 @@
-//! One publisher: sends while its window and the run's flow have room, and counts confirms.
+//! One publisher of AMQP: sends while its window and the run's flow have room, and counts confirms.
 
 use super::connection::{CHANNEL, Connection, Heard, unexpected};
 use crate::connection::ClientError;
-use crate::flow::{Flow, Run};
+use crate::flow::Run;
 use crate::options::Options;
-use crate::payload::{HEADER_BYTES, Header};
-use crate::publisher::{OUT_BYTES_MAX, Pace, Published, STALL};
+use crate::payload::HEADER_BYTES;
+use crate::plan::{Course, Plan, Published, pump_until};
 use bytes::BytesMut;
 use motet_amqp::v091::packet::{Method, Properties, Reserved, basic, put_body, put_header, put_method};
 use motet_mqtt::packet::QoS;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
-use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// What one publisher is to do.
 pub(super) struct Task {
-    pub(super) run: Arc<Run>,
-    pub(super) number: u32,
+    pub(super) plan: Plan,
     pub(super) exchange: String,
     pub(super) key: String,
     /// Persistent messages, each confirmed.
-    pub(super) persistent: bool,
+    persistent: bool,
     size: usize,
-    count: Option<u64>,
     pub(super) window: u64,
-    in_flight: u64,
-    pub(super) pace: Option<Pace>,
-    patience: Duration,
 }
 
 impl Task {
     pub(super) fn new(run: Arc<Run>, number: u32, options: &Options, in_flight: u64) -> Self {
         Task {
-            run,
-            number,
+            plan: Plan::new(run, number, options, in_flight),
             exchange: String::new(),
             key: String::new(),
             persistent: options.qos > QoS::AtMostOnce,
             size: options.size.max(HEADER_BYTES),
-            count: options.count,
             window: options.window.into(),
-            in_flight,
-            pace: None,
-            patience: options.patience,
         }
     }
 
     /// Publishes until the run stops or its messages are sent, then waits for what is not confirmed.
     pub(super) async fn perform(self, mut connection: Connection) -> Published {
-        let flow = &self.run.flows[self.number as usize];
         let mut publisher = Publisher {
             head: self.head(),
             payload: BytesMut::new(),
             confirms: Confirms::default(),
-            told: Published::default(),
-            flow,
+            course: self.plan.course(),
             task: &self,
         };
-        publisher.told.error = publisher.go(&mut connection).await.err();
-        if self.persistent {
-            publisher.told.unconfirmed = publisher.confirms.under_way();
-        }
-        if publisher.told.error.is_none() {
+        let error = publisher.go(&mut connection).await.err();
+        let unconfirmed = publisher.confirms.under_way();
+        let told = Published { error, unconfirmed, ..publisher.course.told };
+        if told.error.is_none() {
             connection.close().await;
         }
-        publisher.told
+        told
     }
 
     /// Method and header: the same for every message.
@@ -85,11 +69,11 @@ impl Task {
 
 struct Publisher<'a> {
     task: &'a Task,
-    flow: &'a Flow,
     head: BytesMut,
     payload: BytesMut,
+    /// Empty where nothing is confirmed.
     confirms: Confirms,
-    told: Published,
+    course: Course<'a>,
 }
 
 impl Publisher<'_> {
@@ -97,67 +81,27 @@ impl Publisher<'_> {
         if self.task.persistent {
             connection.confirm().await?;
         }
-        let mut stalled_at = None;
-        while !self.is_done() {
-            while self.may_send() && connection.pipe.out.len() < OUT_BYTES_MAX {
+        while !self.course.is_done() {
+            while self.confirms.under_way() < self.task.window && self.course.may_send(connection.pipe.out.len()) {
                 self.send(connection);
             }
-            if !connection.pipe.out.is_empty() {
-                stalled_at = None;
-            }
-            let stall = *stalled_at.get_or_insert_with(|| (Instant::now() + STALL, self.task.run.arrivals(self.flow)));
-            tokio::select! {
-                pumped = connection.pipe.pump() => pumped?,
-                () = self.flow.changed.notified() => {}
-                () = sleep_until(stall.0), if !self.task.persistent && self.is_blocked() => {
-                    if self.task.run.arrivals(self.flow) == stall.1 {
-                        self.task.run.forgive(self.flow);
-                        self.told.stalls += 1;
-                    }
-                    stalled_at = None;
-                }
-            }
+            self.course.wait(&mut connection.pipe, self.task.persistent).await?;
             self.settle(connection)?;
         }
-        let by = Instant::now() + self.task.patience;
-        while (self.task.persistent && self.confirms.under_way() > 0) || !connection.pipe.out.is_empty() {
-            match timeout_at(by, connection.pipe.pump()).await {
-                Ok(pumped) => pumped?,
-                Err(_) => break,
+        let by = self.course.deadline();
+        while self.confirms.under_way() > 0 || !connection.pipe.out.is_empty() {
+            if !pump_until(by, &mut connection.pipe).await? {
+                break;
             }
             self.settle(connection)?;
         }
         Ok(())
     }
 
-    fn is_done(&self) -> bool {
-        self.task.run.is_stopping() || self.task.count.is_some_and(|count| self.told.sent >= count)
-    }
-
-    fn is_blocked(&self) -> bool {
-        self.task.run.room(self.flow, self.task.in_flight) == 0
-    }
-
-    fn may_send(&self) -> bool {
-        let due = self.task.pace.is_none() || self.flow.due.load(Ordering::Acquire) > self.told.sent;
-        let confirmed = !self.task.persistent || self.confirms.under_way() < self.task.window;
-        due && confirmed && !self.is_done() && !self.is_blocked()
-    }
-
     fn send(&mut self, connection: &mut Connection) {
-        let Task { run, number, pace, size, .. } = self.task;
-        let (sequence, now) = (self.told.sent, run.clock.nanos());
-        // A message that leaves late was due all the same: whoever waits for it waits from then on.
-        let stamp = pace.map_or(now, |pace| pace.due_at(sequence));
-        if pace.is_some() {
-            self.told.lateness.add(now.saturating_sub(stamp));
-        }
         self.payload.clear();
-        Header { run: run.id, publisher: *number, sequence, stamp }.write(*size, &mut self.payload);
+        self.course.next().write(self.task.size, &mut self.payload);
         let room = connection.frame_max as usize - motet_amqp::v091::packet::FRAME_OVERHEAD;
-        self.told.sent += 1;
-        // Before it leaves: a consumer believes what has been sent.
-        self.flow.sent.store(self.told.sent, Ordering::Release);
         if self.task.persistent {
             self.confirms.begin();
         }
@@ -166,16 +110,14 @@ impl Publisher<'_> {
     }
 
     fn settle(&mut self, connection: &mut Connection) -> Result<(), ClientError> {
-        let (confirms, told, flow) = (&mut self.confirms, &mut self.told, self.flow);
+        let (confirms, course) = (&mut self.confirms, &mut self.course);
         connection.take(|heard, _| {
             match heard {
                 Heard::Method(Method::Basic(basic::Method::Ack(ack))) => {
                     confirms.settle(ack.delivery_tag, ack.multiple);
                 }
                 Heard::Method(Method::Basic(basic::Method::Nack(nack))) => {
-                    let refused = confirms.settle(nack.delivery_tag, nack.multiple);
-                    told.refused += refused;
-                    flow.refused.fetch_add(refused, Ordering::AcqRel);
+                    course.refused(confirms.settle(nack.delivery_tag, nack.multiple));
                 }
                 // Blocked and unblocked: it reads when it can.
                 Heard::Method(Method::Connection(_)) => {}

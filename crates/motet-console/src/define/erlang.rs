@@ -3,6 +3,9 @@
 use crate::Refusal;
 use serde_json::{Map, Value, json};
 
+/// Columns of a line that Erlang prints.
+const LINE_MAX: usize = 80;
+
 /// A value as Erlang prints it.
 pub(crate) fn term(value: &Value) -> String {
     match value {
@@ -27,7 +30,9 @@ pub(crate) fn need(object: &Map<String, Value>, names: &[&str]) -> Result<(), Re
         return Ok(());
     }
     let missing: Vec<_> = missing.iter().map(|name| format!("{{key_missing,{name}}}")).collect();
-    Err(Refusal::bad_request(format!("[{}]", missing.join(","))))
+    // Erlang breaks a list that is longer than a line.
+    let line = format!("[{}]", missing.join(","));
+    Err(Refusal::bad_request(if line.len() > LINE_MAX { format!("[{}]", missing.join(",\n ")) } else { line }))
 }
 
 /// What is wrong with a pattern, in as few words as RabbitMQ has.

@@ -4,7 +4,7 @@ use super::{Place, parameter, permission, policy, topology, user, vhost};
 use motet_core::core::Vhost;
 use motet_core::core::govern::PolicyKind;
 use motet_core::engine::Engine;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The version of RabbitMQ whose format this is.
@@ -54,18 +54,8 @@ pub(super) const PARTS: [&str; 5] = ["parameters", "policies", "queues", "exchan
 
 fn part<E: Engine>(place: Place<'_, E>, vhost: &Arc<Vhost>, name: &str, named: bool) -> Vec<Value> {
     let core = place.core;
-    let of_operator = |policy: Value| {
-        let value: Map<_, _> = ["pattern", "apply-to", "definition", "priority"]
-            .into_iter()
-            .map(|key| (key.to_owned(), policy[key].clone()))
-            .collect();
-        json!({ "vhost": policy["vhost"], "component": "operator_policy", "name": policy["name"], "value": value })
-    };
     let mut all: Vec<Value> = match name {
-        "parameters" => {
-            let operator = policy::list(vhost, PolicyKind::Operator).into_iter().map(of_operator);
-            parameter::list(place, vhost).into_iter().chain(operator).collect()
-        }
+        "parameters" => parameter::list(place, vhost),
         "policies" => policy::list(vhost, PolicyKind::Ordinary),
         "queues" => {
             let queues = core.queues(vhost);

@@ -1,10 +1,10 @@
 //! Parameters as JSON: those of components, and those of nobody in particular.
 
 use super::erlang::need;
-use super::{Made, Place, limit};
+use super::{Made, Place, limit, policy};
 use crate::Refusal;
 use motet_core::core::Vhost;
-use motet_core::core::govern::{LimitOf, Parameter};
+use motet_core::core::govern::{LimitOf, Parameter, PolicyKind};
 use motet_core::engine::Engine;
 use serde_json::{Map, Value, json};
 
@@ -13,7 +13,7 @@ pub(crate) const VHOST_LIMITS: &str = "vhost-limits";
 /// Its name.
 const LIMITS: &str = "limits";
 /// Components whose parameters are kept and shown, and that nothing here reads.
-const KEPT: [&str; 4] = ["federation-upstream", "federation-upstream-set", "shovel", "operator_policy"];
+const KEPT: [&str; 3] = ["federation-upstream", "federation-upstream-set", "shovel"];
 
 /// Sets a parameter of a component.
 pub(crate) fn put<E: Engine>(
@@ -29,6 +29,9 @@ pub(crate) fn put<E: Engine>(
         let of = LimitOf::Vhost(vhost.name());
         let limits = value.as_object().ok_or_else(|| Refusal::bad_request("Validation failed\n\nnot a list\n"))?;
         return limit::set(place, of, &limit::read(of, limits)?);
+    }
+    if component == "policy" || component == "operator_policy" {
+        return Err(Refusal::bad_request("policies may not be set using this method"));
     }
     if !KEPT.contains(&component) {
         return Err(Refusal::bad_request(format!("Validation failed\n\ncomponent {component} not found\n")));
@@ -74,7 +77,14 @@ pub(crate) fn list<E: Engine>(place: Place<'_, E>, vhost: &Vhost) -> Vec<Value> 
     let all = place.core.parameters();
     let ours = all.iter().filter(|one| one.vhost == **vhost.name());
     let ours = ours.filter_map(|one| Some(told(one.component.as_deref()?, &one.name, read(&one.value))));
-    limits.into_iter().chain(ours).collect()
+    let policies = policy::list(vhost, PolicyKind::Operator).into_iter().map(|mut one| {
+        let name = one["name"].as_str().unwrap_or_default().to_owned();
+        if let Some(one) = one.as_object_mut() {
+            one.retain(|key, _| key != "name" && key != "vhost");
+        }
+        told("operator_policy", &name, one)
+    });
+    limits.into_iter().chain(policies).chain(ours).collect()
 }
 
 /// The parameters of nobody in particular.

@@ -150,7 +150,7 @@ fn what_cannot_be_taken_is_named_and_the_rest_is_there() {
         "policies": [{"name": "p", "vhost": "v", "pattern": "", "definition": {"ha-mode": "all"}}],
     });
     let report = bench.ask("POST", "/definitions?report=true", &document.to_string()).told();
-    assert_eq!(report["refused"], json!(["exchange x in vhost v: unknown exchange type 'x-odd'"]));
+    assert_eq!(report["refused"], json!(["exchange x in vhost v: invalid exchange type 'x-odd'"]));
     assert_eq!(report["changed"], json!(["policy p: ha-mode mean nothing here and are kept"]));
     assert_eq!(report["taken"], json!({"vhosts": 1, "exchanges": 1, "policies": 1}));
     let answer = bench.ask("POST", "/definitions", &document.to_string());

@@ -82,7 +82,7 @@ fn list<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     for vhost in call.vhosts()? {
         found.extend(all(call, &vhost).iter().map(|binding| view(&vhost, binding)));
     }
-    call.list(found)
+    call.whole_list(found)
 }
 
 /// Those of the vhost of the path that `fits` says yes to.
@@ -95,7 +95,7 @@ fn picked<E: Engine>(call: &Call<'_, E>, fits: impl Fn(&BindingView) -> bool) ->
 
 fn told<E: Engine>(call: &Call<'_, E>, found: &[BindingView]) -> Result<Response, Refusal> {
     let vhost = call.vhost()?;
-    call.list(found.iter().map(|binding| view(&vhost, binding)).collect())
+    call.whole_list(found.iter().map(|binding| view(&vhost, binding)).collect())
 }
 
 fn of_queue<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -179,6 +179,13 @@ fn bind<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
         let bound = core.bind_exchange(&vhost, source.as_bytes(), target.as_bytes(), key, arguments.clone());
         bound.map_err(refused)?
     } else {
+        // The default exchange is nobody's to bind, and where both ends are missing the source is told.
+        if source.is_empty() {
+            return Err(Refusal::access_refused());
+        }
+        if vhost.topology().exchange(source.as_bytes()).is_none() {
+            return Err(Refusal::missing(format!("no exchange '{source}' in vhost '{}'", vhost.name())));
+        }
         let queue = core.find_queue(&vhost, target.as_bytes());
         let missing = || Refusal::missing(format!("no queue '{target}' in vhost '{}'", vhost.name()));
         let queue = queue.ok_or_else(missing)?;

@@ -1,5 +1,6 @@
 //! What a body has to say, and RabbitMQ's words for what it fails to say.
 
+use crate::define::erlang::need;
 use crate::{Refusal, json};
 use motet_core::message::Value as Field;
 use serde_json::{Map, Value, json};
@@ -11,12 +12,8 @@ impl Body {
     /// # Errors
     /// Any of `names` is missing; all of those are named.
     pub(super) fn with(object: Map<String, Value>, names: &[&str]) -> Result<Self, Refusal> {
-        let missing = names.iter().filter(|name| !object.contains_key(**name));
-        let missing: Vec<_> = missing.map(|name| format!("{{key_missing,{name}}}")).collect();
-        match missing.is_empty() {
-            true => Ok(Body(object)),
-            false => Err(Refusal::bad_request(format!("[{}]", missing.join(",")))),
-        }
+        need(&object, names)?;
+        Ok(Body(object))
     }
 
     /// # Errors

@@ -1,16 +1,18 @@
 //! `/channels`: the channels of AMQP connections.
 
-use super::{connections, consumers};
+use super::{connections, consumers, queue};
 use crate::asker::Needs::Management;
 use crate::call::Call;
+use crate::figures::{self, channel};
 use crate::node::ConnectionSeen;
 use crate::route::Route;
-use crate::{Refusal, Response};
+use crate::{Refusal, Response, json};
 use motet_core::conversation::{ChannelBooks, Conversation};
 use motet_core::engine::Engine;
+use motet_core::time::WallMillis;
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 pub(super) fn routes<E: Engine>() -> Vec<Route<E>> {
     vec![
@@ -23,6 +25,21 @@ pub(super) fn routes<E: Engine>() -> Vec<Route<E>> {
 /// As RabbitMQ names a channel.
 pub(super) fn name(connection: &ConnectionSeen, books: &ChannelBooks) -> String {
     format!("{} ({})", connection.name(), books.number)
+}
+
+/// The connection of this number, as RabbitMQ names the owner of a queue; empty when it is gone.
+pub(super) fn owner<E: Engine>(call: &Call<'_, E>, id: u64) -> Value {
+    let mut found = json!({});
+    call.node().connections(&mut |connection| {
+        if connection.id == id {
+            found = json!({
+                "name": connection.name(),
+                "peer_host": connection.peer.map(|peer| peer.ip().to_string()),
+                "peer_port": connection.peer.map(|peer| peer.port()),
+            });
+        }
+    });
+    found
 }
 
 /// Every channel that the asker may see.
@@ -54,17 +71,25 @@ fn list<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
 
 fn one<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let (wanted, mut found) = (call.segment("name"), None);
-    each(call, |connection, conversation, books| {
-        if name(connection, books) == wanted {
-            let mut view = view(call, connection, conversation, books);
-            let held = books.consumers();
-            let details = held.iter().map(|consumer| consumers::view(call, connection, conversation, books, consumer));
-            view["consumer_details"] = details.collect();
-            (view["deliveries"], view["publishes"]) = (json!([]), json!([]));
-            found = Some(view);
+    call.node().connections(&mut |connection| {
+        let Some(conversation) = connection.conversation.clone().filter(|_| wanted.starts_with(&connection.name()))
+        else {
+            return;
+        };
+        let books = conversation.channels().into_iter().find(|books| name(&connection, books) == wanted);
+        if let Some(books) = books {
+            found = Some((connection, conversation, books));
         }
     });
-    call.one(found.ok_or_else(Refusal::not_found)?)
+    let (connection, conversation, books) = found.ok_or_else(Refusal::not_found)?;
+    call.may_look(&conversation)?;
+    let mut view = view(call, &connection, &conversation, &books);
+    let held = books.consumers();
+    let details = held.iter().map(|consumer| consumers::view(call, &connection, &conversation, &books, consumer));
+    view["consumer_details"] = details.collect();
+    // Which exchange and which queue how many went through is not counted, as in RabbitMQ's rates mode `basic`.
+    (view["deliveries"], view["publishes"]) = (json!([]), json!([]));
+    call.one(view)
 }
 
 /// A channel as it is in a list.
@@ -74,7 +99,9 @@ pub(super) fn view<E: Engine>(
     conversation: &Conversation,
     books: &ChannelBooks,
 ) -> Value {
-    json!({
+    let active = books.active_ms.load(Relaxed);
+    let idle_since = (active > 0).then(|| json::time(WallMillis(active)));
+    let mut view = json!({
         "acks_uncommitted": books.acks_uncommitted.load(Relaxed),
         "confirm": books.confirm.load(Relaxed),
         "connection_details": {
@@ -83,6 +110,7 @@ pub(super) fn view<E: Engine>(
             "peer_port": connection.peer.map(|peer| peer.port()),
         },
         "consumer_count": books.consumers().len(),
+        "garbage_collection": queue::no_garbage(),
         "global_prefetch_count": books.prefetch_global.load(Relaxed),
         "message_stats": message_stats(call, connection, books),
         "messages_unacknowledged": books.unacked.load(Relaxed),
@@ -100,38 +128,18 @@ pub(super) fn view<E: Engine>(
         "user": &*conversation.user,
         "user_who_performed_action": &*conversation.user,
         "vhost": &*conversation.vhost,
-    })
+    });
+    if let Some(since) = idle_since {
+        view["idle_since"] = json!(since);
+    }
+    view
 }
 
 fn message_stats<E: Engine>(call: &Call<'_, E>, connection: &ConnectionSeen, books: &ChannelBooks) -> Value {
-    let rates = call.api.rates.of_channel(connection.id, books.number);
+    let details = call.api.looks.channel(connection.id, books.number);
     let mut stats = Map::new();
-    for ((name, total), rate) in figures(books).into_iter().zip(rates) {
-        stats.insert(name.into(), json!(total));
-        stats.insert(format!("{name}_details"), json!({ "rate": rate }));
-    }
+    figures::write(&mut stats, &channel::NAMES, &channel::of(books), &details);
     stats.into()
-}
-
-/// How many figures a channel has.
-pub(crate) const FIGURES: usize = 9;
-
-/// The messages of a channel by what became of them, under RabbitMQ's names.
-pub(crate) fn figures(books: &ChannelBooks) -> [(&'static str, u64); FIGURES] {
-    let read = |figure: &AtomicU64| figure.load(Relaxed);
-    let (delivered, settled) = (read(&books.delivered_total), read(&books.delivered_settled_total));
-    let got = read(&books.got_total);
-    [
-        ("ack", read(&books.acked_total)),
-        ("confirm", read(&books.confirmed_total)),
-        ("deliver", delivered),
-        ("deliver_get", delivered + settled + got),
-        ("deliver_no_ack", settled),
-        ("get", got),
-        ("publish", read(&books.published_total)),
-        ("redeliver", read(&books.redelivered_total)),
-        ("return_unroutable", read(&books.returned_total)),
-    ]
 }
 
 #[cfg(test)]
@@ -144,7 +152,7 @@ mod tests {
     fn a_channel_tells_its_books() {
         let bench = Bench::new();
         let seen = connection(1, "ann");
-        add(&seen.conversation.as_ref().unwrap().channels()[0].published_total, 3);
+        add(&seen.conversation.as_ref().unwrap().channels()[0].totals.published, 3);
         bench.node.connections.lock().push(seen);
         let name = "127.0.0.1:40001%20-%3E%20127.0.0.1:5672%20(1)";
         let channel = bench.get(&format!("/channels/{name}"));

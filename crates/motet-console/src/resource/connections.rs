@@ -1,6 +1,6 @@
 //! `/connections`: who is connected, in whatever protocol.
 
-use super::channels;
+use super::{channels, queue};
 use crate::asker::Needs::Management;
 use crate::call::Call;
 use crate::node::ConnectionSeen;
@@ -41,12 +41,17 @@ pub(super) fn seen<E: Engine>(call: &Call<'_, E>, mut visit: impl FnMut(Connecti
 /// The connection of the path.
 fn named<E: Engine>(call: &Call<'_, E>) -> Result<(ConnectionSeen, Arc<Conversation>), Refusal> {
     let (wanted, mut found) = (call.segment("name"), None);
-    seen(call, |connection, conversation| {
-        if found.is_none() && connection.name() == wanted {
+    call.node().connections(&mut |connection| {
+        if let (None, Some(conversation)) = (&found, &connection.conversation)
+            && connection.name() == wanted
+        {
+            let conversation = conversation.clone();
             found = Some((connection, conversation));
         }
     });
-    found.ok_or_else(Refusal::not_found)
+    let (connection, conversation) = found.ok_or_else(Refusal::not_found)?;
+    call.may_look(&conversation)?;
+    Ok((connection, conversation))
 }
 
 fn list<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -73,7 +78,7 @@ fn one<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
 fn channels_of<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let (connection, conversation) = named(call)?;
     let books = conversation.channels();
-    call.list(books.iter().map(|books| channels::view(call, &connection, &conversation, books)).collect())
+    call.whole_list(books.iter().map(|books| channels::view(call, &connection, &conversation, books)).collect())
 }
 
 fn close<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -98,31 +103,35 @@ fn end<E: Engine>(call: &Call<'_, E>, id: u64) {
 fn view<E: Engine>(call: &Call<'_, E>, connection: &ConnectionSeen, conversation: &Conversation) -> Value {
     let host = |address: Option<std::net::SocketAddr>| address.map(|address| address.ip().to_string());
     let port = |address: Option<std::net::SocketAddr>| address.map(|address| address.port());
-    let none = (!connection.encrypted).then_some(Value::Null);
-    let ssl = |word: &str| none.clone().unwrap_or_else(|| word.into());
+    let ssl = |word: &str| if connection.encrypted { word.to_owned() } else { String::new() };
     let properties = client_properties(conversation);
     let (received, sent) = connection.bytes;
-    let [received_rate, sent_rate] = call.api.rates.of_connection(connection.id);
+    let [received_details, sent_details] = call.api.looks.connection(connection.id);
     let mut view = json!({
         "auth_mechanism": conversation.mechanism,
         "channel_max": conversation.channels_max,
         "channels": conversation.channel_count(),
         "connected_at": connection.since.0,
         "frame_max": conversation.frame_bytes_max,
+        "garbage_collection": queue::no_garbage(),
         "host": host(connection.local),
         "name": connection.name(),
         "node": call.api.name(),
-        "peer_cert_issuer": null,
-        "peer_cert_subject": null,
-        "peer_cert_validity": null,
+        "peer_cert_issuer": "",
+        "peer_cert_subject": "",
+        "peer_cert_validity": "",
         "peer_host": host(connection.peer),
         "peer_port": port(connection.peer),
         "port": port(connection.local),
         "protocol": conversation.protocol,
+        "recv_cnt": 0,
         "recv_oct": received,
-        "recv_oct_details": { "rate": received_rate },
+        "recv_oct_details": received_details,
+        "reductions": 0,
+        "reductions_details": { "rate": 0.0 },
+        "send_cnt": 0,
         "send_oct": sent,
-        "send_oct_details": { "rate": sent_rate },
+        "send_oct_details": sent_details,
         "send_pend": 0,
         "ssl": connection.encrypted,
         "ssl_cipher": ssl(""),

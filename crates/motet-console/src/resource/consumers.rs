@@ -24,7 +24,7 @@ fn list<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
             found.extend(held.iter().map(|consumer| view(call, connection, conversation, books, consumer)));
         }
     });
-    call.list(found)
+    call.whole_list(found)
 }
 
 /// Those of one queue.

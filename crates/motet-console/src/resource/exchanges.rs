@@ -3,6 +3,7 @@
 use super::body::Body;
 use crate::asker::Needs::Management;
 use crate::call::Call;
+use crate::figures;
 use crate::listing::names_first;
 use crate::route::Route;
 use crate::{Method, Refusal, Response, json};
@@ -34,7 +35,12 @@ pub(super) fn unspoken(name: &str) -> &str {
 fn list<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let vhosts = call.vhosts()?;
     let exchanges = vhosts.iter().flat_map(|vhost| with_default(call, vhost));
-    names_first(call, exchanges, |(_, name, _)| json::text(name), |(vhost, name, config)| view(&vhost, &name, &config))
+    names_first(
+        call,
+        exchanges,
+        |(_, name, _)| json::text(name),
+        |(vhost, name, config)| view(call, &vhost, &name, &config),
+    )
 }
 
 /// All of a vhost, the default one first.
@@ -50,26 +56,33 @@ fn one<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let (vhost, name) = (call.vhost()?, unspoken(call.segment("name")));
     let found = with_default(call, &vhost).into_iter().find(|(_, known, _)| known == name.as_bytes());
     let (_, name, config) = found.ok_or_else(Refusal::not_found)?;
-    let mut view = view(&vhost, &name, &config);
+    let mut view = view(call, &vhost, &name, &config);
     (view["incoming"], view["outgoing"]) = (json!([]), json!([]));
     call.one(view)
 }
 
-fn view(vhost: &Vhost, name: &[u8], config: &ExchangeConfig) -> Value {
+fn view<E: Engine>(call: &Call<'_, E>, vhost: &Vhost, name: &Bytes, config: &ExchangeConfig) -> Value {
     let (kind, arguments) = kind_and_arguments(config);
     // Those that every vhost begins with.
     let own = name.is_empty() || name.starts_with(b"amq.");
-    json!({
+    let mut stats = Map::new();
+    let counted = figures::exchange(&vhost.topology(), name);
+    figures::write(&mut stats, &figures::EXCHANGE, &counted, &call.api.looks.exchange(vhost.name(), name));
+    let mut view = json!({
         "arguments": arguments,
         "auto_delete": config.auto_delete,
         "durable": config.durable,
         "internal": config.internal,
+        "message_stats": stats,
         "name": json::text(name),
-        "policy": vhost.exchange_governed(name).policy,
         "type": kind,
         "user_who_performed_action": if own { "rmq-internal" } else { "" },
         "vhost": &**vhost.name(),
-    })
+    });
+    if let Some(policy) = vhost.exchange_governed(name).policy {
+        view["policy"] = json!(policy);
+    }
+    view
 }
 
 /// The type and the arguments that a declaration of the same would have.
@@ -184,7 +197,7 @@ mod tests {
     fn what_cannot_be_an_exchange_is_refused() {
         let bench = Bench::new();
         for (method, path, body, status, reason) in [
-            ("PUT", "/exchanges/%2F/x", r#"{"type":"bogus"}"#, 400, json!("unknown exchange type 'bogus'")),
+            ("PUT", "/exchanges/%2F/x", r#"{"type":"bogus"}"#, 400, json!("invalid exchange type 'bogus'")),
             ("PUT", "/exchanges/%2F/amq.x", r#"{"type":"direct"}"#, 401, json!("Access refused.")),
             ("DELETE", "/exchanges/%2F/amq.direct", "", 401, json!("Access refused.")),
             ("DELETE", "/exchanges/%2F/nope", "", 404, json!("Not Found")),

@@ -58,13 +58,13 @@ fn get<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let missing = || Refusal::missing(format!("NOT_FOUND - no queue '{name}' in vhost '{}'", vhost.name()));
     let queue = named(call).map_err(|_| missing())?;
     if queue.declared().exclusive.is_some() {
-        return Err(locked(name, vhost.name()));
+        // As a channel of AMQP would have been closed.
+        let Refusal { reason, .. } = locked(name, vhost.name());
+        let reason = reason.as_str().unwrap_or_default();
+        return Err(Refusal::bad_request(format!("405 RESOURCE_LOCKED - {reason}")));
     }
     if queue.offsets().is_some() {
-        let text = format!(
-            "540 NOT_IMPLEMENTED - basic.get not supported by stream queues queue '{name}' in vhost '{}'",
-            vhost.name()
-        );
+        let text = format!("540 basic.get not supported by stream queues queue '{name}' in vhost '{}'", vhost.name());
         return Err(Refusal::bad_request(text));
     }
     call.may(&vhost, Action::Consume, Resource::Queue(queue.name()))?;

@@ -34,7 +34,7 @@ pub(super) fn routes<E: Engine>() -> Vec<Route<E>> {
         check("health/checks/is-in-service", ready),
         check("health/checks/below-node-connection-limit", below_limit),
         check("healthchecks/node", alarms),
-        check("healthchecks/node/{node}", alarms),
+        check("healthchecks/node/{node}", alarms_of),
         check("aliveness-test/{vhost}", aliveness),
     ]
 }
@@ -58,6 +58,10 @@ fn alarms<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
         true => well(),
         false => failed("There are alarms in effect in the cluster", json!({ "alarms": held })),
     }
+}
+
+fn alarms_of<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
+    if call.segment("node") == call.api.name() { alarms(call) } else { Err(Refusal::not_found()) }
 }
 
 fn certificates<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {

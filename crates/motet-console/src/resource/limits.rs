@@ -35,7 +35,7 @@ fn said(limits: &Value) -> bool {
 fn of_vhosts<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let told = |name: &str| json!({ "vhost": name, "value": limit::told(call.place(), LimitOf::Vhost(name)) });
     let all = call.vhosts()?.iter().map(|vhost| told(vhost.name())).collect::<Vec<_>>();
-    call.list(all.into_iter().filter(|one| said(&one["value"])).collect())
+    call.whole_list(all.into_iter().filter(|one| said(&one["value"])).collect())
 }
 
 fn put_of_vhost<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -55,7 +55,7 @@ fn of_users<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
         names.first().ok_or_else(Refusal::not_found)?;
     }
     let told = |name: &String| json!({ "user": name, "value": limit::told(call.place(), LimitOf::User(name)) });
-    call.list(names.iter().map(told).filter(|one| said(&one["value"])).collect())
+    call.whole_list(names.iter().map(told).filter(|one| said(&one["value"])).collect())
 }
 
 fn put_of_user<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {

@@ -8,7 +8,7 @@
 //! | `health.rs` | `/health/checks/…`, `/aliveness-test` |
 //! | `connections.rs`, `channels.rs`, `consumers.rs` | the same |
 //! | `exchanges.rs`, `publish.rs` | `/exchanges` |
-//! | `queues.rs`, `queue.rs`, `get.rs` | `/queues`; how a queue looks; fetching |
+//! | `queues.rs`, `queue.rs`, `get.rs`, `wording.rs` | `/queues`; how a queue looks; fetching; refusals |
 //! | `bindings.rs` | `/bindings` |
 
 mod bindings;
@@ -18,6 +18,7 @@ mod connections;
 mod consumers;
 mod definitions;
 mod exchanges;
+mod form;
 mod get;
 mod health;
 mod limits;
@@ -32,6 +33,7 @@ mod queues;
 mod users;
 mod vhosts;
 mod whoami;
+mod wording;
 
 pub(crate) use exchanges::kind_and_arguments;
 

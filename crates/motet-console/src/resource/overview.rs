@@ -1,14 +1,15 @@
 //! `/overview` and the small pages around it.
 
 use super::body::Body;
-use super::{channels, connections};
+use super::connections;
 use crate::asker::Needs::{Administrator, Management};
 use crate::call::Call;
+use crate::define::parameter;
+use crate::figures::{self, Axis, totals};
 use crate::route::Route;
 use crate::{Method, Refusal, Response};
 use motet_core::engine::Engine;
 use serde_json::{Map, Value, json};
-use std::sync::atomic::Ordering;
 
 /// The release of RabbitMQ whose API this is: clients ask for it to know what they may call.
 const API_LEVEL: &str = "3.13.0";
@@ -19,7 +20,7 @@ pub(super) fn routes<E: Engine>() -> Vec<Route<E>> {
         Route::at("cluster-name").get(Management, cluster_name).on(Method::Put, Administrator, rename),
         Route::at("extensions").get(Management, none),
         Route::at("feature-flags").get(Administrator, feature_flags),
-        Route::at("feature-flags/{name}/enable").on(Method::Put, Administrator, nothing_to_do),
+        Route::at("feature-flags/{name}/enable").on(Method::Put, Administrator, enable),
         Route::at("deprecated-features").get(Administrator, none),
         Route::at("deprecated-features/used").get(Administrator, none),
         Route::at("rebalance/queues").on(Method::Post, Administrator, nothing_to_do),
@@ -29,26 +30,31 @@ pub(super) fn routes<E: Engine>() -> Vec<Route<E>> {
 }
 
 fn overview<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    let totals = Totals::of(call)?;
-    let figures = call.node().figures();
+    let process = call.node().figures();
+    let (totals, details) = totals_and_details(call, process.connections_total)?;
+    let part = |range: std::ops::Range<usize>| {
+        let mut part = Map::new();
+        for at in range {
+            let name = totals::OVERVIEW[at].0;
+            part.insert(name.into(), json!(totals.figures[at]));
+            part.insert(format!("{name}_details"), details[at].clone());
+        }
+        part
+    };
+    let mut message_stats = part(totals::VHOST_MESSAGES..totals::VHOST_BYTES);
+    figures::write_nothing(&mut message_stats, &["disk_reads", "disk_writes"], Axis::Messages, &call.spans, call.now());
     let mut view = json!({
-        "churn_rates": details(&[
-            ("channel_closed", 0, 0.0),
-            ("channel_created", totals.channels, 0.0),
-            ("connection_closed", figures.connections_total.saturating_sub(totals.connections), 0.0),
-            ("connection_created", figures.connections_total, 0.0),
-            ("queue_created", 0, 0.0),
-            ("queue_declared", 0, 0.0),
-            ("queue_deleted", 0, 0.0),
-        ]),
-        "cluster_name": figures.name,
+        "churn_rates": part(totals::OVERVIEW_CHURN..totals::OVERVIEW_COUNT),
+        "cluster_name": cluster(call),
         "disable_stats": false,
         "enable_queue_totals": false,
+        "erlang_full_version": "",
+        "erlang_version": "",
         "exchange_types": exchange_types(),
         "is_op_policy_updating_enabled": true,
         "management_version": API_LEVEL,
-        "message_stats": totals.message_stats(call),
-        "node": figures.name,
+        "message_stats": message_stats,
+        "node": process.name,
         "object_totals": {
             "channels": totals.channels,
             "connections": totals.connections,
@@ -57,19 +63,12 @@ fn overview<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
             "queues": totals.queues,
         },
         "product_name": "Motet",
-        "product_version": figures.version,
-        "queue_totals": {
-            "messages": totals.ready + totals.unacked,
-            "messages_details": { "rate": 0.0 },
-            "messages_ready": totals.ready,
-            "messages_ready_details": { "rate": 0.0 },
-            "messages_unacknowledged": totals.unacked,
-            "messages_unacknowledged_details": { "rate": 0.0 },
-        },
+        "product_version": process.version,
+        "queue_totals": part(0..totals::VHOST_MESSAGES),
         "rabbitmq_version": API_LEVEL,
         "rates_mode": "basic",
         "release_series_support_status": "supported",
-        "sample_retention_policies": { "basic": [], "detailed": [], "global": [] },
+        "sample_retention_policies": { "basic": [600, 3_600], "detailed": [], "global": [600, 3_600, 28_800, 86_400] },
         "statistics_db_event_queue": 0,
     });
     // Ports are a monitor's business.
@@ -81,77 +80,37 @@ fn overview<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
 }
 
 /// Sums over what the asker may see.
-#[derive(Default)]
-struct Totals {
+struct Seen {
+    figures: [u64; totals::OVERVIEW_COUNT],
     channels: u64,
     connections: u64,
     consumers: u64,
     exchanges: u64,
     queues: u64,
-    ready: u64,
-    unacked: u64,
-    acked: u64,
-    redelivered: u64,
-    confirmed: u64,
 }
 
-impl Totals {
-    fn of<E: Engine>(call: &Call<'_, E>) -> Result<Self, Refusal> {
-        let mut totals = Totals::default();
-        for vhost in call.vhosts()? {
-            // The default exchange is one of them.
-            let exchanges = vhost.topology().exchange_names().filter(|name| !name.is_empty()).count() + 1;
-            totals.exchanges += exchanges as u64;
-            for queue in call.core().queues(&vhost) {
-                let stats = queue.stats();
-                totals.queues += 1;
-                totals.consumers += queue.consumers();
-                totals.ready += queue.offsets().map_or(stats.waiting(), |(first, next)| next - first);
-                totals.unacked += stats.unacked + stats.moving;
-                totals.acked += stats.acked_total;
-                totals.redelivered += stats.redelivered_total;
-            }
-        }
-        connections::seen(call, |_, _| totals.connections += 1);
-        channels::each(call, |_, _, books| {
-            totals.channels += 1;
-            totals.confirmed += books.confirmed_total.load(Ordering::Relaxed);
-        });
-        Ok(totals)
-    }
+type Details = [Value; totals::OVERVIEW_COUNT];
 
-    fn message_stats<E: Engine>(&self, call: &Call<'_, E>) -> Value {
-        let counters = call.core().counters();
-        let [published, delivered, unroutable] =
-            [&counters.published, &counters.delivered, &counters.unroutable].map(|n| n.load(Ordering::Relaxed));
-        let rates = call.api.rates.totals();
-        details(&[
-            ("ack", self.acked, 0.0),
-            ("confirm", self.confirmed, 0.0),
-            ("deliver", delivered, rates.delivered),
-            ("deliver_get", delivered, rates.delivered),
-            ("deliver_no_ack", 0, 0.0),
-            ("disk_reads", 0, 0.0),
-            ("disk_writes", 0, 0.0),
-            ("drop_unroutable", unroutable, rates.unroutable),
-            ("get", 0, 0.0),
-            ("get_empty", 0, 0.0),
-            ("get_no_ack", 0, 0.0),
-            ("publish", published, rates.published),
-            ("redeliver", self.redelivered, 0.0),
-            ("return_unroutable", 0, 0.0),
-        ])
+fn totals_and_details<E: Engine>(call: &Call<'_, E>, connections_total: u64) -> Result<(Seen, Details), Refusal> {
+    let publishing = totals::publishing(call.node());
+    let (vhosts, mut all) = (call.vhosts()?, totals::Totals::default());
+    vhosts.iter().for_each(|vhost| all.add(&totals::of_vhost(call.core(), vhost, &publishing)));
+    let [mut connections, mut channels] = [0; 2];
+    connections::seen(call, |_, conversation| {
+        connections += 1;
+        channels += conversation.channel_count() as u64;
+    });
+    let churn = totals::churn(&vhosts, connections_total, connections);
+    let mut figures = totals::overview(call.core(), &all, churn);
+    let mut details = call.api.looks.overview(&totals::OVERVIEW, &call.spans, call.now());
+    if !call.asker.is_monitor() {
+        // Only what goes on in one's own vhosts.
+        figures[..totals::VHOST_COUNT].copy_from_slice(&all.figures);
+        let names: Vec<_> = vhosts.iter().map(|vhost| vhost.name().clone()).collect();
+        details[..totals::VHOST_COUNT].clone_from_slice(&call.api.looks.of_vhosts(&names));
     }
-}
-
-/// Figures with their rates beside them.
-fn details(figures: &[(&str, u64, f64)]) -> Value {
-    let mut view = Map::new();
-    for (name, figure, rate) in figures {
-        view.insert((*name).into(), json!(figure));
-        view.insert(format!("{name}_details"), json!({ "rate": rate }));
-    }
-    view.into()
+    let totals::Totals { queues, consumers, exchanges, .. } = all;
+    Ok((Seen { figures, channels, connections, consumers, exchanges, queues }, details))
 }
 
 /// The types an exchange may be of.
@@ -189,6 +148,7 @@ pub(super) fn contexts<E: Engine>(call: &Call<'_, E>) -> Value {
     let ours = call.node().listeners().into_iter().filter(|listener| listener.protocol.starts_with("http"));
     let view = |listener: crate::ListenerSeen| {
         json!({
+            "cowboy_opts": "[]",
             "description": "Motet Management",
             "ip": listener.address.ip().to_string(),
             "node": call.api.name(),
@@ -200,14 +160,26 @@ pub(super) fn contexts<E: Engine>(call: &Call<'_, E>) -> Value {
     ours.filter(|listener| !listener.protocol.contains('-')).map(view).collect()
 }
 
-fn cluster_name<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    call.one(json!({ "name": call.api.name() }))
+/// Where the name of the cluster is kept, as in RabbitMQ.
+const CLUSTER_NAME: &str = "cluster_name";
+
+/// The name somebody gave the cluster, or else that of its one node.
+fn cluster<E: Engine>(call: &Call<'_, E>) -> Value {
+    let all = parameter::list_global(call.place());
+    let given = all.into_iter().find(|one| one["name"] == CLUSTER_NAME).map(|one| one["value"].clone());
+    given.filter(Value::is_string).unwrap_or_else(|| json!(call.api.name()))
 }
 
-/// A cluster of one node is called as the node is.
+fn cluster_name<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
+    call.one(json!({ "name": cluster(call) }))
+}
+
 fn rename<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    Body::with(call.request.object()?, &["name"])?;
-    Err(Refusal::bad_request("this is one node, and its name is the cluster's"))
+    let body = Body::with(call.request.object()?, &["name"])?;
+    let value = Map::from_iter([("value".to_owned(), json!(body.text("name")?))]);
+    let made = parameter::put_global(call.place(), CLUSTER_NAME, &value)?;
+    call.durable(made.position)?;
+    Ok(Response::done())
 }
 
 fn none<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -218,19 +190,32 @@ fn nothing_to_do<E: Engine>(_: &Call<'_, E>) -> Result<Response, Refusal> {
     Ok(Response::done())
 }
 
+/// Names that clients look for.
+const FLAGS: [(&str, &str); 7] = [
+    ("drop_unroutable_metric", "Messages that nobody receives are counted"),
+    ("empty_basic_get_metric", "Fetches that find nothing are counted"),
+    ("implicit_default_bindings", "The default exchange knows every queue without a binding"),
+    ("quorum_queue", "Queues of type `quorum`"),
+    ("stream_queue", "Queues of type `stream`"),
+    ("user_limits", "Limits of connections and channels for a user"),
+    ("virtual_host_metadata", "A description and tags of a vhost"),
+];
+
+/// What is there is enabled.
+fn enable<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
+    match FLAGS.iter().any(|(name, _)| *name == call.segment("name")) || call.segment("name") == "all" {
+        true => Ok(Response::done()),
+        false => Err(Refusal::bad_request("unsupported")),
+    }
+}
+
 fn feature_flags<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    let flags = [
-        ("quorum_queue", "Support queues of type `quorum`"),
-        ("stream_queue", "Support queues of type `stream`"),
-        ("user_limits", "Configure connection and channel limits for a user"),
-        ("virtual_host_metadata", "Virtual host metadata (description, tags, etc)"),
-    ];
     let view = |(name, desc)| {
         json!({
             "desc": desc, "doc_url": "", "name": name, "provided_by": "motet", "stability": "stable", "state": "enabled",
         })
     };
-    call.one(flags.into_iter().map(view).collect())
+    call.one(FLAGS.into_iter().map(view).collect())
 }
 
 #[cfg(test)]
@@ -267,8 +252,13 @@ mod tests {
         assert_eq!(bench.get("/extensions"), json!([]));
         assert_eq!(bench.get("/deprecated-features"), json!([]));
         assert_eq!(bench.get("/feature-flags")[0]["state"], "enabled");
+        assert_eq!(bench.status("PUT", "/feature-flags/quorum_queue/enable", ""), 204);
+        assert_eq!(bench.status("PUT", "/feature-flags/nope/enable", ""), 400);
         assert_eq!(bench.status("POST", "/rebalance/queues", ""), 204);
         let answer = bench.ask("PUT", "/cluster-name", "{}");
         assert_eq!((answer.status, &answer.told()["reason"]), (400, &json!("[{key_missing,name}]")));
+        assert_eq!(bench.status("PUT", "/cluster-name", r#"{"name":"choir"}"#), 204);
+        assert_eq!(bench.get("/cluster-name"), json!({"name": "choir"}));
+        assert_eq!(bench.get("/overview")["cluster_name"], "choir");
     }
 }

@@ -33,7 +33,7 @@ fn found<E: Engine>(call: &Call<'_, E>) -> Result<Vec<Value>, Refusal> {
 }
 
 fn list<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    call.list(found(call)?)
+    call.whole_list(found(call)?)
 }
 
 fn one<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -58,7 +58,7 @@ fn remove<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
 }
 
 fn list_global<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    call.list(parameter::list_global(call.place()))
+    call.whole_list(parameter::list_global(call.place()))
 }
 
 fn one_global<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {

@@ -19,6 +19,7 @@ pub(super) fn routes<E: Engine>() -> Vec<Route<E>> {
             .get(Needs::Administrator, topics)
             .on(Method::Put, Needs::Administrator, put_topic)
             .on(Method::Delete, Needs::Administrator, remove_topics),
+        Route::at("topic-permissions/{vhost}/{user}/{exchange}").on(Method::Delete, Needs::Administrator, remove_topic),
     ]
 }
 
@@ -45,7 +46,7 @@ fn to_look_at<'a, E: Engine>(call: &Call<'a, E>) -> Result<(&'a str, &'a str), R
 }
 
 fn list<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    call.list(permission::list(call.place()).iter().map(permission::told).collect())
+    call.whole_list(permission::list(call.place()).iter().map(permission::told).collect())
 }
 
 fn one<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -70,7 +71,7 @@ fn remove<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
 }
 
 fn list_topics<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    call.list(call.core().topic_permissions().iter().map(permission::topic_told).collect())
+    call.whole_list(call.core().topic_permissions().iter().map(permission::topic_told).collect())
 }
 
 fn topics<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -80,20 +81,30 @@ fn topics<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     if theirs.is_empty() {
         return Err(Refusal::not_found());
     }
-    call.list(theirs.iter().map(permission::topic_told).collect())
+    call.whole_list(theirs.iter().map(permission::topic_told).collect())
 }
 
 fn put_topic<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let body = call.request.object()?;
     let (user, vhost) = to_give(call)?;
+    // What is made is what a user may in a vhost, of whichever exchange.
+    let had_some = call.core().topic_permissions().iter().any(|one| one.user == user && one.vhost == vhost);
     let made = permission::put_topic(call.place(), user, vhost, &body)?;
     call.durable(made.position)?;
-    Ok(Response::made(made.is_new))
+    Ok(Response::made(!had_some))
 }
 
 fn remove_topics<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let (user, vhost) = to_look_at(call)?;
     let position = call.core().clear_topic_permissions(user, vhost, None).ok_or_else(Refusal::not_found)?;
     call.durable(Some(position))?;
+    Ok(Response::done())
+}
+
+/// What is not there is removed already, as in RabbitMQ.
+fn remove_topic<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
+    let (user, vhost) = to_look_at(call)?;
+    let cleared = call.core().clear_topic_permissions(user, vhost, Some(call.segment("exchange")));
+    call.durable(cleared)?;
     Ok(Response::done())
 }

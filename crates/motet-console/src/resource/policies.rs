@@ -14,13 +14,13 @@ pub(super) fn routes<E: Engine>() -> Vec<Route<E>> {
         Route::at("policies").get(Needs::Management, list::<E>),
         Route::at("policies/{vhost}").get(Needs::Management, list::<E>),
         Route::at("policies/{vhost}/{name}")
-            .get(Needs::Management, one::<E>)
+            .get(Needs::Policymaker, one::<E>)
             .on(Method::Put, Needs::Policymaker, put::<E>)
             .on(Method::Delete, Needs::Policymaker, remove::<E>),
         Route::at("operator-policies").get(Needs::Management, list::<E>),
         Route::at("operator-policies/{vhost}").get(Needs::Management, list::<E>),
         Route::at("operator-policies/{vhost}/{name}")
-            .get(Needs::Management, one::<E>)
+            .get(Needs::Administrator, one::<E>)
             .on(Method::Put, Needs::Administrator, put::<E>)
             .on(Method::Delete, Needs::Administrator, remove::<E>),
     ]
@@ -36,7 +36,7 @@ fn kind<E: Engine>(call: &Call<'_, E>) -> PolicyKind {
 
 fn list<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let kind = kind(call);
-    call.list(call.vhosts()?.iter().flat_map(|vhost| policy::list(vhost, kind)).collect())
+    call.whole_list(call.vhosts()?.iter().flat_map(|vhost| policy::list(vhost, kind)).collect())
 }
 
 fn one<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {

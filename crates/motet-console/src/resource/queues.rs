@@ -1,17 +1,16 @@
 //! `/queues`: list, declare, delete, purge, and what else is done to one.
 
 use super::body::Body;
-use super::queue;
+use super::{queue, wording};
 use crate::asker::Needs::Management;
 use crate::call::Call;
 use crate::listing::names_first;
 use crate::route::Route;
 use crate::{Method, Refusal, Response, json};
 use motet_core::access::{Action, Resource};
-use motet_core::core::broker::{NamedQueue, QueueDeclaration, QueueError};
+use motet_core::core::broker::{NamedQueue, QueueDeclaration};
 use motet_core::engine::Engine;
 use motet_core::message::Value as Field;
-use motet_core::queue::DeleteRefused;
 use serde_json::json;
 use std::sync::Arc;
 
@@ -47,10 +46,10 @@ pub(super) fn shared<E: Engine>(call: &Call<'_, E>) -> Result<Arc<NamedQueue>, R
     }
 }
 
-/// As a channel of AMQP would have been closed.
+/// It is another connection's.
 pub(super) fn locked(name: &str, vhost: &str) -> Refusal {
     Refusal::bad_request(format!(
-        "405 RESOURCE_LOCKED - cannot obtain exclusive access to locked queue '{name}' in vhost '{vhost}'. It could be \
+        "cannot obtain exclusive access to locked queue '{name}' in vhost '{vhost}'. It could be \
          originally declared on another connection or the exclusive property value does not match that of the original \
          declaration."
     ))
@@ -85,41 +84,15 @@ fn declare<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
         call.may(&vhost, Action::Consume, Resource::Queue(name.as_bytes()))?;
         call.may(&vhost, Action::Publish, Resource::Exchange(exchange.as_bytes()))?;
     }
+    let arguments = declaration.arguments.clone();
     let declared = call.core().declare_queue(call.now(), &vhost, name.as_bytes(), declaration, NO_CONNECTION);
-    let declared = declared.map_err(|error| refusal(&error, name, vhost.name()))?;
+    let declared = declared.map_err(|error| {
+        let known = call.core().find_queue(&vhost, name.as_bytes());
+        let known = known.as_ref().map_or(&[][..], |known| &known.declared().arguments);
+        wording::queue(&error, name, vhost.name(), &arguments, known)
+    })?;
     call.durable(declared.position)?;
     Ok(Response::made(declared.created))
-}
-
-fn refusal(error: &QueueError, name: &str, vhost: &str) -> Refusal {
-    match error {
-        QueueError::Reserved => Refusal::access_refused(),
-        QueueError::NotFound(_) | QueueError::NoVhost => Refusal::not_found(),
-        QueueError::Locked(_) => locked(name, vhost),
-        QueueError::Mismatch { property, declared, asked, .. } => {
-            let property = property.strip_prefix("argument ").unwrap_or(property).trim_matches('\'');
-            let spelled = |value: &str| match value {
-                "nothing" | "none" | "missing" => value.to_owned(),
-                _ => format!("'{}'", value.trim_matches('\'')),
-            };
-            Refusal::bad_request(format!(
-                "inequivalent arg '{property}' for queue '{name}' in vhost '{vhost}': received {} but current is {}",
-                spelled(asked),
-                spelled(declared)
-            ))
-        }
-        QueueError::Argument(error) => Refusal::bad_request(format!(
-            "invalid arg '{}' for queue '{name}' in vhost '{vhost}': it is {}, it wants {}",
-            error.name, error.value, error.wants
-        )),
-        QueueError::NotDeleted(DeleteRefused::InUse(_)) => {
-            Refusal::bad_request(format!("queue '{name}' in vhost '{vhost}' in use"))
-        }
-        QueueError::NotDeleted(DeleteRefused::NotEmpty(_)) => {
-            Refusal::bad_request(format!("queue '{name}' in vhost '{vhost}' not empty"))
-        }
-        other => Refusal::bad_request(other.to_string()),
-    }
 }
 
 fn delete<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -127,7 +100,8 @@ fn delete<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     call.may(&vhost, Action::Configure, Resource::Queue(queue.name()))?;
     let (unused, empty) = (call.request.says("if-unused"), call.request.says("if-empty"));
     let deleted = call.core().delete_queue(call.now(), &queue, unused, empty);
-    let (_, position) = deleted.map_err(|error| refusal(&error, call.segment("name"), vhost.name()))?;
+    let (_, position) =
+        deleted.map_err(|error| wording::queue(&error, call.segment("name"), vhost.name(), &[], &[]))?;
     call.durable(position)?;
     Ok(Response::done())
 }
@@ -136,7 +110,11 @@ fn purge<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let (vhost, queue) = (call.vhost()?, shared(call)?);
     call.may(&vhost, Action::Consume, Resource::Queue(queue.name()))?;
     if queue.offsets().is_some() {
-        return Err(Refusal::bad_request("540 NOT_IMPLEMENTED - queue.purge not supported by stream queues"));
+        return Err(Refusal::bad_request(format!(
+            "queue.purge not supported by stream queues queue '{}' in vhost '{}'",
+            call.segment("name"),
+            vhost.name()
+        )));
     }
     call.durable(call.core().purge_queue(call.now(), &queue).1)?;
     Ok(Response::done())
@@ -144,8 +122,8 @@ fn purge<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
 
 /// One node has no mirrors to synchronise.
 fn act<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    named(call)?;
     let body = Body::with(call.request.object()?, &["action"])?;
+    named(call)?;
     match body.text("action")? {
         Some("sync" | "cancel_sync") => Ok(Response::done()),
         other => Err(Refusal::bad_request(json!(["unknown", other]))),

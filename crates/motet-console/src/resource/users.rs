@@ -29,7 +29,9 @@ fn known<E: Engine>(call: &Call<'_, E>) -> Result<UserSeen, Refusal> {
 }
 
 fn list<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    call.list(call.place().roster.users().iter().map(|one| user::told(call.place(), one)).collect())
+    let mut users = call.place().roster.users();
+    users.sort_by(|a, b| a.name.cmp(&b.name));
+    call.whole_list(users.iter().map(|one| user::told(call.place(), one)).collect())
 }
 
 fn one<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -40,7 +42,7 @@ fn without_permissions<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusa
     let permitted = permission::list(call.place());
     let mut users = call.place().roster.users();
     users.retain(|user| !permitted.iter().any(|one| one.user == user.name));
-    call.list(users.iter().map(|one| user::told(call.place(), one)).collect())
+    call.whole_list(users.iter().map(|one| user::told(call.place(), one)).collect())
 }
 
 fn put<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -74,11 +76,11 @@ fn remove_many<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
 fn permissions<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let user = known(call)?;
     let theirs = permission::list(call.place()).into_iter().filter(|one| one.user == user.name);
-    call.list(theirs.map(|one| permission::told(&one)).collect())
+    call.whole_list(theirs.map(|one| permission::told(&one)).collect())
 }
 
 fn topic_permissions<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let user = known(call)?;
     let theirs = call.core().topic_permissions().into_iter().filter(|one| one.user == user.name);
-    call.list(theirs.map(|one| permission::topic_told(&one)).collect())
+    call.whole_list(theirs.map(|one| permission::topic_told(&one)).collect())
 }

@@ -3,9 +3,14 @@
 use crate::asker::Needs;
 use crate::call::Call;
 use crate::define::{permission, vhost};
+use crate::figures::totals::{self, Publishing};
+use crate::listing::names_first;
 use crate::route::Route;
 use crate::{Method, Refusal, Response};
+use motet_core::core::Vhost;
 use motet_core::engine::Engine;
+use serde_json::{Map, Value, json};
+use std::sync::Arc;
 
 pub(super) fn routes<E: Engine>() -> Vec<Route<E>> {
     vec![
@@ -22,8 +27,25 @@ pub(super) fn routes<E: Engine>() -> Vec<Route<E>> {
 }
 
 fn list<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
-    let node = call.node().figures().name;
-    call.list(call.vhosts()?.iter().map(|one| vhost::told(call.place(), &node, one)).collect())
+    let publishing = totals::publishing(call.node());
+    names_first(call, call.vhosts()?.into_iter(), |one| one.name().to_string(), |one| view(call, &one, &publishing))
+}
+
+/// A vhost with its figures.
+fn view<E: Engine>(call: &Call<'_, E>, vhost: &Arc<Vhost>, publishing: &Publishing) -> Value {
+    let mut view = vhost::told(call.place(), call.api.name(), vhost);
+    let mut figures = totals::of_vhost(call.core(), vhost, publishing).figures;
+    let (details, bytes) = call.api.looks.vhost(vhost.name(), &call.spans, call.now());
+    figures[totals::VHOST_BYTES..].copy_from_slice(&bytes);
+    let mut message_stats = Map::new();
+    for (at, (name, _)) in totals::VHOST.iter().enumerate() {
+        let is_message = (totals::VHOST_MESSAGES..totals::VHOST_BYTES).contains(&at);
+        let into = if is_message { &mut message_stats } else { &mut view };
+        into.insert((*name).into(), json!(figures[at]));
+        into.insert(format!("{name}_details"), details[at].clone());
+    }
+    view.insert("message_stats".into(), message_stats.into());
+    view.into()
 }
 
 fn one<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -31,7 +53,7 @@ fn one<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     if !call.asker.may_enter(&vhost) && !call.asker.is_monitor() {
         return Err(Refusal::not_authorised("User not authorised to access virtual host"));
     }
-    call.one(vhost::told(call.place(), &call.node().figures().name, &vhost))
+    call.one(view(call, &vhost, &totals::publishing(call.node())))
 }
 
 fn put<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
@@ -64,12 +86,12 @@ fn permissions<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let name = call.segment("vhost");
     call.core().find_vhost(name).ok_or_else(Refusal::not_found)?;
     let here = permission::list(call.place()).into_iter().filter(|one| one.vhost == name);
-    call.list(here.map(|one| permission::told(&one)).collect())
+    call.whole_list(here.map(|one| permission::told(&one)).collect())
 }
 
 fn topic_permissions<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
     let name = call.segment("vhost");
     call.core().find_vhost(name).ok_or_else(Refusal::not_found)?;
     let here = call.core().topic_permissions().into_iter().filter(|one| one.vhost == name);
-    call.list(here.map(|one| permission::topic_told(&one)).collect())
+    call.whole_list(here.map(|one| permission::topic_told(&one)).collect())
 }

@@ -47,7 +47,7 @@ pub use retain::RetainedPage;
 pub use sessions::OpenRefused;
 pub(crate) use shares::Membership;
 pub use shares::{JoinRefused, Joined, Source};
-pub use subscribing::{Note, Subscribed};
+pub use subscribing::{Note, Subscribed, TakenOver};
 pub use vhost::{ROOT_VHOST, Vhost};
 
 use crate::deeds::Deeds;

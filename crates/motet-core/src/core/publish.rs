@@ -184,6 +184,12 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    /// The exchange has seen the batch: it is neither offered again nor another connection's.
+    fn counts(&self) -> bool {
+        use RejectCause::{Quota, StoreFull, TakenOver};
+        !matches!(self.outcome, Outcome::Rejected(StoreFull | Quota(_) | TakenOver))
+    }
+
     /// Nothing of the batch was taken.
     pub(crate) fn rejected(cause: RejectCause) -> Self {
         Receipt { outcome: Outcome::Rejected(cause), position: None, taken: 0 }
@@ -222,7 +228,13 @@ impl<E: Engine> Core<E> {
         if known.varies_for(&batch) {
             return self.publish_each(now, publisher, known, &batch, session);
         }
-        self.publish_along(now, &publisher.vhost, publisher.session, &known.route, batch, session, publisher.refusals)
+        let (vhost, own, route) = (&publisher.vhost, publisher.session, &known.route);
+        let messages = batch.messages().len();
+        let receipt = self.publish_along(now, vhost, own, route, batch, session, publisher.refusals);
+        if receipt.counts() {
+            route.count(publisher.id, messages);
+        }
+        receipt
     }
 
     /// Messages whose routes depend on themselves, one after the other.
@@ -240,6 +252,9 @@ impl<E: Engine> Core<E> {
             let (vhost, own, refusals) = (&publisher.vhost, publisher.session, publisher.refusals);
             let notes = session.filter(|_| index + 1 == batch.messages().len());
             let receipt = self.publish_along(now, vhost, own, &route, single, notes, refusals);
+            if receipt.counts() {
+                route.count(publisher.id, 1);
+            }
             all.position = all.position.max(receipt.position);
             match (all.outcome, receipt.outcome) {
                 (Outcome::Rejected(_), _) | (_, Outcome::Accepted) => {}
@@ -341,7 +356,12 @@ impl<E: Engine> Core<E> {
         let retain = route.may_retain() && batch.messages().iter().any(|m| m.retain);
         let transient = batch.messages().iter().filter(|m| m.reliability == Reliability::AtMostOnce).count();
         if retain && let Some(stage) = &mut stage {
-            if self.has_room_to_retain(vhost, &batch) {
+            let mut has_room = self.has_room_to_retain(vhost, &batch);
+            if !has_room {
+                self.sweep_retained(now, vhost, stage);
+                has_room = self.has_room_to_retain(vhost, &batch);
+            }
+            if has_room {
                 self.retain_batch(vhost, &batch, stage);
             } else {
                 let asked = batch.messages().iter().filter(|m| m.retain).count() as u64;

@@ -2,8 +2,9 @@
 
 use super::records::{DirectoryEntry, decode_directory, key};
 use super::registry::REGISTRY;
+use super::retain::is_over;
 use super::{Core, Vhost};
-use crate::engine::{Engine, Found, Locator, ObjectId};
+use crate::engine::{Engine, Found, Locator, ObjectId, Stage};
 use crate::message::decode_stored;
 use crate::pattern::Pattern;
 use crate::queue::{Queue, RecoveredEntry};
@@ -15,6 +16,9 @@ use bytes::Bytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+
+/// Sessions in one group, so that a start with very many stages no group without a bound.
+const NOTED_AT_ONCE: usize = 1_000;
 
 /// Collects what the engine finds; [`Core::recover`] makes the core of it.
 #[derive(Debug, Default)]
@@ -102,22 +106,39 @@ impl<E: Engine> Core<E> {
         self.restore_vhosts(&mut report);
         report.damaged += self.restore_policies() + self.restore_permissions();
         self.restore_limits();
+        let mut cut_off = Vec::new();
         for vhost in self.vhosts() {
-            self.recover_retained(&vhost, &mut recovery, &mut report);
+            self.recover_retained(now, &vhost, &mut recovery, &mut report);
             let topology = recovery.take(vhost.objects.topology).keyed;
             self.restore_topology(now, &vhost, topology, &mut recovery, &mut report);
-            self.recover_sessions(now, &vhost, &mut recovery, &mut report);
+            self.recover_sessions(now, &vhost, &mut recovery, &mut report, &mut cut_off);
             self.end_empty_groups(now, &vhost);
             self.resume_delayed(now, &vhost);
         }
         self.restore_governed(now);
         self.drop_garbage(recovery, &mut report);
+        self.note_disconnections(&cut_off);
         report
     }
 
-    fn recover_retained(&self, vhost: &Vhost, recovery: &mut Recovery, report: &mut Recovered) {
-        for (_, value, at) in recovery.take(vhost.objects.retained).keyed {
+    /// Writes down since when they are without a connection: a server that dies again and again would else begin to
+    /// count anew each time, and neither they nor their wills would ever be due.
+    fn note_disconnections(&self, sessions: &[Arc<Session>]) {
+        for some in sessions.chunks(NOTED_AT_ONCE) {
+            let mut stage = self.engine.stage_release();
+            for session in some {
+                Self::stage_directory(session, &mut session.state.lock(), None, &mut stage);
+            }
+            stage.finish();
+        }
+    }
+
+    fn recover_retained(&self, now: Now, vhost: &Vhost, recovery: &mut Recovery, report: &mut Recovered) {
+        for (key, value, at) in recovery.take(vhost.objects.retained).keyed {
             match decode_stored(&value) {
+                Ok(message) if is_over(&message, now) => {
+                    self.engine.stage_release().delete(vhost.objects.retained, &key, at);
+                }
                 Ok(message) => {
                     let name = message.address().clone();
                     vhost.topics.set_retained(&name, Retained { message, locator: Some(at) });
@@ -128,7 +149,15 @@ impl<E: Engine> Core<E> {
         }
     }
 
-    fn recover_sessions(&self, now: Now, vhost: &Arc<Vhost>, recovery: &mut Recovery, report: &mut Recovered) {
+    /// Those that time does something to, and that had a connection when it stopped, are `cut_off`.
+    fn recover_sessions(
+        &self,
+        now: Now,
+        vhost: &Arc<Vhost>,
+        recovery: &mut Recovery,
+        report: &mut Recovered,
+        cut_off: &mut Vec<Arc<Session>>,
+    ) {
         let mut known = HashSet::<_, foldhash::fast::RandomState>::default();
         for (client, value, at) in recovery.take(vhost.objects.directory).keyed {
             let client = std::str::from_utf8(&client).ok();
@@ -155,6 +184,9 @@ impl<E: Engine> Core<E> {
             // A session whose expiry is "with the connection" ended with the process.
             if state.expiry == Expiry::WithConnection {
                 self.timers.session_at(now.wall, &session);
+            }
+            if disconnected_at.is_none() && (matches!(state.expiry, Expiry::After(_)) || state.will.is_some()) {
+                cut_off.push(session.clone());
             }
             drop(state);
             vhost.session_shard(client).lock().insert(session);
@@ -217,7 +249,6 @@ impl<E: Engine> Core<E> {
 
     /// Records of objects that the directory does not know are left over from a deletion that was cut short.
     fn drop_garbage(&self, recovery: Recovery, report: &mut Recovered) {
-        use crate::engine::Stage;
         let mut stage = self.engine.stage_release();
         for (id, object) in recovery.objects {
             let records = object.entries.len() + object.keyed.len();

@@ -24,6 +24,14 @@ pub struct RetainedPage {
     pub more: bool,
 }
 
+/// Values that whoever finds no room looks at, so that his publish stays short.
+const SWEPT_AT_ONCE: usize = 256;
+
+/// It has expired. Nobody is told then: it goes when somebody comes across it.
+pub(super) fn is_over(message: &MessageRef, now: Now) -> bool {
+    message.message().expires_at.is_some_and(|at| at <= now.wall)
+}
+
 impl<E: Engine> Core<E> {
     /// Whether the value that the batch would leave behind is within the bounds. Asked while the stage is held, so
     /// that nobody takes the room in between.
@@ -77,13 +85,14 @@ impl<E: Engine> Core<E> {
         grant: &Arc<Grant>,
         limit: usize,
     ) -> RetainedPage {
-        let mut values = Vec::new();
+        let (mut values, mut over) = (Vec::new(), Vec::new());
         let more =
             handle.session().vhost().topics.retained_page(cursor, limit, |value| values.push(value.message.clone()));
         let mut page = RetainedPage { more, ..RetainedPage::default() };
         let mut queued = Vec::new();
         for message in values {
-            if message.message().expires_at.is_some_and(|at| at <= now.wall) {
+            if is_over(&message, now) {
+                over.push(message.address().clone());
                 continue;
             }
             let value = Queued { message, grant: grant.clone(), retained: true };
@@ -92,11 +101,37 @@ impl<E: Engine> Core<E> {
                 _ => queued.push(value),
             }
         }
+        if !over.is_empty() {
+            self.clear_expired(now, handle.session().vhost(), &over, &mut self.engine.stage_release());
+        }
         page.queued = queued.len();
         if !queued.is_empty() {
             self.enqueue_retained(now, handle, queued);
         }
         page
+    }
+
+    /// Takes expired values away. Under the stage, so that nobody sets another one in between.
+    fn clear_expired(&self, now: Now, vhost: &Vhost, names: &[Name], stage: &mut E::Stage<'_>) {
+        for name in names {
+            let still = |value: Option<&Retained>| value.is_some_and(|value| is_over(&value.message, now));
+            if vhost.topics.with_retained(name, still)
+                && let Some(at) = vhost.topics.clear_retained(name).and_then(|old| old.locator)
+            {
+                stage.delete(vhost.objects.retained, name.as_flat(), at);
+            }
+        }
+    }
+
+    /// Room is short: looks at some values, other ones each time, and takes away what has expired.
+    pub(super) fn sweep_retained(&self, now: Now, vhost: &Vhost, stage: &mut E::Stage<'_>) {
+        let mut over = Vec::new();
+        vhost.topics.sweep(SWEPT_AT_ONCE, |value| {
+            if is_over(&value.message, now) {
+                over.push(value.message.address().clone());
+            }
+        });
+        self.clear_expired(now, vhost, &over, stage);
     }
 
     fn enqueue_retained(&self, now: Now, handle: &SessionHandle, values: Vec<Queued>) {
@@ -126,13 +161,14 @@ impl<E: Engine> Core<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::{CoreLimits, Outcome, Publisher, Receipt, RejectCause};
-    use crate::fake::FakeEngine;
+    use crate::core::{CoreLimits, Outcome, Publisher, Receipt, Recovery, RejectCause};
+    use crate::fake::{FakeEngine, Plan};
     use crate::mailbox::{Mailbox, Overflow, Pulled};
     use crate::message::{BatchBuilder, FaceId, MessageParts};
     use crate::principal::Principal;
     use crate::session::{Expiry, OpenSession, SubscribeOptions};
     use crate::spelling::mqtt;
+    use crate::time::WallMillis;
     use std::convert::Infallible;
     use std::sync::atomic::Ordering;
 
@@ -147,12 +183,24 @@ mod tests {
         level: Reliability,
         body: &[u8],
     ) -> Receipt {
+        publish_until(core, Now::default(), publisher, to, (level, None), body)
+    }
+
+    fn publish_until(
+        core: &Core<FakeEngine>,
+        now: Now,
+        publisher: &mut Publisher,
+        to: &str,
+        (level, expires_at): (Reliability, Option<WallMillis>),
+        body: &[u8],
+    ) -> Receipt {
         let name = || Ok::<_, Infallible>(Name::from_segments([to.as_bytes()]).expect("short"));
         let known = publisher.known(to.as_bytes(), name).expect("decodes").clone();
         let mut builder = BatchBuilder::new();
-        builder.push(MessageParts { payload: body, reliability: level, retain: true, ..MessageParts::default() });
+        let (retain, reliability) = (true, level);
+        builder.push(MessageParts { payload: body, reliability, retain, expires_at, ..MessageParts::default() });
         let batch = builder.finish(known.name.clone(), publisher.id(), FaceId::NONE);
-        core.publish(Now::default(), publisher, &known, batch, None)
+        core.publish(now, publisher, &known, batch, None)
     }
 
     fn refused(core: &Core<FakeEngine>) -> u64 {
@@ -174,6 +222,45 @@ mod tests {
         assert_eq!(publish(&core, &mut ann, "a", ONCE, b"").outcome, Outcome::Unroutable);
         assert_eq!(publish(&core, &mut ann, "b", ONCE, b"1").outcome, Outcome::Unroutable);
         assert_eq!((core.retained_count(), refused(&core)), (1, 1));
+    }
+
+    fn at(ms: u64) -> Now {
+        Now { wall: WallMillis(ms), ..Now::default() }
+    }
+
+    #[test]
+    fn expired_values_make_room_for_others() {
+        let core = core(100, 1 << 20);
+        let mut ann = Publisher::new(&core, Principal::anonymous(), None);
+        for n in 0..100 {
+            publish_until(&core, at(1), &mut ann, &n.to_string(), (ONCE, Some(WallMillis(50))), b"1");
+        }
+        assert_eq!(publish_until(&core, at(49), &mut ann, "new", (ONCE, None), b"1").outcome, FULL);
+        assert_eq!(core.retained_count(), 100);
+        assert_eq!(publish_until(&core, at(50), &mut ann, "new", (ONCE, None), b"1").outcome, Outcome::Unroutable);
+        assert_eq!(core.retained_count(), 1);
+    }
+
+    #[test]
+    fn expired_values_are_gone_for_good_after_a_start() {
+        let one = core(100, 1 << 20);
+        let mut ann = Publisher::new(&one, Principal::anonymous(), None);
+        publish_until(&one, at(1), &mut ann, "a", (ONCE, Some(WallMillis(50))), b"1");
+        publish_until(&one, at(1), &mut ann, "b", (ONCE, Some(WallMillis(90))), b"1");
+        let mut log = one.engine().power_cut(usize::MAX);
+        // The second start finds nothing that the first one left.
+        for (now, restored) in [(50, 1), (50, 1), (90, 0)] {
+            let engine = FakeEngine::over(log, Plan::default(), 1);
+            let core = Core::new(engine.clone(), CoreLimits::default());
+            let mut recovery = Recovery::new();
+            engine.replay(&mut recovery);
+            assert_eq!(core.recover(at(now), recovery).retained, restored);
+            assert_eq!(core.retained_count(), restored);
+            log = engine.power_cut(usize::MAX);
+        }
+        let (core, mut recovery) = (core(100, 1 << 20), Recovery::new());
+        FakeEngine::over(log, Plan::default(), 1).replay(&mut recovery);
+        assert_eq!(core.recover(at(1), recovery).retained, 0, "not even for a clock that was put back");
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl<E: Engine> Core<E> {
         let known = shard.get(open.client).cloned();
         // A session that would have ended with its connection ends with the takeover too.
         // Nor does anybody get what another one left, not even what nobody in particular left.
-        let may_resume = |s: &&Arc<Session>| s.owner() == open.owner;
+        let may_resume = |s: &&Arc<Session>| s.owner() == open.owner && !Self::ends_with_takeover(s);
         if let Some(session) = known.as_ref().filter(|s| s.is_durable() && !open.clean_start).filter(may_resume) {
             let mailbox = open.mailbox;
             let opened = self.take_over(now, session, expiry, open);
@@ -106,6 +106,12 @@ impl<E: Engine> Core<E> {
         drop(shard);
         self.see_off(now);
         Ok(Opened { position: opened.position.max(ended), ..opened })
+    }
+
+    /// Its connection is there, and asked for an end of both. [3.1.2.11.2]
+    fn ends_with_takeover(session: &Session) -> bool {
+        let state = session.state.lock();
+        state.mailbox.is_some() && state.expiry == Expiry::WithConnection
     }
 
     pub(super) fn bounded(&self, expiry: Expiry) -> Expiry {

@@ -12,6 +12,11 @@ use crate::topics::Subscription;
 use bytes::Bytes;
 use std::sync::Arc;
 
+/// The session is another connection's now: what this one is told would not be true for the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the session was taken over")]
+pub struct TakenOver;
+
 /// A change to a session's own records: keys and values belong to the protocol, the core keeps them.
 #[derive(Debug, Clone, Copy)]
 pub enum Note<'a> {
@@ -102,13 +107,20 @@ impl<E: Engine> Core<E> {
     }
 
     /// Changes the session's own records; `None` when it has none because it is not durable.
-    pub fn note(&self, handle: &SessionHandle, notes: &[Note<'_>]) -> Option<Position> {
+    ///
+    /// # Errors
+    /// [`TakenOver`]: nothing was written.
+    pub fn note(&self, handle: &SessionHandle, notes: &[Note<'_>]) -> Result<Option<Position>, TakenOver> {
         if !handle.session.is_durable() || notes.is_empty() {
-            return None;
+            return Ok(None);
         }
         let mut stage = self.engine.stage_release();
+        // Under the stage no session changes hands.
+        if !self.is_current(handle) {
+            return Err(TakenOver);
+        }
         self.stage_notes(handle, notes, &mut stage);
-        Some(stage.finish())
+        Ok(Some(stage.finish()))
     }
 
     pub(super) fn stage_notes<S: Stage>(&self, handle: &SessionHandle, notes: &[Note<'_>], stage: &mut S) {
@@ -145,5 +157,41 @@ impl<E: Engine> Core<E> {
             // It is empty, so nothing comes of it yet: no effect, no stage.
             cell.inner.lock().attach(mailbox.clone(), state.credit);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Core, CoreLimits};
+    use crate::fake::FakeEngine;
+    use crate::mailbox::{Mailbox, Overflow};
+    use crate::session::{Expiry, OpenSession};
+
+    #[test]
+    fn whose_session_was_taken_over_is_told_that_nothing_was_noted() {
+        let core = Core::new(FakeEngine::default(), CoreLimits::default());
+        let mailbox = Mailbox::new(1024, Overflow::default());
+        let open = || {
+            let open = OpenSession {
+                vhost: core.vhost(),
+                client: "ann",
+                owner: &Arc::from(""),
+                clean_start: false,
+                expiry: Expiry::Never,
+                credit: 2,
+                will: None,
+                mailbox: &mailbox,
+            };
+            core.open_session(Now::default(), open).expect("there is room")
+        };
+        let note = |handle, key: &[u8]| core.note(handle, &[Note::Put { key, value: b"" }]);
+        let old = open().handle;
+        assert!(note(&old, b"one").is_ok_and(|position| position.is_some()));
+        let new = open();
+        assert_eq!(note(&old, b"two"), Err(TakenOver));
+        assert!(note(&new.handle, b"three").is_ok());
+        let kept: Vec<Bytes> = open().record.into_iter().map(|(key, _)| key).collect();
+        assert_eq!(kept, [&b"one"[..], b"three"]);
     }
 }

@@ -1,6 +1,6 @@
 //! A vhost: a space of names, sessions, exchanges and queues of its own.
 
-use super::broker::NamedQueue;
+use super::broker::{NamedQueue, TREE_EXCHANGE};
 use super::govern::{Policies, UNLIMITED};
 use super::guard::{Guard, RulesHere};
 use super::session_map::SessionMap;
@@ -9,6 +9,7 @@ use crate::exchange::Topology;
 use crate::quota::Quota;
 use crate::route::SpareNames;
 use crate::topics::Topics;
+use crate::traffic::{ExchangeBooks, VhostBooks};
 use bytes::Bytes;
 use foldhash::quality::RandomState;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
@@ -65,10 +66,15 @@ pub struct Vhost {
     quota: Arc<Quota>,
     pub(super) deleted: AtomicBool,
     pub(crate) spare_names: Arc<SpareNames>,
+    /// Of the exchange that is the topic tree.
+    pub(crate) tree_books: Arc<ExchangeBooks>,
+    books: Arc<VhostBooks>,
 }
 
 impl Vhost {
     pub(super) fn new(name: &str, objects: VhostObjects, guard: Arc<Guard>) -> Self {
+        let topology = Topology::default();
+        let tree_books = topology.exchange_books(TREE_EXCHANGE).cloned().unwrap_or_default();
         Vhost {
             name: name.into(),
             objects,
@@ -78,7 +84,7 @@ impl Vhost {
             hasher: foldhash::quality::FixedState::default(),
             guard,
             rules: RulesHere::default(),
-            topology: RwLock::default(),
+            topology: RwLock::new(topology),
             topology_epoch: AtomicU64::new(0),
             records: Mutex::default(),
             exclusive: Mutex::default(),
@@ -89,6 +95,8 @@ impl Vhost {
             quota: Arc::default(),
             deleted: AtomicBool::new(false),
             spare_names: Arc::default(),
+            tree_books,
+            books: Arc::default(),
         }
     }
 
@@ -110,6 +118,11 @@ impl Vhost {
     /// What its queues hold, and may.
     pub fn quota(&self) -> &Arc<Quota> {
         &self.quota
+    }
+
+    /// What is over in it, and what was done.
+    pub fn books(&self) -> &Arc<VhostBooks> {
+        &self.books
     }
 
     pub(super) fn session_shard(&self, client: &str) -> &Mutex<SessionMap> {

@@ -1,6 +1,7 @@
 //! Exchanges and queues by name: declare, find.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use foldhash::quality::RandomState;
@@ -8,6 +9,7 @@ use foldhash::quality::RandomState;
 use super::kind::text_of;
 use super::table::Table;
 use super::{DeclareError, ExchangeConfig, ExchangeKind, Limits, Target};
+use crate::traffic::ExchangeBooks;
 
 /// A queue of a [`Topology`], until its epoch moves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -50,6 +52,7 @@ pub(super) struct Exchange {
     pub(super) config: ExchangeConfig,
     pub(super) table: Table,
     pub(super) role: Role,
+    pub(super) books: Arc<ExchangeBooks>,
     /// The alternate exchange that a policy names; one of the declaration comes first.
     pub(super) governing_alternate: Option<Bytes>,
 }
@@ -135,6 +138,11 @@ impl<Q> Topology<Q> {
         Some(&self.exchanges[self.exchange_names.get(name)?].config)
     }
 
+    /// What has gone through an exchange.
+    pub fn exchange_books(&self, name: &[u8]) -> Option<&Arc<ExchangeBooks>> {
+        Some(&self.exchanges[self.exchange_names.get(name)?].books)
+    }
+
     /// A passive declaration: how it was declared.
     ///
     /// # Errors
@@ -215,7 +223,8 @@ impl<Q> Topology<Q> {
         let key = ExchangeKey(self.allot_key());
         let table = Table::new(&config.kind, role == Role::TopicTree);
         self.exchange_names.insert(name.clone(), key);
-        self.exchanges.insert(key, Exchange { name, config, table, role, governing_alternate: None });
+        let books = Arc::default();
+        self.exchanges.insert(key, Exchange { name, config, table, role, books, governing_alternate: None });
         self.epoch += 1;
     }
 

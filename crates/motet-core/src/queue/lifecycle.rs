@@ -168,7 +168,7 @@ impl<M: Clone> Queue<M> {
     /// Ends the queue: every consumer is told, every message is forgotten without a word each (the caller writes one tombstone for the
     /// queue). Returns how many messages were ready.
     pub fn delete(&mut self, if_unused: bool, if_empty: bool, fx: &mut Effects<M>) -> Result<u64, DeleteRefused> {
-        // What consumers hold does not keep it from being empty. // As in RabbitMQ
+        // What consumers hold does not stand in the way, as in RabbitMQ.
         let (consumers, messages) = (self.consumers.count(), self.stats.waiting());
         if if_unused && consumers > 0 {
             return Err(DeleteRefused::InUse(consumers));

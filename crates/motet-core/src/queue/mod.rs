@@ -89,7 +89,7 @@ pub use lifecycle::{DeleteRefused, RecoveredEntry};
 pub use sent::SentMarks;
 pub use settle::{Leaving, Nack, UnknownDelivery};
 pub use sleeper::Sleeper;
-pub use stats::QueueStats;
+pub use stats::{Departures, QueueStats};
 pub use take::Taking;
 
 use dedup::Dedup;
@@ -115,6 +115,8 @@ pub struct Queue<M> {
     /// Everything up to here may have been sent before a start that could not know.
     sent_through: u64,
     stats: QueueStats,
+    /// `None` until somebody fetches, or takes without acknowledging: sessions never do.
+    departures: Option<Box<Departures>>,
     last_used_ms: u64,
     /// `QueueExpired` was said for this idle time.
     expiry_told: bool,
@@ -138,6 +140,7 @@ impl<M: Clone> Queue<M> {
             pager: Pager::default(),
             sent_through: 0,
             stats: QueueStats::default(),
+            departures: None,
             last_used_ms: now_ms,
             expiry_told: false,
         }
@@ -151,6 +154,11 @@ impl<M: Clone> Queue<M> {
     /// Gauges and totals, in constant time.
     pub fn stats(&self) -> QueueStats {
         self.stats
+    }
+
+    /// How messages left, where that is not what [`Queue::stats`] says of all.
+    pub fn departures(&self) -> Departures {
+        self.departures.as_deref().copied().unwrap_or_default()
     }
 
     /// Messages that waited too long, since the queue was made or recovered.

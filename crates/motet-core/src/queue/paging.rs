@@ -172,7 +172,8 @@ impl<M: Clone> Queue<M> {
     }
 
     /// A read that `NeedRead` asked for failed: the message stays paged, and is taken as such. A queue that hands out
-    /// resident bodies only gives it up when it is at the head. True when it was given up.
+    /// resident bodies only gives it up when it is at the head. True when it was given up. Its record stays: a disk that
+    /// cannot read it now may do so after the next start, and what is damaged is for a repair to judge.
     pub fn load_failed(&mut self, seq: u64, fx: &mut Effects<M>) -> bool {
         self.read_ended();
         if let Some(slot) = self.entries.slot_mut(seq) {
@@ -184,7 +185,7 @@ impl<M: Clone> Queue<M> {
             && let Some(priority) = self.levels.highest()
             && self.pop_ready(priority).is_some()
         {
-            self.finish(seq, true, fx);
+            self.finish(seq, false, fx);
             given_up = true;
         }
         self.head_may_go_on(seq, fx);

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{ConsumerId, Queue, QueueConfig, QueueStats, SentMarks};
+use super::{ConsumerId, Departures, Queue, QueueConfig, QueueStats, SentMarks};
 
 /// A [`Queue`], awake or asleep.
 pub struct Sleeper<M> {
@@ -79,6 +79,11 @@ impl<M: Clone> Sleeper<M> {
     /// See [`Queue::unclaimed`]; asleep there is nothing.
     pub fn unclaimed(&self) -> u64 {
         self.awake.as_ref().map_or(0, |queue| queue.unclaimed())
+    }
+
+    /// See [`Queue::departures`]; who sleeps never had any.
+    pub fn departures(&self) -> Departures {
+        self.awake.as_ref().map_or(Departures::default(), |queue| queue.departures())
     }
 
     /// See [`Queue::consumer_count`].

@@ -41,6 +41,32 @@ pub struct QueueStats {
     pub duplicate_total: u64,
 }
 
+/// How messages left a queue, where it was not a delivery to a consumer that acknowledges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Departures {
+    /// Delivered to consumers, and settled by that.
+    pub delivered_settled: u64,
+    /// Fetched, to be acknowledged.
+    pub fetched: u64,
+    /// Fetched, and settled by that.
+    pub fetched_settled: u64,
+    /// Fetches that found nothing.
+    pub fetched_nothing: u64,
+}
+
+impl Departures {
+    /// The sum of both.
+    #[must_use]
+    pub fn and(self, other: Departures) -> Self {
+        Departures {
+            delivered_settled: self.delivered_settled + other.delivered_settled,
+            fetched: self.fetched + other.fetched,
+            fetched_settled: self.fetched_settled + other.fetched_settled,
+            fetched_nothing: self.fetched_nothing + other.fetched_nothing,
+        }
+    }
+}
+
 impl QueueStats {
     /// Messages that wait: ready or delayed.
     pub fn waiting(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use super::Queue;
 use super::chunk::Hold;
-use super::consumer::{ConsumeError, ConsumerOptions};
+use super::consumer::{AckMode, ConsumeError, ConsumerOptions};
 use super::effect::{Body, ConsumerId, DeadReason, Effect, Effects, Taken};
 use super::slot::State;
 
@@ -110,6 +110,9 @@ impl<M: Clone> Queue<M> {
             out.push(self.lend(index, priority, true, fx));
         }
         self.consumers.took(index);
+        if taking.taken > 0 && self.settles_by_taking(index) {
+            self.departures.get_or_insert_default().delivered_settled += taking.taken as u64;
+        }
         self.read_ahead(fx);
         taking
     }
@@ -118,10 +121,23 @@ impl<M: Clone> Queue<M> {
     pub fn get(&mut self, now_ms: u64, id: ConsumerId, fx: &mut Effects<M>) -> Option<Taken<M>> {
         let index = self.consumers.find(id)?;
         self.touch(now_ms);
-        let (priority, _) = self.live_head(now_ms, fx)?;
+        let Some((priority, _)) = self.live_head(now_ms, fx) else {
+            self.departures.get_or_insert_default().fetched_nothing += 1;
+            return None;
+        };
+        let settled = self.settles_by_taking(index);
+        let departures = self.departures.get_or_insert_default();
+        match settled {
+            true => departures.fetched_settled += 1,
+            false => departures.fetched += 1,
+        }
         let taken = self.lend(index, priority, false, fx);
         self.read_ahead(fx);
         Some(taken)
+    }
+
+    fn settles_by_taking(&self, index: u32) -> bool {
+        self.consumers.get(index).is_some_and(|consumer| consumer.options.ack == AckMode::Auto)
     }
 
     /// Whether the next message has to be read first; asks for it if so. For queues that hand out resident bodies only.

@@ -7,6 +7,7 @@ mod bench;
 mod crashes;
 mod dead_letters;
 mod declarations;
+mod figures;
 mod queues;
 mod routing;
 mod streams;

@@ -501,8 +501,8 @@ fn core_will(config: &Config, will: &Will<'_>) -> Result<CoreWill, (ReasonCode, 
     if config.is_invalid_text(will.properties, will.payload) {
         return Err((ReasonCode::PayloadFormatInvalid, "the will's payload is not UTF-8"));
     }
-    if config.is_too_deep(will.topic) {
-        return Err((ReasonCode::TopicNameInvalid, "the will's topic has too many levels"));
+    if will.retain && config.is_too_deep(will.topic) {
+        return Err((ReasonCode::TopicNameInvalid, "the will is to be retained on a topic of too many levels"));
     }
     let address = mqtt::decode_name(will.topic).map_err(|_| (ReasonCode::TopicNameInvalid, "not a topic name"))?;
     if super::inbound::is_ours(&address) {

@@ -264,9 +264,10 @@ impl Connected {
                 // Writing the note again gives a position behind the first writing, which may have been another connection's.
                 self.flush_run(cx);
                 let key = received_key(identifier);
-                let position = cx.core.note(&self.handle, &[Note::Put { key: &key, value: &[] }]);
                 let ids = vec![(QoS::ExactlyOnce, identifier)];
-                self.reply(cx, position, Reply::Received { ids, code: ReasonCode::Success, why: "" });
+                if let Ok(position) = cx.core.note(&self.handle, &[Note::Put { key: &key, value: &[] }]) {
+                    self.reply(cx, position, Reply::Received { ids, code: ReasonCode::Success, why: "" });
+                }
                 return Flow::Continue;
             }
             self.inbound.unanswered += 1;
@@ -275,8 +276,18 @@ impl Connected {
                 return Flow::Close(Farewell::Reason(ReasonCode::ReceiveMaximumExceeded, "receive maximum exceeded"));
             }
         }
+        // [3.3.2.3.2]
         if config.is_invalid_text(publish.properties, publish.payload) {
-            return self.refuse_text(cx, &publish);
+            return self.refuse(cx, &publish, ReasonCode::PayloadFormatInvalid, "the payload is not UTF-8");
+        }
+        // Each level of what is retained is a node that stays.
+        if publish.retain && config.is_too_deep(&topic) {
+            const WHY: &str = "retained on a topic of too many levels";
+            return match self.version {
+                Version::V5 => self.refuse(cx, &publish, ReasonCode::TopicNameInvalid, WHY),
+                // An acknowledgement would say that it was taken.
+                _ => Flow::Close(Farewell::Reason(ReasonCode::TopicNameInvalid, WHY)),
+            };
         }
         let answered = Answered::of(&publish);
         let asked_delay = if publish.properties.is_empty() { None } else { mapping::delay_ms(publish.properties) };
@@ -304,13 +315,19 @@ impl Connected {
         Flow::Continue
     }
 
-    /// A payload that is not the text it says it is [3.3.2.3.2]. With QoS 0 there is no answer that could say so.
-    fn refuse_text<E: Engine>(&mut self, cx: &mut Context<'_, E>, publish: &Publish<'_>) -> Flow {
+    /// A message that is not taken. With QoS 0 there is no answer that could say so.
+    fn refuse<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        publish: &Publish<'_>,
+        code: ReasonCode,
+        why: &'static str,
+    ) -> Flow {
         self.flush_run(cx);
         cx.core.counters().rejected.fetch_add(1, Ordering::Relaxed);
         if let Some(identifier) = publish.packet_identifier {
             let ids = vec![(publish.qos, identifier)];
-            self.answer_refused(cx, ids, ReasonCode::PayloadFormatInvalid, "the payload is not UTF-8");
+            self.answer_refused(cx, ids, code, why);
         }
         Flow::Continue
     }
@@ -323,11 +340,6 @@ impl Connected {
         publish: &Publish<'_>,
         answered: Answered,
     ) -> Result<Box<Run>, Farewell> {
-        let too_deep = config.is_too_deep(topic);
-        if too_deep && self.version != Version::V5 {
-            // An acknowledgement would say that it was taken.
-            return Err(Farewell::Reason(ReasonCode::TopicNameInvalid, "topic of too many levels"));
-        }
         let asked_delay = mapping::delay_ms(publish.properties);
         let (delay, inner, wrong) = match delayed(config, topic) {
             Ok((delay, inner)) => (delay, inner, None),
@@ -344,9 +356,8 @@ impl Connected {
             wrong
         } else if delay.is_some_and(|delay| delay > u64::from(config.delay_max_secs) * 1000) {
             Some((ReasonCode::ImplementationSpecificError, TOO_LATE))
-        } else if too_deep || is_ours(&known.name) {
-            let why = if too_deep { "topic of too many levels" } else { "this topic belongs to the server" };
-            Some((ReasonCode::TopicNameInvalid, why))
+        } else if is_ours(&known.name) {
+            Some((ReasonCode::TopicNameInvalid, "this topic belongs to the server"))
         } else {
             super::access::refusal(cx, &known, publish)
         };
@@ -500,8 +511,10 @@ impl Connected {
         // Also one that is unknown waits: an earlier connection may have released it a moment ago.
         let keys: Vec<_> = ids.iter().map(|(id, _)| received_key(*id)).collect();
         let notes: Vec<_> = keys.iter().map(|key| Note::Delete { key }).collect();
-        let position = cx.core.note(&self.handle, &notes);
-        self.reply(cx, position, Reply::Pubcomp(ids));
+        // Whose session was taken over completes nothing: the identifiers are still taken for the next connection.
+        if let Ok(position) = cx.core.note(&self.handle, &notes) {
+            self.reply(cx, position, Reply::Pubcomp(ids));
+        }
     }
 
     /// Answers now, or when `position` is durable and everything before has been answered.

@@ -22,6 +22,7 @@ mod connect;
 mod inbound;
 mod outbound;
 mod shared;
+mod stream_filter;
 mod subscribe;
 #[cfg(test)]
 mod tests;

@@ -206,7 +206,7 @@ impl Connected {
         if !encoder.queued(
             cx.out,
             &delivery.queued,
-            Hop { qos, identifier, dup: delivery.redelivered, redelivered: false },
+            Hop { qos, identifier, dup: delivery.redelivered, ..Hop::at_most_once() },
         ) {
             // Expired, or larger than the client takes [MQTT-3.1.2-28]: as if it had been delivered.
             self.outbound.settled.push(seq);
@@ -312,10 +312,12 @@ impl Connected {
             let received = std::mem::take(&mut self.outbound.received);
             let keys: Vec<_> = received.iter().filter(|(seq, _)| *seq > 0).map(|(seq, _)| pubrec_key(*seq)).collect();
             let notes: Vec<_> = keys.iter().map(|key| Note::Put { key, value: &[] }).collect();
-            let position = cx.core.note(&self.handle, &notes);
-            let code = |seq| if seq > 0 { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
-            let ids = received.into_iter().map(|(seq, id)| (id, code(seq))).collect();
-            self.reply(cx, position, Reply::Pubrel(ids));
+            // Whose session was taken over releases nothing: the next connection is sent the messages again.
+            if let Ok(position) = cx.core.note(&self.handle, &notes) {
+                let code = |seq| if seq > 0 { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
+                let ids = received.into_iter().map(|(seq, id)| (id, code(seq))).collect();
+                self.reply(cx, position, Reply::Pubrel(ids));
+            }
         }
         if !self.outbound.settled.is_empty() {
             let settled = std::mem::take(&mut self.outbound.settled);

@@ -211,19 +211,20 @@ impl Connected {
         let took = cx.core.take_from(cx.now, queue.cell(), consumer, most, TAKE_BYTES, &mut taken);
         shares.places[at].ready = took.more;
         let mut adopted = Vec::new();
+        let is_stream = shares.places[at].stream.is_some();
         for delivery in taken.drain(..) {
             let seq = delivery.seq;
             let queued = Queued { grant: grant.clone(), ..delivery.queued.clone() };
-            let redelivered = delivery.redelivered;
+            let (redelivered, stream_offset) = (delivery.redelivered, is_stream.then_some(delivery.seq));
             let done = match mapping::qos(queued.reliability()) {
                 QoS::AtMostOnce => {
-                    encoder.queued(cx.out, &queued, Hop { redelivered, ..Hop::at_most_once() });
+                    encoder.queued(cx.out, &queued, Hop { redelivered, stream_offset, ..Hop::at_most_once() });
                     true
                 }
                 QoS::AtLeastOnce => {
                     let identifier = shares.free_identifier();
                     // DUP is for what this very session was sent before; nobody knows who was.
-                    let hop = Hop { qos: QoS::AtLeastOnce, identifier, dup: false, redelivered };
+                    let hop = Hop { qos: QoS::AtLeastOnce, identifier, dup: false, redelivered, stream_offset };
                     let sent = encoder.queued(cx.out, &queued, hop);
                     if sent {
                         shares.in_flight.insert(identifier.get(), Held { queue: queue.clone(), consumer, seq });

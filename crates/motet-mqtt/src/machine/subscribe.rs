@@ -1,7 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE, answered when what they changed is durable; then the last values.
 
 use super::inbound::Reply;
-use super::{Connected, Flow};
+use super::{Connected, Flow, stream_filter};
 use crate::config::Config;
 use crate::error::DecodeError;
 use crate::mapping;
@@ -219,40 +219,6 @@ fn queue_name(level: &str) -> Result<Bytes, Refusal> {
     }
 }
 
-/// `$stream/<name>@<from>`: the first entry, the last, the next (also without `@`), an offset, or so long ago.
-fn stream_of(filter: &str, now: Now) -> Result<Option<(Bytes, Start)>, Refusal> {
-    let Some(rest) = filter.strip_prefix("$stream/") else { return Ok(None) };
-    let (name, from) = rest.rsplit_once('@').unwrap_or((rest, "next"));
-    let start = match from {
-        "first" => Start::First,
-        "last" => Start::Last,
-        "next" => Start::Next,
-        from => match from.parse() {
-            Ok(offset) => Start::Offset(offset),
-            Err(_) => {
-                let ago = millis(from).ok_or((ReasonCode::TopicFilterInvalid, NOT_A_START))?;
-                Start::Timestamp(now.wall.0.saturating_sub(ago))
-            }
-        },
-    };
-    Ok(Some((queue_name(name)?, start)))
-}
-
-const NOT_A_START: &str = "a stream is read from first, last, next, an offset, or a time ago such as 90s, 5m, 1h, 7d";
-
-/// A time with its unit.
-fn millis(text: &str) -> Option<u64> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let unit_ms = match unit {
-        "s" => 1_000,
-        "m" => 60_000,
-        "h" => 3_600_000,
-        "d" => 86_400_000,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(unit_ms)
-}
-
 /// What a client is told that cannot join.
 fn refusal_of(refused: &JoinRefused) -> Refusal {
     match refused {
@@ -289,10 +255,11 @@ fn wish(
     if let Some(source) = source_of(subscription.topic_filter)? {
         return Ok(Wanted::Shared(source, options));
     }
-    if let Some((name, start)) = stream_of(subscription.topic_filter, now)? {
+    if let Some(asked) = stream_filter::parse(subscription.topic_filter, now) {
+        let (name, start) = asked.map_err(|why| (ReasonCode::TopicFilterInvalid, why))?;
         // Who reads again from where it was has nothing to gain from QoS 2.
         options.reliability = options.reliability.min(Reliability::AtLeastOnce);
-        return Ok(Wanted::Stream(name, start, options));
+        return Ok(Wanted::Stream(queue_name(name)?, start, options));
     }
     let pattern = mqtt::decode_pattern(subscription.topic_filter)
         .map_err(|_| (ReasonCode::TopicFilterInvalid, "not a topic filter"))?;

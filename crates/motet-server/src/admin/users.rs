@@ -43,11 +43,13 @@ pub fn as_json(accounts: &dyn AccountControl) -> String {
     serde_json::Value::from(all).to_string()
 }
 
-pub(super) async fn change(accounts: Arc<dyn AccountControl>, body: &[u8]) -> Answer {
+/// Makes a change; with it, what it was about.
+pub(super) async fn change(accounts: Arc<dyn AccountControl>, body: &[u8]) -> (Answer, String) {
     let (change, wish) = match read(body) {
         Ok(change) => change,
-        Err(what) => return text(StatusCode::BAD_REQUEST, &format!("{what}\n")),
+        Err(what) => return (text(StatusCode::BAD_REQUEST, &format!("{what}\n")), String::new()),
     };
+    let about = format!("{wish} {}", change.name());
     // A slow hash, then the disk.
     let made = tokio::task::spawn_blocking(move || {
         let made = accounts.change(&change);
@@ -57,11 +59,12 @@ pub(super) async fn change(accounts: Arc<dyn AccountControl>, body: &[u8]) -> An
         }
         made
     });
-    match made.await {
+    let answer = match made.await {
         Ok(Ok(())) => with_type(StatusCode::OK, "application/json", "{}\n".into()),
         Ok(Err(error)) => text(status(&error), &format!("{error}\n")),
         Err(_) => text(StatusCode::INTERNAL_SERVER_ERROR, "the change panicked; please report this\n"),
-    }
+    };
+    (answer, about)
 }
 
 fn read(body: &[u8]) -> Result<(Change, &'static str), String> {

@@ -41,7 +41,13 @@ pub(super) fn credentials(headers: &HeaderMap) -> Option<Credentials> {
     if !scheme.eq_ignore_ascii_case("basic") {
         return None;
     }
-    let decoded = BASE64_STANDARD.decode(rest.trim()).ok()?;
+    basic(rest)
+}
+
+/// User and password with a colon between them, in base64.
+pub(super) fn basic(given: &str) -> Option<Credentials> {
+    let given = Some(given.trim()).filter(|given| given.len() <= CREDENTIALS_BYTES_MAX)?;
+    let decoded = BASE64_STANDARD.decode(given).ok()?;
     // A user has no colon, a password may. [RFC7617-2]
     let colon = decoded.iter().position(|byte| *byte == b':')?;
     let user = String::from_utf8(decoded[..colon].to_vec()).ok()?;

@@ -75,6 +75,11 @@ impl<E: Engine> Node for Process<E> {
             certificate_expires_secs: (expires > 0).then_some(expires),
             connections_total: ours.map(|(figures, _)| read(&figures.connections_total)).sum(),
             draining: house.is_draining(),
+            logins: PROTOCOLS
+                .iter()
+                .zip(&house.counters.logins)
+                .map(|(word, [accepted, refused])| (*word, [read(accepted), read(refused)]))
+                .collect(),
         }
     }
 

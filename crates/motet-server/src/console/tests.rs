@@ -71,3 +71,38 @@ async fn a_page_of_another_origin_changes_nothing() {
     let counts: Vec<_> = answers.iter().map(|count| count.load(std::sync::atomic::Ordering::Relaxed)).collect();
     assert_eq!(counts, [1, 0, 1, 0]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_page_that_the_configuration_names_may_read_and_change() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = Config { data_dir: dir.path().join("data"), ..config(&[Protocol::Management]) };
+    config.web.allowed_origins = vec!["https://app.example".into()];
+    let server = Server::start(&config).unwrap();
+    let asked = "Origin: https://app.example\r\nAccess-Control-Request-Method: PUT\r\n";
+    let answer = ask(&server, Protocol::Management, "OPTIONS /api/queues/%2F/q", asked, "").await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    for header in [
+        "access-control-allow-origin: https://app.example\r\n",
+        "access-control-allow-credentials: true\r\n",
+        "access-control-allow-headers: authorization, content-type\r\n",
+        "vary: origin\r\n",
+    ] {
+        assert!(answer.contains(header), "{header} in {answer}");
+    }
+    let from_there = format!("{GUEST}Origin: https://app.example\r\n");
+    let answer = ask(&server, Protocol::Management, "PUT /api/queues/%2F/q", &from_there, "{}").await;
+    assert!(answer.starts_with("HTTP/1.1 201 ") && answer.contains("access-control-allow-origin: "), "{answer}");
+    let elsewhere = format!("{GUEST}Origin: https://evil.example\r\n");
+    let answer = ask(&server, Protocol::Management, "GET /api/whoami", &elsewhere, "").await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.contains("access-control"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn definitions_alone_take_credentials_in_the_query() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = started(&dir);
+    let ask = async |path: &str| ask(&server, Protocol::Management, &format!("GET /api/{path}"), "", "").await;
+    assert!(ask("definitions?auth=Z3Vlc3Q6Z3Vlc3Q=").await.starts_with("HTTP/1.1 200 "));
+    assert!(ask("definitions?auth=Z3Vlc3Q6d3Jvbmc=").await.starts_with("HTTP/1.1 401 "));
+    assert!(ask("overview?auth=Z3Vlc3Q6Z3Vlc3Q=").await.starts_with("HTTP/1.1 401 "));
+}

@@ -1,3 +1,6 @@
+mod log;
+mod written;
+
 use super::framing::Frames;
 use super::*;
 use crate::admission::Door;

@@ -33,6 +33,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::Notify;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, TlsAcceptor};
 use watch::Fingerprint;
@@ -47,6 +48,8 @@ pub(crate) struct Certificates {
     current: ArcSwap<Loaded>,
     source: Mutex<Source>,
     present: Present,
+    /// The interval of looks may be another.
+    interval_changed: Notify,
 }
 
 /// Where they come from.
@@ -79,7 +82,8 @@ impl Certificates {
         let seen = Fingerprint::of(tls, data_dir, kept.as_ref());
         let current = ArcSwap::from_pointee(load(tls, data_dir, key, kept.as_ref())?);
         let source = Mutex::new(Source { tls: tls.clone(), key: key.into(), kept, seen });
-        Ok(Certificates { data_dir: data_dir.into(), current, source, present: Present::default() })
+        let (present, interval_changed) = (Present::default(), Notify::new());
+        Ok(Certificates { data_dir: data_dir.into(), current, source, present, interval_changed })
     }
 
     /// Reads them again; when they are not good the old ones stay. Connections whose client's certificate is revoked now
@@ -88,6 +92,7 @@ impl Certificates {
         let mut source = self.source.lock();
         let seen = Fingerprint::of(tls, &self.data_dir, kept.as_ref());
         *source = Source { tls: tls.clone(), key: key.into(), kept, seen };
+        self.interval_changed.notify_one();
         let loaded = Arc::new(load(tls, &self.data_dir, key, source.kept.as_ref())?);
         self.current.store(loaded.clone());
         Ok(self.present.look(&*loaded.verifier))
@@ -105,9 +110,19 @@ impl Certificates {
         Some(self.reload(&tls, &key, kept))
     }
 
-    /// How often [`Certificates::look`] is wanted; none for never.
-    pub(crate) fn look_every(&self) -> Option<std::time::Duration> {
-        Some(self.source.lock().tls.watch_interval).filter(|every| !every.is_zero())
+    /// Waits until [`Certificates::look`] is wanted; as long as that is never, until a reload says otherwise.
+    pub(crate) async fn wait_to_look(&self) {
+        loop {
+            let every = self.source.lock().tls.watch_interval;
+            if every.is_zero() {
+                self.interval_changed.notified().await;
+                continue;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(every) => return,
+                () = self.interval_changed.notified() => {}
+            }
+        }
     }
 
     /// When the first of them ends, in seconds since 1970.
@@ -159,6 +174,17 @@ impl Handshake<'_> {
         }
         Ok(shown)
     }
+}
+
+/// What of a table a start would refuse; where it names no certificate none is made.
+pub(crate) fn check(tls: &Tls, data_dir: &Path, key: &str) -> Result<(), ServerError> {
+    let _ = aws_lc_rs::default_provider().install_default();
+    if tls.certificate.is_some() {
+        return load(tls, data_dir, key, None).map(drop);
+    }
+    clients::verifier(tls, key)?;
+    secure::Clients::new(tls, key)?;
+    served::check_further(tls, key)
 }
 
 fn load(tls: &Tls, data_dir: &Path, key: &str, kept: Option<&Kept>) -> Result<Loaded, ServerError> {

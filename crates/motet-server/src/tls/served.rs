@@ -2,7 +2,7 @@
 
 use super::{files, self_signed};
 use crate::acme::Kept;
-use crate::config::Tls;
+use crate::config::{AlsoCertificate, Tls};
 use crate::error::ServerError;
 use motet_auth::x509;
 use rustls::crypto::aws_lc_rs;
@@ -25,6 +25,12 @@ pub(super) struct Served {
     all: Vec<One>,
     /// Index by name; of two certificates for one name the earlier one holds.
     by_name: HashMap<String, usize>,
+}
+
+/// Whether the certificates beside the first one can be read.
+pub(super) fn check_further(tls: &Tls, key: &str) -> Result<(), ServerError> {
+    let read = |(at, also): (usize, &AlsoCertificate)| read(&also.certificate, &also.key, &format!("{key}.also.{at}"));
+    tls.also.iter().enumerate().try_for_each(|one| read(one).map(drop))
 }
 
 impl Served {

@@ -174,6 +174,16 @@ impl Ledger {
         }
     }
 
+    /// Its publisher knows that it was taken.
+    pub(super) fn is_confirmed(&self, payload: &str) -> bool {
+        self.messages.get(payload).is_some_and(|sent| sent.until.is_some())
+    }
+
+    /// Its publisher never sends it twice, nor is it let in twice: QoS 2, and what is not sent again.
+    pub(super) fn comes_once(&self, payload: &str) -> bool {
+        self.messages.get(payload).is_some_and(|sent| sent.qos != 1)
+    }
+
     /// The server has heard the goodbye of the client that left this will.
     pub(super) fn withdraws(&mut self, payload: &str) {
         if let Some(sent) = self.messages.get_mut(payload) {
@@ -234,7 +244,9 @@ impl Ledger {
         if qos == 2 && *count > 1 {
             return Err(format!("{payload} arrives at {subscriber} for the {count}th time, with QoS 2"));
         }
-        if qos > 0 && *count == 1 && sent.will == Will::No && in_audience && !self.refusing {
+        // What could not be read is tried again after a start, and then comes behind others.
+        let in_order = !self.refusing && !self.damaged.contains(payload);
+        if qos > 0 && *count == 1 && sent.will == Will::No && in_audience && in_order {
             let last = self.order.entry((subscriber, session, sent.publisher, topic.to_owned())).or_insert(0);
             if *last > sent.number {
                 return Err(format!("{payload} arrives at {subscriber} behind a later one"));

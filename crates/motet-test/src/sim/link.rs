@@ -9,7 +9,6 @@ use motet_core::mailbox::{Mailbox, Overflow};
 use motet_core::principal::{Denied, Principal};
 use motet_core::rope::Rope;
 use motet_core::time::Now;
-use motet_mqtt::{Config, Connection};
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -38,9 +37,9 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(config: &Arc<Config>, dice: &mut Dice) -> Self {
+    pub(super) fn new(machine: Box<dyn Machine<FakeEngine>>, dice: &mut Dice) -> Self {
         Link {
-            machine: Box::new(Connection::new(config.clone())),
+            machine,
             mailbox: Mailbox::new(1 << 20, Overflow::default()),
             random: Random::seeded(dice.seed()),
             to_server: Vec::new(),

@@ -9,8 +9,7 @@
 //! carries the trace of what happened; `SIM_SEED=n cargo test -p motet-test --test sim` repeats one run, `SIM_RUNS=n`
 //! makes more of them.
 //!
-//! Not covered: what a delayed will owes, how long exactly a session and a last value live. What time does to messages in queues is
-//! measured by [`time`].
+//! What time does to messages in queues, to sessions, their wills and last values is measured by [`time`], exactly.
 //!
 //! | file | what |
 //! |---|---|
@@ -18,9 +17,11 @@
 //! | `link.rs` | a carrier in memory, and the machine at its server end |
 //! | `client.rs` | an honest MQTT client: what it remembers, sends again and acknowledges |
 //! | `ledger.rs` | what must, may and must not arrive |
+//! | `courier.rs`, `world/mixed.rs` | clients of AMQP between them: confirms, acknowledgements, transactions |
 //! | [`time`] | another world, of queues with a name: expiry, delay, paging, identifiers, streams, several vhosts |
 
 mod client;
+mod courier;
 mod ledger;
 mod link;
 pub mod time;
@@ -62,6 +63,14 @@ pub struct Failure {
 /// The first promise that was not kept.
 pub fn run(seed: u64) -> Result<Summary, Box<Failure>> {
     world::World::new(seed).run()
+}
+
+/// Runs one world in which AMQP clients publish to the topics of the MQTT clients, and hear them, to its end.
+///
+/// # Errors
+/// The first promise that was not kept.
+pub fn run_mixed(seed: u64) -> Result<Summary, Box<Failure>> {
+    world::World::mixed(seed).run()
 }
 
 /// Chance, with the questions a simulation asks.

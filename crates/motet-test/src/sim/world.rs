@@ -1,20 +1,26 @@
 //! The loop: whose turn it is, power cuts, and the calm at the end.
 
+mod mixed;
+
 use super::client::{Client, TOPICS, brief};
+use super::courier::Courier;
 use super::ledger::{Broken, Ledger};
 use super::link::Link;
 use super::{Dice, Failure, Summary};
 use motet_core::core::{Core, CoreLimits, Recovery};
+use motet_core::engine::{Engine, Position};
 use motet_core::fake::{FakeEngine, FakeLog, Plan};
 use motet_core::machine::CloseCause;
 use motet_core::time::{Instant, Now, WallMillis};
-use motet_mqtt::Config;
 use motet_mqtt::packet::{Packet, Version, frame};
+use motet_mqtt::{Config, Connection};
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Turns of the stormy part of a run.
 const TURNS: usize = 600;
+/// Turns in which nothing moves before whoever waits is said to wait for ever.
+const PATIENCE: usize = 300;
 /// Turns in which calm must come; far more than are needed.
 const CALM_MAX: usize = 20_000;
 
@@ -27,9 +33,13 @@ pub(super) struct World {
     core: Core<FakeEngine>,
     plan: Plan,
     clients: Vec<Client>,
+    /// Clients of AMQP, where they are there.
+    couriers: Vec<Courier>,
     links: Vec<Link>,
-    /// Wills whose connection broke, with the link: owed once the server has noticed.
+    /// Wills whose connection broke, with the link: published once the server has noticed.
     mourned: Vec<(usize, String)>,
+    /// Wills that the server has published, with the position from which they are durable, and owed.
+    said: Vec<(Position, String)>,
     /// Wills whose client said goodbye: withdrawn once the server has noticed.
     parting: Vec<(usize, String)>,
     ledger: Ledger,
@@ -63,8 +73,10 @@ impl World {
             engine,
             plan,
             clients,
+            couriers: Vec::new(),
             links: Vec::new(),
             mourned: Vec::new(),
+            said: Vec::new(),
             parting: Vec::new(),
             ledger: Ledger::new(plan.pending_bytes_max < 1 << 20),
             trace: Vec::new(),
@@ -89,11 +101,14 @@ impl World {
     }
 
     fn live(&mut self) -> Broken {
-        for _ in 0..TURNS {
+        // Two conversations more want their turns.
+        let turns = if self.couriers.is_empty() { TURNS } else { 5 * TURNS };
+        for _ in 0..turns {
             self.storm()?;
         }
         self.calm()?;
         self.ledger.settle()?;
+        self.couriers.iter().try_for_each(Courier::settle)?;
         self.newcomer()
     }
 
@@ -127,6 +142,13 @@ impl World {
         for completion in self.engine.step() {
             self.core.complete(completion);
         }
+        let (durable, ledger) = (self.engine.durable(), &mut self.ledger);
+        self.said.retain(|(at, will)| {
+            if *at <= durable {
+                ledger.confirmed(will);
+            }
+            *at > durable
+        });
         for damage in self.engine.take_damages() {
             self.ledger.damaged(&damage.body);
         }
@@ -153,12 +175,17 @@ impl World {
         }
         // Whether these were published, nobody can tell now.
         self.mourned.clear();
+        self.said.clear();
         self.parting.clear();
         self.ledger.doubts_wills();
+        self.couriers.iter_mut().for_each(|courier| courier.doubts(&self.ledger));
         self.core.on_time(self.now);
     }
 
     fn client_acts(&mut self) {
+        if !self.couriers.is_empty() && self.dice.one_in(3) {
+            return self.courier_acts();
+        }
         let which = self.dice.below(self.clients.len());
         let client = &self.clients[which];
         let Some(link) = client.link else { return self.connect(which, false) };
@@ -199,7 +226,7 @@ impl World {
             self.leave(which);
         }
         let link = self.links.len();
-        self.links.push(Link::new(&self.config, &mut self.dice));
+        self.links.push(Link::new(Box::new(Connection::new(self.config.clone())), &mut self.dice));
         self.connections += 1;
         let clean = !calm && self.dice.one_in(12);
         let client = &mut self.clients[which];
@@ -268,13 +295,11 @@ impl World {
         }
         // A takeover, or a link that broke in front of it, keeps the server from hearing a goodbye.
         let heard = self.links[which].is_drained();
+        let staged = Position(self.engine.durable().0 + self.engine.pending_groups() as u64);
+        for (_, will) in self.mourned.extract_if(.., |(link, _)| *link == which) {
+            self.said.push((staged, will));
+        }
         let ledger = &mut self.ledger;
-        self.mourned.retain(|(link, will)| {
-            if *link == which {
-                ledger.confirmed(will);
-            }
-            *link != which
-        });
         self.parting.retain(|(link, will)| {
             if *link == which && heard {
                 ledger.withdraws(will);
@@ -285,6 +310,9 @@ impl World {
 
     /// The client at the other end hears up to `count` bytes.
     fn hears(&mut self, which: usize, count: usize) -> Result<bool, String> {
+        if let Some(courier) = self.couriers.iter().position(|c| c.link == Some(which)) {
+            return self.courier_hears(courier, which, count);
+        }
         let link = &mut self.links[which];
         let Some(client) = self.clients.iter_mut().find(|c| c.link == Some(which)) else { return Ok(false) };
         let count = count.min(link.to_client.len());
@@ -311,9 +339,13 @@ impl World {
         for _ in 0..CALM_MAX {
             let moved = self.calm_turn()?;
             quiet = if moved { 0 } else { quiet + 1 };
-            if quiet > 3 {
-                return match self.clients.iter().find(|c| !c.is_quiet()) {
-                    Some(client) => Err(format!("{} waits for ever", client.name)),
+            let waits = self.clients.iter().any(|c| !c.is_quiet()) || self.couriers.iter().any(|c| !c.is_quiet());
+            // What was refused for want of room is tried again after a while.
+            if quiet > if waits { PATIENCE } else { 3 } {
+                let waiting = self.clients.iter().filter(|c| !c.is_quiet()).map(|c| &c.name);
+                let waiting = waiting.chain(self.couriers.iter().filter(|c| !c.is_quiet()).map(|c| &c.name));
+                return match waiting.last() {
+                    Some(name) => Err(format!("{name} waits for ever")),
                     None => Ok(()),
                 };
             }
@@ -322,8 +354,8 @@ impl World {
     }
 
     fn calm_turn(&mut self) -> Result<bool, String> {
-        let mut moved = false;
         self.pass(Duration::from_millis(10));
+        let mut moved = self.calm_couriers();
         for which in 0..self.clients.len() {
             match self.clients[which].link {
                 None if self.clients[which].persistent || !self.clients[which].is_quiet() => {

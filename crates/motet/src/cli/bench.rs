@@ -15,7 +15,7 @@ pub(crate) enum BenchCommand {
 }
 
 /// What measuring any protocol needs.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Common {
     /// Measure for so many seconds, after a second that does not count.
     #[arg(long, default_value_t = 5.0, value_parser = seconds)]
@@ -32,12 +32,15 @@ pub(crate) struct Common {
     /// Messages of a publisher that have not reached their subscribers; beyond it the publisher waits.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) in_flight: Option<u64>,
-    /// Messages a second of the workload latency.
-    #[arg(long, default_value_t = 1000.0, value_parser = seconds)]
-    pub(crate) rate: f64,
+    /// Messages a second of latency (1000) and the stress workloads (1000, stress-stuck 100, stress-subscribe 50000).
+    #[arg(long, value_parser = seconds)]
+    pub(crate) rate: Option<f64>,
     /// The user's name.
-    #[arg(long)]
+    #[arg(long, visible_alias = "username")]
     pub(crate) user: Option<String>,
+    /// The password; others on this machine can read it in the list of processes.
+    #[arg(long, conflicts_with = "password_file")]
+    pub(crate) password: Option<String>,
     /// A file whose first line is the password.
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
@@ -50,6 +53,9 @@ pub(crate) struct Common {
     /// Take any certificate (implies --tls).
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Resume no TLS session: each handshake is a whole one.
+    #[arg(long)]
+    pub(crate) full_handshakes: bool,
     /// The process of a server on this machine, to say what the work costs it.
     #[arg(long)]
     pub(crate) pid: Option<u32>,
@@ -113,16 +119,18 @@ impl From<AmqpWorkload> for motet_bench::amqp::Workload {
 
 #[derive(Debug, Args)]
 pub(crate) struct BenchMqtt {
-    /// The server, as host or host:port; the port is 1883, with --tls 8883.
+    /// The server, as host or host:port; the port is 1883, with --tls 8883. Over WebSocket as ws://host:port/path or
+    /// wss://host:port/path; the port is 8083 or 8443, the path /mqtt.
     #[arg(default_value = "localhost")]
     pub(crate) server: String,
-    /// What to measure; everything, one after the other, when not given.
+    /// What to measure; everything but stress, one after the other, when not given.
     #[arg(value_enum)]
     pub(crate) workload: Vec<Workload>,
     /// Quality of service of publishers and subscriptions.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(..=2))]
     pub(crate) qos: u8,
-    /// How many pairs, subscribers (fan-out), publishers (fan-in) or connections (connect, idle).
+    /// How many pairs, subscribers (fan-out, stress-stuck), publishers (fan-in), connections (connect, idle) or
+    /// subscriptions (stress-subscribe).
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub(crate) clients: Option<u32>,
     /// The version of MQTT.
@@ -150,6 +158,12 @@ pub(crate) enum Workload {
     Retained,
     /// Messages for a client that is away and comes back.
     Offline,
+    /// A pair at a fixed rate, alone and then beside a flood of QoS 0.
+    StressFlood,
+    /// Many subscribers at a fixed rate, then one more that never reads.
+    StressStuck,
+    /// A pair at a high rate, while another client makes 100,000 subscriptions, and when it leaves.
+    StressSubscribe,
 }
 
 impl From<Workload> for options::Workload {
@@ -163,6 +177,9 @@ impl From<Workload> for options::Workload {
             Workload::Idle => options::Workload::Idle,
             Workload::Retained => options::Workload::Retained,
             Workload::Offline => options::Workload::Offline,
+            Workload::StressFlood => options::Workload::StressFlood,
+            Workload::StressStuck => options::Workload::StressStuck,
+            Workload::StressSubscribe => options::Workload::StressSubscribe,
         }
     }
 }

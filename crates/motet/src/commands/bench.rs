@@ -20,7 +20,7 @@ pub(crate) fn bench(command: &BenchCommand) -> Result<ExitCode, Failure> {
     match command {
         BenchCommand::Mqtt(asked) => {
             let options = mqtt_options(asked)?;
-            for workload in chosen(&asked.workload, &Workload::ALL) {
+            for workload in chosen(&asked.workload, &Workload::USUAL) {
                 let result = runtime.block_on(motet_bench::run(workload, &options));
                 good &= tell(workload.name(), &options, asked.common.json, result);
             }
@@ -67,7 +67,14 @@ fn mqtt_options(asked: &BenchMqtt) -> Result<Options, Failure> {
     };
     let qos = QoS::from_bits(asked.qos).ok_or("--qos: expected 0, 1 or 2")?;
     let clients = asked.clients.map(|clients| clients as usize);
-    Ok(Options { version, qos, clients, ..options(&asked.server, ["mqtt", "mqtts"], [1883, 8883], &asked.common)? })
+    let at = match web_socket(&asked.server) {
+        None => options(&asked.server, ["mqtt", "mqtts"], [1883, 8883], &asked.common)?,
+        Some((server, encrypted, path)) => {
+            let common = Common { tls: asked.common.tls || encrypted, ..asked.common.clone() };
+            Options { websocket: Some(path), ..options(server, ["ws", "wss"], [8083, 8443], &common)? }
+        }
+    };
+    Ok(Options { version, qos, clients, ..at })
 }
 
 fn amqp_options(asked: &BenchAmqp) -> Result<Options, Failure> {
@@ -84,7 +91,8 @@ fn options(server: &str, schemes: [&str; 2], ports: [u16; 2], asked: &Common) ->
     let tls = encrypted.then(|| {
         let files = ClientTls { ca: asked.ca.clone(), insecure: asked.insecure, ..ClientTls::default() };
         let name = host.trim_matches(['[', ']']).to_owned();
-        Ok::<_, Failure>(Tls { config: files.load("--tls")?, name: name.try_into()? })
+        let tls = Tls { config: files.load("--tls")?, name: name.try_into()? };
+        Ok::<_, Failure>(if asked.full_handshakes { tls.without_resumption() } else { tls })
     });
     let password = asked.password_file.as_ref().map(|file| {
         let text = std::fs::read_to_string(file).map_err(|error| format!("{}: {error}", file.display()))?;
@@ -93,7 +101,7 @@ fn options(server: &str, schemes: [&str; 2], ports: [u16; 2], asked: &Common) ->
     Ok(Options {
         tls: tls.transpose()?,
         user: asked.user.clone(),
-        password: password.transpose()?,
+        password: password.transpose()?.or_else(|| asked.password.clone().map(String::into_bytes)),
         size: asked.size as usize,
         duration: Duration::from_secs_f64(asked.secs),
         count: asked.count,
@@ -104,6 +112,13 @@ fn options(server: &str, schemes: [&str; 2], ports: [u16; 2], asked: &Common) ->
         topic: asked.topic.clone(),
         ..Options::new(format!("{host}:{port}"))
     })
+}
+
+/// Host and port of `ws://host:port/path`, whether it is `wss`, and the path.
+fn web_socket(server: &str) -> Option<(&str, bool, String)> {
+    let (scheme, rest) = server.split_once("://").filter(|(scheme, _)| ["ws", "wss"].contains(scheme))?;
+    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+    Some((authority, scheme == "wss", format!("/{}", if path.is_empty() { "mqtt" } else { path })))
 }
 
 /// `host`, `host:port`, `[::1]:port`, with or without a scheme in front.
@@ -138,12 +153,12 @@ mod tests {
     }
 
     /// A server on a free port, and one that speaks TLS with a certificate of its own.
-    fn server(runtime: &tokio::runtime::Runtime, dir: &std::path::Path) -> (Server<motet_server::Store>, [String; 2]) {
+    fn server(runtime: &tokio::runtime::Runtime, dir: &std::path::Path) -> (Server<motet_server::Store>, [String; 3]) {
         let mut sources = Sources::default();
-        for assignment in ["listener.0.address=localhost:0", "listener.1.address=localhost:0"] {
-            sources.set(assignment).unwrap();
+        for (at, protocol) in ["mqtt", "mqtts", "http"].into_iter().enumerate() {
+            sources.set(&format!("listener.{at}.address=localhost:0")).unwrap();
+            sources.set(&format!("listener.{at}.protocol={protocol}")).unwrap();
         }
-        sources.set("listener.1.protocol=mqtts").unwrap();
         sources.option("--data-dir", "data_dir", dir.to_str().unwrap());
         let config = load(&sources).unwrap().config;
         let server = runtime.block_on(async { Server::start(&config) }).unwrap();
@@ -151,7 +166,7 @@ mod tests {
             let mut bound = server.addresses().iter().filter(|bound| bound.protocol.to_string() == protocol);
             bound.next().unwrap().address.to_string()
         };
-        let addresses = [address("mqtt"), address("mqtts")];
+        let addresses = [address("mqtt"), address("mqtts"), address("http")];
         (server, addresses)
     }
 
@@ -159,11 +174,11 @@ mod tests {
     fn every_workload_runs_against_our_own_server_and_loses_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let (server, [plain, encrypted]) = server(&runtime, dir.path());
+        let (server, [plain, encrypted, web]) = server(&runtime, dir.path());
         let few = ["--count", "50", "--clients", "3", "--secs", "0.05"];
         for more in [&["--qos", "0"][..], &["--qos", "1", "--mqtt", "3.1.1"], &["--qos", "2"]] {
             let options = mqtt_options(&asked(&[&[plain.as_str()], &few[..], more].concat())).unwrap();
-            for workload in Workload::ALL {
+            for workload in Workload::USUAL {
                 let figures = runtime.block_on(motet_bench::run(workload, &options)).unwrap();
                 assert!(figures.is_good(), "{}", figures.text());
                 let expected = match workload {
@@ -174,11 +189,36 @@ mod tests {
                 assert_eq!(figures.count, expected, "{}", figures.text());
             }
         }
+        for (server, more) in [(format!("ws://{web}"), "--json"), (format!("wss://{web}/mqtt"), "--insecure")] {
+            let line =
+                [&[server.as_str(), more, "--full-handshakes", "--user", "ann", "--password", "x"], &few[..]].concat();
+            let options = mqtt_options(&asked(&line)).unwrap();
+            for (workload, count) in [(Workload::Pairs, 150), (Workload::Connect, 50)] {
+                let figures = runtime.block_on(motet_bench::run(workload, &options)).unwrap();
+                assert!(figures.is_good() && figures.count == count, "{}", figures.text());
+                assert!(figures.text().contains("WebSocket"), "{}", figures.text());
+            }
+        }
         let pid = std::process::id().to_string();
         let line = [&[encrypted.as_str(), "pairs", "--insecure", "--pid", &pid], &few[..]].concat();
         let figures =
             runtime.block_on(motet_bench::run(Workload::Pairs, &mqtt_options(&asked(&line)).unwrap())).unwrap();
         assert!(figures.is_good() && figures.server.is_some(), "{}", figures.text());
+        runtime.block_on(server.shutdown());
+    }
+
+    #[test]
+    fn under_stress_our_own_server_loses_nothing_it_has_confirmed() {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (server, [plain, ..]) = server(&runtime, dir.path());
+        let line = [plain.as_str(), "--count", "20", "--clients", "3", "--rate", "1000"];
+        let options = mqtt_options(&asked(&line)).unwrap();
+        for (workload, count) in Workload::STRESS.into_iter().zip([20, 60, 20]) {
+            let figures = runtime.block_on(motet_bench::run(workload, &options)).unwrap();
+            assert!(figures.is_good() && figures.phases.len() >= 2, "{}", figures.text());
+            assert_eq!(figures.count, count, "{}", figures.text());
+        }
         runtime.block_on(server.shutdown());
     }
 

@@ -112,7 +112,7 @@ fn path(what: &str, page: &Page) -> String {
         Some(vhost) => format!("/api/{what}/{}", percent_encoded(vhost)),
         None => format!("/api/{what}"),
     };
-    let _ = write!(path, "?page={}&page_size={}", page.page, page.limit);
+    let _ = write!(path, "?pagination=true&page={}&page_size={}", page.page, page.limit);
     if let Some(filter) = &page.filter {
         let _ = write!(path, "&name={}", percent_encoded(filter));
     }
@@ -159,9 +159,12 @@ mod tests {
 
     #[test]
     fn a_list_is_asked_for_by_pages() {
-        assert_eq!(path("queues", &page(Some("/"))), "/api/queues/%2F?page=2&page_size=10&name=a%20b");
-        assert_eq!(path("channels", &page(Some("v"))), "/api/vhosts/v/channels?page=2&page_size=10&name=a%20b");
-        assert_eq!(path("bindings", &page(None)), "/api/bindings?page=2&page_size=10&name=a%20b");
+        assert_eq!(path("queues", &page(Some("/"))), "/api/queues/%2F?pagination=true&page=2&page_size=10&name=a%20b");
+        assert_eq!(
+            path("channels", &page(Some("v"))),
+            "/api/vhosts/v/channels?pagination=true&page=2&page_size=10&name=a%20b"
+        );
+        assert_eq!(path("bindings", &page(None)), "/api/bindings?pagination=true&page=2&page_size=10&name=a%20b");
     }
 
     #[test]

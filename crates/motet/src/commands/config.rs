@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
+use motet_server::ServerError;
 use motet_server::config::{Loaded, reference};
 
 use super::Failure;
@@ -11,11 +12,21 @@ use crate::print;
 
 pub(crate) fn config(command: &ConfigCommand, configuration: &Configuration) -> Result<ExitCode, Failure> {
     match command {
-        ConfigCommand::Check => print::answer(summary(&configuration.load()?)),
+        ConfigCommand::Check => {
+            let loaded = configuration.load()?;
+            motet_server::check(&loaded.config).map_err(refused)?;
+            print::answer(summary(&loaded));
+        }
         ConfigCommand::Reference { format: Format::Markdown } => print::answer(reference::markdown()),
         ConfigCommand::Reference { format: Format::Toml } => print::answer(reference::toml()),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// All that a start would refuse, a line each.
+fn refused(wrong: Vec<ServerError>) -> Failure {
+    let lines: Vec<String> = wrong.iter().map(|error| print::chain(error)).collect();
+    lines.join("\n").into()
 }
 
 /// What a good configuration comes to: where it listens, what differs from the defaults, what is exposed.

@@ -285,6 +285,7 @@ impl Running {
                 self.waiting.insert(number);
             }
             Got::Empty => {
+                add(&channel.books.got_nothing_total, 1);
                 if channel.put(cx, None, |out, number| put_get_empty(out.tail(), number)) {
                     self.waiting.insert(number);
                 }
@@ -300,7 +301,10 @@ impl Running {
         let Some(fetcher) = channel.fetcher.as_ref().filter(|_| channel.awaits_fetch()) else { return };
         match cx.core.get(cx.now, &fetcher.queue, fetcher.id) {
             Got::Later => {}
-            Got::Empty => channel.fetched(|out, number| put_get_empty(out.tail(), number)),
+            Got::Empty => {
+                add(&channel.books.got_nothing_total, 1);
+                channel.fetched(|out, number| put_get_empty(out.tail(), number));
+            }
             Got::Message(delivery, left) => self.fetched(cx, number, &delivery, left, true),
         }
         self.waiting.insert(number);
@@ -322,7 +326,8 @@ impl Running {
             let (queue, consumer) = (fetcher.queue.clone(), fetcher.id);
             channel.unacked.push(Entry { tag, queue, consumer, seq: delivery.seq, since: now.instant, fetched: true });
         }
-        add(&channel.books.got_total, 1);
+        add(if fetcher.no_ack { &channel.books.got_settled_total } else { &channel.books.got_total }, 1);
+        channel.books.active_ms.store(now.wall.0, Ordering::Relaxed);
         add(&channel.books.redelivered_total, delivery.redelivered.into());
         channel.note_unacked();
         let message_count = u32::try_from(left).unwrap_or(u32::MAX);

@@ -382,6 +382,7 @@ impl Handshake {
         conversation.protocol = "AMQP 0-9-1";
         conversation.user = principal.name.clone();
         conversation.vhost = vhost.name().clone();
+        conversation.books = Some(vhost.books().clone());
         conversation.mechanism = mechanism(&self.mechanism);
         conversation.frame_bytes_max = self.terms.frame_max;
         conversation.channels_max = self.terms.channel_max;

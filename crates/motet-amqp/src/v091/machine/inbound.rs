@@ -20,6 +20,7 @@ use motet_core::route::KnownName;
 use motet_core::spelling::amqp::{LONG_KEY_HEADER, short_key};
 use motet_core::time::Instant;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// Messages of one run; bounds what a queue can pin by keeping the last message of a batch.
 const RUN_MESSAGES_MAX: usize = 1024;
@@ -219,7 +220,9 @@ impl Running {
         run.builder.push(parts);
         if let Mode::Tx(tx) = &mut channel.mode {
             let run = self.run.take().expect("a run was begun");
-            return tx.publish(cx, &self.publisher, *run);
+            tx.publish(cx, &self.publisher, *run)?;
+            channel.books.uncommitted.store(tx.published(), Ordering::Relaxed);
+            return Ok(());
         }
         if alone || run.known.varies() {
             self.flush_run(cx);
@@ -266,9 +269,12 @@ impl Running {
         if let Some(channel) = self.channels.get(&offer.channel)
             && stalls(receipt.outcome).is_none()
         {
-            add(&channel.books.published_total, count);
-            let returned = offer.mandatory && receipt.outcome == Outcome::Unroutable;
-            add(&channel.books.returned_total, if returned { count } else { 0 });
+            let totals = &channel.books.totals;
+            add(&totals.published, count);
+            if receipt.outcome == Outcome::Unroutable {
+                add(if offer.mandatory { &totals.returned } else { &totals.dropped }, count);
+            }
+            channel.books.active_ms.store(cx.now.wall.0, Ordering::Relaxed);
         }
         if let Some(reason) = stalls(receipt.outcome) {
             return self.stall(cx, offer, reason);

@@ -89,6 +89,7 @@ impl Running {
         let took = cx.core.take_from(cx.now, cell, consumer.id, most, TAKE_BYTES, &mut self.taken);
         let delivered = !self.taken.is_empty();
         note_deliveries(&channel.books, &self.taken, consumer.no_ack);
+        channel.books.active_ms.store(cx.now.wall.0, Ordering::Relaxed);
         let queue_type = consumer.queue.queue_type();
         let (counts_aloud, is_stream) = (queue_type == "quorum", queue_type == "stream");
         for delivery in self.taken.drain(..) {

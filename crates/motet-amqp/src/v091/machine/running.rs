@@ -446,7 +446,7 @@ impl Running {
             if let Some(confirms) = channel.confirms().filter(|_| self.held.is_none()) {
                 confirms.release(durable, number, cx.out.tail());
                 let (confirmed, waiting) = (confirms.told(), confirms.untold());
-                channel.books.confirmed_total.store(confirmed, Ordering::Relaxed);
+                channel.books.totals.confirmed.store(confirmed, Ordering::Relaxed);
                 channel.books.unconfirmed.store(waiting, Ordering::Relaxed);
             }
             if !channel.holds_back() {

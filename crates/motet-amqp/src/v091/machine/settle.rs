@@ -63,6 +63,7 @@ impl Running {
                 false => vec![channel.unacked.take(tag).ok_or_else(unknown)?],
             };
             let settled = entries.into_iter().try_for_each(|entry| tx.settle(entry, settlement));
+            channel.books.acks_uncommitted.store(tx.settled(), std::sync::atomic::Ordering::Relaxed);
             channel.note_unacked();
             return settled;
         }

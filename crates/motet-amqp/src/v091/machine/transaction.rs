@@ -6,6 +6,7 @@ use super::running::Running;
 use super::unacked::Entry;
 use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::packet::tx;
+use motet_core::conversation::add;
 use motet_core::core::Publisher;
 use motet_core::core::broker::{TxMessage, TxQueue};
 use motet_core::engine::Engine;
@@ -18,6 +19,8 @@ pub(super) struct Tx {
     transaction: Transaction<TxMessage, TxQueue>,
     /// What was settled, to be given back if it comes to nothing.
     settled: Vec<Entry>,
+    /// Messages.
+    published: u64,
 }
 
 fn full(error: TransactionFull) -> Failure {
@@ -27,7 +30,7 @@ fn full(error: TransactionFull) -> Failure {
 impl Tx {
     fn new() -> Self {
         let transaction = Transaction::new(TransactionLimits::default());
-        Tx { transaction, settled: Vec::new() }
+        Tx { transaction, settled: Vec::new(), published: 0 }
     }
 
     /// Adds a message.
@@ -38,7 +41,9 @@ impl Tx {
         run: Run,
     ) -> Result<(), Failure> {
         let (known, batch, mandatory) = run.into_single(publisher);
-        cx.core.publish_in(&mut self.transaction, publisher, &known, batch, mandatory).map_err(full)
+        cx.core.publish_in(&mut self.transaction, publisher, &known, batch, mandatory).map_err(full)?;
+        self.published += 1;
+        Ok(())
     }
 
     /// Adds a settlement.
@@ -48,6 +53,16 @@ impl Tx {
         // Either way it is no longer among those that wait, and comes back with a rollback or with the channel's end.
         self.settled.push(entry);
         added.map_err(full)
+    }
+
+    /// How many messages.
+    pub(super) fn published(&self) -> u64 {
+        self.published
+    }
+
+    /// How many settlements.
+    pub(super) fn settled(&self) -> u64 {
+        self.settled.len() as u64
     }
 
     /// What was settled and never committed.
@@ -88,7 +103,18 @@ impl Running {
             // The store takes nothing: as if it had never been; the settlements come back with the channel's end.
             return Err(Failure::new(ReplyCode::PreconditionFailed, "partial tx completion: low on disk"));
         };
-        tx.settled.clear();
+        let acked = std::mem::take(&mut tx.settled).len() as u64;
+        let published = std::mem::take(&mut tx.published);
+        let books = self.channel(number).books.clone();
+        for (figure, more) in [
+            (&books.totals.published, published),
+            (&books.totals.returned, committed.returned.len() as u64),
+            (&books.totals.dropped, committed.lost),
+            (&books.acked_total, acked),
+        ] {
+            add(figure, more);
+        }
+        books.note_nothing_uncommitted();
         for batch in &committed.returned {
             self.give_back(cx, number, batch);
         }
@@ -106,9 +132,12 @@ impl Running {
     pub(super) fn tx_rollback<E: Engine>(&mut self, cx: &mut Context<'_, E>, number: u16) -> Result<(), Failure> {
         let tx = self.tx(number)?;
         tx.transaction.rollback();
+        tx.published = 0;
         let settled = tx.take_settled();
         // An acknowledgement that is rolled back leaves the message with its consumer.
-        self.channel(number).unacked.restore(settled);
+        let channel = self.channel(number);
+        channel.unacked.restore(settled);
+        channel.books.note_nothing_uncommitted();
         self.reply(cx, number, None, &tx::RollbackOk {});
         Ok(())
     }

@@ -123,3 +123,26 @@ fn blind_copies_are_not_forwarded() {
     let left = Wire::decode(&raw).expect("well-formed").headers.expect("CC is left");
     assert_eq!(left.iter().map(|(name, _)| name).collect::<Vec<_>>(), [b"CC"]);
 }
+
+/// Each is looked at a few times, not once for each of the others: else this test would not end.
+#[test]
+fn as_many_headers_as_a_publisher_can_send_cross() {
+    const NAMES: i64 = 50_000;
+    let name = |n: i64| -> Box<str> { (n % NAMES).to_string().into() };
+    let headers: Vec<(Box<str>, Value)> = (0..2 * NAMES).map(|n| (name(n), Value::Int(n))).collect();
+    let mut message = Message::default();
+    message.properties = Some(Box::new(Properties { headers, ..Properties::default() }));
+    let raw = back(at(0), &message, Added::default());
+    // Several of one name are one list, where its first was.
+    let wire = Wire::decode(&raw).unwrap();
+    let came: Vec<(Box<str>, Value)> =
+        fields(wire.headers.unwrap()).map(|(name, value)| (name.into(), value)).collect();
+    let lists: Vec<(Box<str>, Value)> =
+        (0..NAMES).map(|n| (name(n), Value::List(vec![Value::Int(n), Value::Int(n + NAMES)]))).collect();
+    assert_eq!(came, lists);
+    assert_eq!(canonical(&wire).headers[..], lists, "and as many come in");
+    // The same list again, with what happened since.
+    let mut again = BytesMut::new();
+    from_origin(&raw, &message, Added::default(), &mut again);
+    assert_eq!(again, raw);
+}

@@ -248,3 +248,24 @@ fn another_servers_hash_is_told_with_its_password_and_renewed_without_putting_an
     assert_eq!(house.login("alice", "swordfish", HOME), named("alice"));
     assert!(told.try_recv().is_err());
 }
+
+#[test]
+fn another_configuration_holds_from_the_next_login_on() {
+    let house = House::new(strict(), accounts([("alice", plain("swordfish"))]));
+    let ask = || {
+        let stranger = Attempt { user: None, password: None, client: None, peer: None, loopback: false, secure: None };
+        house.directory.check(stranger, 7, &mailbox())
+    };
+    assert_eq!(ask(), Some(Err(Denied::AnonymousForbidden)));
+    let open = AuthConfig { anonymous: Anonymous::Always, failures_before_ban: 2, verify_threads: 99, ..strict() };
+    house.directory.reconfigure(&open);
+    assert_eq!(ask(), Some(Ok(Principal::anonymous())));
+    for guess in ["a", "b"] {
+        assert_eq!(house.login("alice", guess, "192.0.2.66:1"), Err(Denied::BadCredentials));
+    }
+    assert_eq!(
+        house.login("alice", "swordfish", "192.0.2.66:1"),
+        Err(Denied::Busy),
+        "banned after two, no longer twenty"
+    );
+}

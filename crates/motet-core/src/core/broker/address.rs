@@ -13,7 +13,7 @@ pub(super) const QUEUE_TREE: &[u8] = b"$queue";
 /// The reserved tree of exchanges: `$exchange/<name>/<words of the key>`.
 pub(super) const EXCHANGE_TREE: &[u8] = b"$exchange";
 /// The exchange that is the topic tree.
-pub(super) const TREE_EXCHANGE: &[u8] = b"amq.topic";
+pub(in crate::core) const TREE_EXCHANGE: &[u8] = b"amq.topic";
 
 /// The address of what is published to an exchange under a key.
 ///

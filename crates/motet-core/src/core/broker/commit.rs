@@ -5,7 +5,7 @@ use crate::core::after::After;
 use crate::core::fanout::SharedBodies;
 use crate::core::{Core, Publisher, Vhost};
 use crate::engine::{Engine, ObjectId, Position, Refused, Stage};
-use crate::message::Batch;
+use crate::message::{Batch, PublisherId};
 use crate::queue::Verdict;
 use crate::queues::Inner;
 use crate::route::{KnownName, NamedTarget, Route};
@@ -66,6 +66,8 @@ pub struct Committed {
     pub refused: bool,
     /// Mandatory messages that nobody got, in the order of publishing.
     pub returned: Vec<Arc<Batch>>,
+    /// Others that nobody got.
+    pub lost: u64,
 }
 
 impl<E: Engine> Core<E> {
@@ -153,11 +155,14 @@ impl<E: Engine> Core<E> {
         self.carry_on(now, after);
         for TxMessage { batch, route, .. } in &unit.messages {
             self.push_subscribers(0, route, batch);
+            route.count(PublisherId::default(), batch.messages().len());
         }
         self.counters.published.fetch_add(unit.messages.len() as u64, Ordering::Relaxed);
-        let unread = unit.messages.into_iter().zip(reached).filter(|(message, reached)| message.mandatory && !reached);
-        let returned = unread.map(|(message, _)| message.batch).collect();
-        Ok(Committed { position: touches_durable.then_some(position), unknown, refused, returned })
+        let unread = unit.messages.into_iter().zip(reached).filter(|(_, reached)| !reached).map(|(message, _)| message);
+        let (back, lost): (Vec<_>, Vec<_>) = unread.partition(|message| message.mandatory);
+        let returned = back.into_iter().map(|message| message.batch).collect();
+        let position = touches_durable.then_some(position);
+        Ok(Committed { position, unknown, refused, returned, lost: lost.len() as u64 })
     }
 
     /// Publications go to the queues that have the names now: one that was deleted since gets nothing, one that came gets its own.

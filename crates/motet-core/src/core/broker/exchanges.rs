@@ -58,7 +58,14 @@ impl<E: Engine> Core<E> {
     ) -> Result<(bool, Option<Position>), DeleteError> {
         let mut stage = self.engine.stage_release();
         let mut changes = Vec::new();
-        let existed = vhost.change(|topology| topology.delete_exchange(name, if_unused, &mut changes))?;
+        let existed = vhost.change(|topology| {
+            let books = topology.exchange_books(name).cloned();
+            let existed = topology.delete_exchange(name, if_unused, &mut changes)?;
+            if let Some(books) = books.filter(|_| existed) {
+                vhost.books().bury_exchange(books.figures());
+            }
+            Ok::<_, DeleteError>(existed)
+        })?;
         self.carry_out_changes(vhost, changes, Some(&mut stage));
         Ok((existed, Some(stage.finish())))
     }

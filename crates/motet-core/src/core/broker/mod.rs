@@ -94,6 +94,7 @@ mod routing;
 mod streams;
 mod vhosts;
 
+pub(super) use address::TREE_EXCHANGE;
 pub use address::{address_of, exchange_and_key};
 pub use arguments::age_ms;
 pub use commit::{Committed, TxMessage, TxQueue};

@@ -7,7 +7,7 @@ use crate::core::Vhost;
 use crate::core::govern::Governed;
 use crate::engine::ObjectId;
 use crate::message::{Message, Properties, Reliability, Value};
-use crate::queue::{ConsumerId, Queue, QueueConfig, QueueStats};
+use crate::queue::{ConsumerId, Departures, Queue, QueueConfig, QueueStats};
 use crate::queues::{Inner, QueueCell, Queued};
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -117,6 +117,17 @@ impl NamedQueue {
     /// Gauges and totals.
     pub fn stats(&self) -> QueueStats {
         self.cell.inner.lock().stats()
+    }
+
+    /// How messages left, where it was not to a consumer that acknowledges.
+    pub fn departures(&self) -> Departures {
+        self.cell.inner.lock().departures()
+    }
+
+    /// Both at one moment.
+    pub fn figures(&self) -> (QueueStats, Departures) {
+        let inner = self.cell.inner.lock();
+        (inner.stats(), inner.departures())
     }
 
     /// Consumers now, readers of a stream among them.

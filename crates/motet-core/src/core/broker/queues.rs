@@ -136,6 +136,8 @@ impl<E: Engine> Core<E> {
             let value = records::encode_queue(id, queue.declared());
             vhost.stage_record(stage, records::queue_key(&name), &value);
         }
+        vhost.books().queues_declared.fetch_add(1, Ordering::Relaxed);
+        vhost.books().queues_created.fetch_add(1, Ordering::Relaxed);
         self.objects.insert(id, Object::Queue(queue.clone()));
         if let Some(owner) = queue.declared().exclusive {
             vhost.exclusive.lock().entry(owner).or_default().push(queue.clone());
@@ -161,6 +163,9 @@ impl<E: Engine> Core<E> {
             return Err(QueueError::Locked(text(known.name())));
         }
         known.agrees(declaration)?;
+        if let Some(vhost) = known.vhost() {
+            vhost.books().queues_declared.fetch_add(1, Ordering::Relaxed);
+        }
         let mut inner = known.cell().inner.lock();
         inner.queue.touch(now.wall.0);
         let (messages, consumers) = (inner.unclaimed(), inner.consumer_count());
@@ -248,6 +253,7 @@ impl<E: Engine> Core<E> {
                 return Ok(0);
             }
             let stream = inner.stream.as_ref().map(|part| (part.readers() as u64, part.stream.messages()));
+            let (stats, departures) = (inner.stats(), inner.departures());
             let Inner { queue: q, fx, .. } = &mut *inner;
             let ready = match stream {
                 Some((readers, _)) if if_unused && readers > 0 => return Err(DeleteRefused::InUse(readers)),
@@ -257,6 +263,7 @@ impl<E: Engine> Core<E> {
             };
             inner.gone = true;
             inner.pending = None;
+            vhost.books().bury_queue(&stats, departures);
             // No stage: what it held ends with the object, not one by one.
             after = self.carry_out::<E::Stage<'_>>(cell, &mut inner, None);
             inner.consumers.clear();

@@ -43,6 +43,7 @@ pub(crate) fn route_name(vhost: &Vhost, name: &Name, properties: Option<&Propert
         found.over_topology = true;
         take_queues(&topology, &routed, &mut found);
     }
+    found.route.books = Some(vhost.tree_books.clone());
     found.route.add_listeners(listeners);
     found
 }
@@ -71,6 +72,7 @@ pub(crate) fn route_exchange(
     let mut routed = Routed::default();
     let topology = vhost.topology();
     topology.route(exchange, &publication, &mut routed)?;
+    found.route.books = topology.exchange_books(exchange).cloned();
     if routed.reaches_tree().is_some() {
         let keys = std::iter::once(key).chain(further.iter().copied());
         for name in keys.filter_map(|key| amqp::decode_name(key).ok()) {

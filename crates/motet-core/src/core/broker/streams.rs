@@ -31,6 +31,12 @@ const TRIM_MAX: usize = 64;
 pub(crate) struct StreamPart {
     pub(crate) stream: Stream<Queued>,
     readers: Vec<Reader>,
+    /// Messages shown to readers.
+    pub(crate) delivered_total: u64,
+    /// Of those, the ones that were settled, by their reader or by being shown.
+    pub(crate) settled_total: u64,
+    /// Of those, the ones that were settled by being shown.
+    pub(crate) taken_total: u64,
 }
 
 #[derive(Debug)]
@@ -69,7 +75,7 @@ pub(super) fn seq_of(offset: u64) -> u64 {
 
 impl StreamPart {
     pub(crate) fn new(stream: Stream<Queued>) -> Self {
-        StreamPart { stream, readers: Vec::new() }
+        StreamPart { stream, readers: Vec::new(), delivered_total: 0, settled_total: 0, taken_total: 0 }
     }
 
     /// Who reads now.
@@ -89,6 +95,7 @@ impl StreamPart {
         if held && full {
             reader.tell(cell, after);
         }
+        self.settled_total += u64::from(held);
         held
     }
 
@@ -195,7 +202,7 @@ impl<E: Engine> Core<E> {
         max_bytes: usize,
         out: &mut Vec<Delivery>,
     ) -> bool {
-        let StreamPart { stream, readers } = part;
+        let StreamPart { stream, readers, delivered_total, settled_total, taken_total } = part;
         let Some(reader) = readers.iter_mut().find(|reader| reader.id == id) else { return false };
         let (mut taken, mut bytes) = (0, 0);
         loop {
@@ -216,6 +223,11 @@ impl<E: Engine> Core<E> {
             bytes += size as usize;
             if reader.credit.is_some() {
                 reader.held.insert(offset);
+            }
+            *delivered_total += 1;
+            if reader.credit.is_none() {
+                *settled_total += 1;
+                *taken_total += 1;
             }
             out.push(Delivery { seq: offset, queued, redelivered: false, delivery_count: 0, bytes: size });
         }

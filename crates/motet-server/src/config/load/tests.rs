@@ -227,6 +227,32 @@ fn keys_that_contradict_one_another_are_told() {
 }
 
 #[test]
+fn two_listeners_on_one_port_are_told() {
+    wrong(
+        "[[listener]]\naddress = \"localhost:1883\"\n[[listener]]\nprotocol = \"amqp\"\naddress = \"127.0.0.1:1883\"\n",
+        expect![[r#"
+            motet.toml:1:1: `listener` has two entries for the same address and port: listener.0 (mqtt on localhost:1883) and listener.1 (amqp on 127.0.0.1:1883)
+              expected: an address and port for each entry
+              to do: change the port of one of them, or remove it; a listener with protocol = "http" also knows MQTT, AMQP and TLS by their first bytes
+        "#]],
+    );
+    let two = |one, other| {
+        good(&format!("[[listener]]\naddress = {one:?}\n[[listener]]\naddress = {other:?}")).listener.len()
+    };
+    for (one, other) in
+        [("localhost:0", "localhost:0"), ("127.0.0.1:1", "[::1]:1"), ("127.0.0.1:1", "127.0.0.2:1"), ("*:1", "*:2")]
+    {
+        assert_eq!(two(one, other), 2, "{one} {other}");
+    }
+    let error = resolve(
+        "[[listener]]\naddress = \"*:1\"\n[[listener]]\naddress = \"192.0.2.7:1\"",
+        Path::new("a"),
+        &Sources::default(),
+    );
+    assert!(error.is_err(), "every interface is that one too");
+}
+
+#[test]
 fn what_is_no_toml_is_told_without_the_line_itself() {
     wrong(
         "[[user]]\nname = \"alice\"\npassword = \"swordfish\n",

@@ -92,9 +92,10 @@ section! {
         sessions_per_user: u64 = 1_000_000, within 1..=100_000_000;
         /// Subscriptions of one session; one more is refused in SUBACK. Wildcards make long lists needless.
         subscriptions_per_session: u32 = 10_000, within 1..=1_000_000;
-        /// Levels in a topic or filter; a deeper one is refused: in PUBACK, PUBREC, SUBACK or CONNACK (a will), and a
-        /// client before MQTT 5 that publishes to one is closed, because it cannot be told. Nobody has been seen to need
-        /// more than a few dozen.
+        /// Levels in a filter, and in the topic of a message that is retained: each costs memory (some 100 bytes) that
+        /// stays. More are refused: in SUBACK, PUBACK, PUBREC or CONNACK (a will), and a client before MQTT 5 that wants a
+        /// message retained there is closed, because it cannot be told. A message that is not retained may have a topic
+        /// of as many levels as fit. Nobody has been seen to need more than a few dozen.
         topic_levels: u16 = 128, within 1..=1024;
         /// QoS 1 and 2 messages that one client may have sent without our acknowledgement (MQTT 5 Receive Maximum).
         /// Keeps a fast link busy while a commit takes some milliseconds.

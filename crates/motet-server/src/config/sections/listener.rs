@@ -136,6 +136,32 @@ impl Listener {
     }
 }
 
+/// Two of `listeners` that would be bound to the same address and port.
+pub(super) fn taken_twice(listeners: &[Listener]) -> Option<Conflict> {
+    let pairs = (1..listeners.len()).flat_map(|later| (0..later).map(move |earlier| (earlier, later)));
+    let (one, other) = pairs.into_iter().find(|&(one, other)| {
+        let (one, other) = (listeners[one].address(), listeners[other].address());
+        one.sockets().iter().any(|here| other.sockets().iter().any(|there| overlap(*here, *there)))
+    })?;
+    let entry = |at: usize| format!("listener.{at} ({} on {})", listeners[at].protocol, listeners[at].address());
+    Some(Conflict {
+        key: "listener",
+        wrong: format!("has two entries for the same address and port: {} and {}", entry(one), entry(other)),
+        expected: "an address and port for each entry".into(),
+        remedy:
+            "change the port of one of them, or remove it; a listener with protocol = \"http\" also knows MQTT, AMQP \
+                 and TLS by their first bytes"
+                .into(),
+    })
+}
+
+/// Whether not both can be bound. Port 0 is another one each time, and IPv4 and IPv6 have sockets of their own.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let (a, b) = (one.ip(), other.ip());
+    let meet = a == b || (a.is_ipv4() == b.is_ipv4() && (a.is_unspecified() || b.is_unspecified()));
+    one.port() != 0 && one.port() == other.port() && meet
+}
+
 /// A host and a port to listen on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListenAddress {

@@ -19,6 +19,8 @@ mod web;
 
 use std::path::PathBuf;
 
+use super::section::Conflict;
+
 pub(crate) use access::make;
 pub use access::{Access, AccessDefault, AccessRule, Anonymous, KeyKind, Signature, User, key_kinds};
 pub use acme::{Acme, AcmeChallenge};
@@ -84,5 +86,14 @@ section! {
         /// Spans of messages for an OpenTelemetry collector.
         otlp: Otlp = Otlp::default();
     }
-    verified Config::acme_conflicts
+    verified Config::conflicts
+}
+
+impl Config {
+    /// What its tables contradict in one another.
+    fn conflicts(&self) -> Vec<Conflict> {
+        let mut conflicts = self.acme_conflicts();
+        conflicts.extend(listener::taken_twice(&self.listener));
+        conflicts
+    }
 }

@@ -10,10 +10,17 @@
 //! | `deep` | thousands of messages, most of them on disk, in order |
 //! | `log` | a stream: an offset means one message for ever, and none is lost that was confirmed |
 //! | `gone` | a queue that expires three seconds after its last use |
+//!
+//! [`lives`] is a second world over the same place: how long sessions, delayed wills and last values live, and a queue whose
+//! messages are taken, done, refused and put off while they age.
 
 mod audit;
+mod guests;
+mod history;
+pub mod lives;
 mod model;
 mod place;
+mod work;
 
 use super::{Dice, Failure};
 use model::{Kind, Model};

@@ -23,20 +23,20 @@ const TURNS_MAX: usize = 50_000;
 const PRESENT: u64 = 1_000_000;
 
 pub(super) struct Place {
-    core: Core<FakeEngine>,
+    pub(super) core: Core<FakeEngine>,
     engine: FakeEngine,
     plan: Plan,
-    vhosts: Vec<Arc<Vhost>>,
-    publishers: Vec<Publisher>,
-    mailbox: Arc<Mailbox>,
+    pub(super) vhosts: Vec<Arc<Vhost>>,
+    pub(super) publishers: Vec<Publisher>,
+    pub(super) mailbox: Arc<Mailbox>,
     now: u64,
 }
 
-fn at(now: u64) -> Now {
+pub(super) fn at(now: u64) -> Now {
     Now { instant: Instant::START + Duration::from_millis(now), wall: WallMillis(now) }
 }
 
-fn text(text: &str) -> Value {
+pub(super) fn text(text: &str) -> Value {
     Value::Text(text.into())
 }
 
@@ -73,6 +73,11 @@ impl Place {
 
     pub(super) fn durable(&self) -> Position {
         self.core.durable()
+    }
+
+    /// Where the next group will be: everything staged so far is before it or there.
+    pub(super) fn staged(&self) -> Position {
+        Position(self.durable().0 + self.pending() as u64)
     }
 
     pub(super) fn pending(&self) -> usize {
@@ -114,14 +119,17 @@ impl Place {
         panic!("deadlines without end");
     }
 
-    pub(super) fn crash(&mut self, keep: usize, seed: u64) {
+    /// The power fails and comes back. Answers where the log is when the start has written what it had to say.
+    pub(super) fn crash(&mut self, keep: usize, seed: u64) -> Position {
         self.engine = FakeEngine::over(self.engine.power_cut(keep), self.plan, seed);
         self.core = Core::new(self.engine.clone(), CoreLimits::default());
         let mut recovery = Recovery::new();
         self.engine.replay(&mut recovery);
         self.core.recover(at(self.now), recovery);
+        let restarted = self.staged();
         self.core.on_time(at(self.now));
         self.enter();
+        restarted
     }
 
     pub(super) fn declare(&mut self) {
@@ -154,7 +162,15 @@ impl Place {
         }
     }
 
-    fn queue(&self, vhost: usize, name: &str, arguments: &[(&str, Value)]) {
+    /// Binds a queue to the topic tree, under its own name.
+    pub(super) fn bind(&self, vhost: usize, name: &str) {
+        let place = &self.vhosts[vhost];
+        let (queue, name) = (self.core.find_queue(place, name.as_bytes()).expect("it was declared"), name.as_bytes());
+        let bound = self.core.bind_queue(at(self.now), place, b"amq.topic", &queue, name, Arguments::default());
+        bound.expect("both are there");
+    }
+
+    pub(super) fn queue(&self, vhost: usize, name: &str, arguments: &[(&str, Value)]) {
         let arguments = arguments.iter().map(|(name, value)| ((*name).into(), value.clone())).collect();
         let declaration = QueueDeclaration { durable: true, arguments, ..QueueDeclaration::default() };
         let declared = self.core.declare_queue(at(self.now), &self.vhosts[vhost], name.as_bytes(), declaration, 1);
