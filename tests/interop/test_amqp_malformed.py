@@ -107,13 +107,13 @@ def test_a_body_that_never_comes_holds_up_its_channel_alone(server, bystander):
 
 def test_too_many_announced_bodies_end_the_connection(server, bystander):
     wire = opened(server)
-    sixteen = 16 << 20
+    half = 64 << 20  # of what one message may have; a connection may have announced two of the largest
     for number in range(2, 8):
         wire.send(method_frame(number, spec.Channel.Open()))
         found = wire.receive()[1]
         if found.NAME != "Channel.OpenOk":
             break
-        wire.send(method_frame(number, spec.Basic.Publish(routing_key="nobody")), content(number, announced=sixteen))
+        wire.send(method_frame(number, spec.Basic.Publish(routing_key="nobody")), content(number, announced=half))
     assert (found.NAME, found.reply_code, number) == ("Connection.Close", 506, 7), found
 
 

@@ -8,8 +8,32 @@ use crate::message::Value;
 use crate::queue::ConsumerId;
 use crate::traffic::{ChannelTotals, VhostBooks};
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
+
+/// Whether something keeps us from reading what a peer publishes. In the words of RabbitMQ's listings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum Held {
+    /// Nothing does.
+    #[default]
+    Running = 0,
+    /// Something will, as soon as the peer publishes.
+    Blocking = 1,
+    /// It does.
+    Blocked = 2,
+}
+
+impl Held {
+    /// The word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Held::Running => "running",
+            Held::Blocking => "blocking",
+            Held::Blocked => "blocked",
+        }
+    }
+}
 
 /// One peer and us.
 #[derive(Debug, Default)]
@@ -36,11 +60,27 @@ pub struct Conversation {
     pub farewell: OnceLock<Box<str>>,
     /// Of the vhost it is in: where its channels leave their figures. None where the protocol has no channels.
     pub books: Option<Arc<VhostBooks>>,
+    /// A [`Held`].
+    held: AtomicU8,
     /// Empty where the protocol has no channels.
     channels: Mutex<Vec<Arc<ChannelBooks>>>,
 }
 
 impl Conversation {
+    /// Whether something keeps us from reading what the peer publishes.
+    pub fn held(&self) -> Held {
+        match self.held.load(Ordering::Relaxed) {
+            0 => Held::Running,
+            1 => Held::Blocking,
+            _ => Held::Blocked,
+        }
+    }
+
+    /// Tells operators of it.
+    pub fn note_held(&self, held: Held) {
+        self.held.store(held as u8, Ordering::Relaxed);
+    }
+
     /// A channel was opened: its books, for the machine to write into.
     pub fn open(&self, number: u16) -> Arc<ChannelBooks> {
         let totals = self.books.as_ref().map(ChannelTotals::of_channel).unwrap_or_default();

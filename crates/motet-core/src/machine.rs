@@ -56,8 +56,8 @@ pub trait Machine<E: Engine>: Send {
     fn is_held(&self) -> bool {
         false
     }
-    /// An alarm keeps the driver from reading what this peer publishes, or (`None`) does so no longer: for protocols that
-    /// have a word for it.
+    /// An alarm keeps the driver from reading what peers publish, or (`None`) does so no longer: for protocols that have a
+    /// word for it. Told to those who have not published, too; they are read from until they do.
     fn handle_alarm(&mut self, cx: &mut Context<'_, E>, why: Option<&str>) {
         let _ = (cx, why);
     }

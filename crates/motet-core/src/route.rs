@@ -8,13 +8,14 @@ pub(crate) use cache::SpareNames;
 use crate::access::{Reason, SignatureCheck};
 use crate::core::Vhost;
 use crate::core::broker::{self, NamedQueue};
-use crate::exchange::Target;
+use crate::exchange::{Claim, Target};
 use crate::mailbox::{Grant, Mailbox};
 use crate::message::{Batch, Message, MessageRef, PublisherId, Reliability};
 use crate::name::Name;
 use crate::principal::Principal;
 use crate::queues::QueueCell;
 use crate::session::{Session, SubscribeOptions};
+use crate::time::Now;
 use crate::topics::{RouteEpoch, Subscription};
 use crate::traffic::ExchangeBooks;
 use bytes::Bytes;
@@ -74,6 +75,19 @@ pub(crate) struct NamedTarget {
     pub(crate) delay_ms: u64,
 }
 
+/// An exchange that holds a message back.
+#[derive(Debug)]
+pub(crate) struct PutOff {
+    /// Where the message waits.
+    pub(crate) room: Arc<NamedQueue>,
+    /// Which exchange goes on with it.
+    pub(crate) exchange: Bytes,
+    /// For how many milliseconds.
+    pub(crate) delay_ms: u64,
+    /// The message with its blind copies, when it has any: they are sent when the others are.
+    pub(crate) whole: Option<MessageRef>,
+}
+
 /// Everyone who receives what is published to one name.
 #[derive(Debug, Default)]
 pub struct Route {
@@ -82,6 +96,10 @@ pub struct Route {
     pub(crate) named: Vec<NamedTarget>,
     /// Where publications along it are counted; none where they are nobody's.
     pub(crate) books: Option<Arc<ExchangeBooks>>,
+    /// Exchanges that hold it back.
+    pub(crate) put_off: Vec<PutOff>,
+    /// Identifiers that are this message's, if it gets where it should.
+    pub(crate) claims: Vec<Claim>,
     /// How many of the queues are durable; those need a stage.
     pub(crate) durable_queues: usize,
     /// One of them writes transient messages down, too.
@@ -121,7 +139,7 @@ impl Listeners {
 
 impl Route {
     pub(crate) fn compute(vhost: &Vhost, name: &Name) -> Route {
-        broker::route_name(vhost, name, None).route
+        broker::route_name(0, vhost, name, None).route
     }
 
     /// The route that `name` has now, if somebody has subscribed or left since this one was made.
@@ -150,9 +168,18 @@ impl Route {
         }
     }
 
+    pub(crate) fn add_put_off(&mut self, room: &Arc<NamedQueue>, exchange: Bytes, delay_ms: u64) {
+        self.put_off.push(PutOff { room: room.clone(), exchange, delay_ms, whole: None });
+    }
+
     /// The batch as subscribers of the topic tree get it, when it was published elsewhere.
     pub(crate) fn tree_batch(&self, batch: &Batch) -> Option<Arc<Batch>> {
         self.tree_name.as_ref().map(|name| batch.readdressed(name.clone()))
+    }
+
+    /// The message is where it should be: exchanges that look for duplicates remember it.
+    pub(crate) fn keep_claims(&self) {
+        self.claims.iter().for_each(Claim::keep);
     }
 
     /// A message that comes in may have to be written down as gone elsewhere.
@@ -191,7 +218,7 @@ impl Route {
 
     /// Nobody receives it.
     pub fn is_empty(&self) -> bool {
-        self.direct.is_empty() && self.queues.is_empty() && self.named.is_empty()
+        self.direct.is_empty() && self.queues.is_empty() && self.named.is_empty() && self.put_off.is_empty()
     }
 }
 
@@ -239,17 +266,20 @@ impl KnownName {
     }
 
     /// The route of one message, and the message in a batch of its own.
-    pub(crate) fn route_of(&self, vhost: &Vhost, batch: &Arc<Batch>, index: usize) -> (Arc<Batch>, Route) {
+    pub(crate) fn route_of(&self, now: Now, vhost: &Vhost, batch: &Arc<Batch>, index: usize) -> (Arc<Batch>, Route) {
         let message = MessageRef::new(batch.clone(), index);
         let properties = message.message().properties.as_deref();
         let found = match self.via.as_deref() {
-            Some((exchange, key)) => broker::route_exchange(vhost, exchange, key, properties, true),
-            None => Ok(broker::route_name(vhost, &self.name, properties)),
+            Some((exchange, key)) => broker::route_exchange(now.wall.0, vhost, exchange, key, properties, true),
+            None => Ok(broker::route_name(now.wall.0, vhost, &self.name, properties)),
         };
         // Deleted since, or keys that cannot be read: nobody gets it, as if it had been deleted just before.
-        let route = found.map(|found| found.route).unwrap_or_default();
+        let mut route = found.map(|found| found.route).unwrap_or_default();
         let single = match broker::without_bcc(&message) {
-            Some(batch) => batch,
+            Some(batch) => {
+                route.put_off.iter_mut().for_each(|put_off| put_off.whole = Some(message.clone()));
+                batch
+            }
             None if batch.messages().len() == 1 => batch.clone(),
             None => message.alone(message.message().expires_at),
         };

@@ -37,7 +37,7 @@ impl Default for Config {
             frame_bytes_max: 131_072,
             channels_max: 2047,
             heartbeat_secs: 60,
-            message_bytes_max: 16 << 20,
+            message_bytes_max: 128 << 20,
             consumers_per_channel: 4096,
             unacked_per_channel: 2_000_000,
             delivery_ack_timeout: None,

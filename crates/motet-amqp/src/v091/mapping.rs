@@ -143,6 +143,8 @@ fn reply_to(address: &ReplyAddress) -> Option<Vec<u8>> {
     (text.len() <= SHORT_STRING_MAX).then_some(text)
 }
 
+/// The header that asks a delayed exchange to hold a message back.
+const DELAY_HEADER: &str = "x-delay";
 /// The header with the failed attempts of a quorum queue's message.
 const DELIVERY_COUNT: &str = "x-delivery-count";
 /// The header with the place of a stream's message.
@@ -251,8 +253,13 @@ pub fn from_origin(origin: &[u8], message: &Message, added: Added<'_>, out: &mut
     // A queue that sends its dead letters under another key takes the sender's further keys off them.
     let keeps_copies =
         deaths.is_none() || properties.is_some_and(|p| p.headers.iter().any(|(name, _)| &**name == "CC"));
+    let past_delay = properties.and_then(past_delay);
     for (name, value) in wire.headers.into_iter().flat_map(FieldTable::iter) {
         if added.replaces(name) {
+            continue;
+        }
+        if let (true, Some(delay)) = (name == DELAY_HEADER.as_bytes(), past_delay) {
+            headers.push(DELAY_HEADER, i32::try_from(delay).map_or(FieldValue::I64(delay), FieldValue::I32));
             continue;
         }
         if deaths.is_none() || !(is_death_header(name) || (name == b"CC" && !keeps_copies)) {
@@ -280,9 +287,19 @@ pub fn without_bcc(wire: &Wire<'_>, out: &mut BytesMut) {
     Wire { headers: Some(headers.as_table()), ..*wire }.encode(out);
 }
 
-/// It was dead-lettered on its way.
-pub fn has_died(message: &Message) -> bool {
-    message.properties.as_deref().is_some_and(|properties| properties.deaths.is_some())
+/// It was dead-lettered or held back on its way: its headers are not those that were published.
+pub fn has_changed(message: &Message) -> bool {
+    let properties = message.properties.as_deref();
+    properties.is_some_and(|properties| properties.deaths.is_some() || properties.deliver_at.is_some())
+}
+
+/// The header `x-delay` of a message that was held back: its delay, negative now.
+fn past_delay(properties: &Properties) -> Option<i64> {
+    let value = properties.headers.iter().find(|(name, _)| &**name == DELAY_HEADER).map(|(_, value)| value)?;
+    match value {
+        Value::Int(ms) if *ms < 0 => Some(*ms),
+        _ => None,
+    }
 }
 
 fn is_death_header(name: &[u8]) -> bool {

@@ -283,6 +283,11 @@ impl Desk {
     }
 
     pub(super) fn reload(&self, accounts: Accounts) {
+        self.replace(accounts, None);
+    }
+
+    /// Other accounts; the connections of `staying` go on, unless it is removed.
+    pub(super) fn replace(&self, accounts: Accounts, staying: Option<&str>) {
         let mut accounts = accounts.with_guest();
         let mut current = self.accounts.write();
         accounts.adopt_unchanged(&current);
@@ -294,7 +299,9 @@ impl Desk {
             memory.guard.forget_user(&self.mac.digest(&[name.as_bytes()]));
         }
         if self.config.read().disconnect_changed {
-            current.names().filter(changed).for_each(|name| leaving.extend(memory.present.take(name)));
+            let goes = |name: &&str| staying != Some(*name) || accounts.stored(name).is_none();
+            let going = current.names().filter(changed).filter(goes);
+            going.for_each(|name| leaving.extend(memory.present.take(name)));
             if current.has_guest() && !accounts.has_guest() {
                 leaving.extend(memory.present.take("guest"));
             }

@@ -95,6 +95,21 @@ impl Directory {
         Ok(done)
     }
 
+    /// The same, and who is logged in as `user` stays, whatever its password is now.
+    ///
+    /// # Errors
+    /// What `change` says; then nothing has changed.
+    pub fn change_and_stay<T>(
+        &self,
+        user: &str,
+        change: impl FnOnce(&mut Accounts) -> Result<T, AccountError>,
+    ) -> Result<T, AccountError> {
+        let mut accounts = (*self.0.desk.accounts()).clone();
+        let done = change(&mut accounts)?;
+        self.0.desk.replace(accounts, Some(user));
+        Ok(done)
+    }
+
     /// Says whether [`Directory::change`] would; changes nothing.
     ///
     /// # Errors

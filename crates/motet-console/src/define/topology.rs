@@ -55,7 +55,7 @@ pub(super) fn queue<E: Engine>(
 /// Declares an exchange.
 pub(super) fn exchange<E: Engine>(
     place: Place<'_, E>,
-    vhost: &Vhost,
+    vhost: &Arc<Vhost>,
     body: &Map<String, Value>,
 ) -> Result<Made, Refusal> {
     let (name, kind) = (text(body, "name")?, text(body, "type")?);
@@ -67,7 +67,7 @@ pub(super) fn exchange<E: Engine>(
         internal: flag(body, "internal", false),
         ..config
     };
-    let (is_new, position) = place.core.declare_exchange(vhost, name.as_bytes(), config).map_err(refused)?;
+    let (is_new, position) = place.core.declare_exchange(place.now, vhost, name.as_bytes(), config).map_err(refused)?;
     Ok(Made { is_new, position })
 }
 

@@ -138,7 +138,7 @@ fn view<E: Engine>(call: &Call<'_, E>, connection: &ConnectionSeen, conversation
         "ssl_hash": ssl(""),
         "ssl_key_exchange": ssl(""),
         "ssl_protocol": ssl("tls"),
-        "state": "running",
+        "state": conversation.held().word(),
         "timeout": conversation.heartbeat_secs,
         "type": "network",
         "user": &*conversation.user,
@@ -168,9 +168,22 @@ fn client_properties(conversation: &Conversation) -> Value {
 #[cfg(test)]
 mod tests {
     use crate::testing::{Bench, connection};
+    use motet_core::conversation::Held;
     use serde_json::json;
 
     const NAME: &str = "127.0.0.1:40001%20-%3E%20127.0.0.1:5672";
+
+    #[test]
+    fn a_connection_says_whether_an_alarm_holds_it() {
+        let bench = Bench::new();
+        let connection = connection(1, "ann");
+        let conversation = connection.conversation.clone().unwrap();
+        bench.node.connections.lock().push(connection);
+        for held in [Held::Blocking, Held::Blocked, Held::Running] {
+            conversation.note_held(held);
+            assert_eq!(bench.get(&format!("/connections/{NAME}"))["state"], held.word());
+        }
+    }
 
     #[test]
     fn a_connection_is_listed_with_what_its_machine_tells() {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use motet_core::access::{Action, Resource};
 use motet_core::core::Vhost;
 use motet_core::engine::Engine;
-use motet_core::exchange::{ExchangeConfig, ExchangeKind, HashOn, HashProperty};
+use motet_core::exchange::{DEDUP_HEADER, ExchangeConfig, ExchangeKind, HashOn, HashProperty};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -114,6 +114,19 @@ pub(crate) fn kind_and_arguments(config: &ExchangeConfig) -> (&'static str, Valu
     if let Some(alternate) = &config.alternate {
         arguments.insert("alternate-exchange".into(), json!(json::text(alternate)));
     }
+    if let Some(dedup) = &config.dedup {
+        arguments.insert("x-cache-size".into(), json!(dedup.entries));
+        if let Some(ttl) = dedup.ttl_ms {
+            arguments.insert("x-cache-ttl".into(), json!(ttl));
+        }
+        if &*dedup.header != DEDUP_HEADER {
+            arguments.insert("x-deduplication-header".into(), json!(dedup.header));
+        }
+        if dedup.by_type && !config.delayed {
+            return ("x-message-deduplication", arguments.into());
+        }
+        arguments.insert("x-message-deduplication".into(), json!(true));
+    }
     if config.delayed {
         arguments.insert("x-delayed-type".into(), json!(kind));
         return ("x-delayed-message", arguments.into());
@@ -142,7 +155,7 @@ fn declare<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
         call.may(&vhost, Action::Subscribe, Resource::Exchange(name.as_bytes()))?;
         call.may(&vhost, Action::Publish, Resource::Exchange(alternate))?;
     }
-    let declared = call.core().declare_exchange(&vhost, name.as_bytes(), config);
+    let declared = call.core().declare_exchange(call.now(), &vhost, name.as_bytes(), config);
     let (created, position) = declared.map_err(refused)?;
     call.durable(position)?;
     Ok(Response::made(created))

@@ -122,6 +122,7 @@ pub(super) fn exchange_types() -> Value {
         ("topic", "AMQP topic exchange, as per the AMQP specification"),
         ("x-consistent-hash", "Consistent Hashing Exchange"),
         ("x-delayed-message", "Delayed Message Exchange."),
+        ("x-message-deduplication", "Message Deduplication Exchange."),
         ("x-modulus-hash", "Modulus Hashing Exchange"),
         ("x-random", "Random Exchange"),
     ];

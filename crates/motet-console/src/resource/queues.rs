@@ -77,6 +77,7 @@ fn declare<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
         auto_delete: body.flag("auto_delete")?,
         arguments: body.arguments()?,
     };
+    let declaration = call.core().with_default_type(&vhost, declaration);
     call.may(&vhost, Action::Configure, Resource::Queue(name.as_bytes()))?;
     if let Some((_, Field::Text(exchange))) =
         declaration.arguments.iter().find(|(name, _)| &**name == "x-dead-letter-exchange")

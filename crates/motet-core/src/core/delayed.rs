@@ -1,29 +1,47 @@
-//! Messages that are published later: they wait in a queue of the vhost's own, and whoever keeps the time publishes
+//! Messages that are published later: they wait in queues of the vhost's own, and whoever keeps the time publishes
 //! them when they are due.
 //!
 //! The wait is durable where the message is. To leave the queue and to be published is one group, so that a power cut
 //! finds a message in one place. Rights are those of the publisher when it published: the caller asks.
+//!
+//! There are two such queues: one for messages on their way to a name of the topic tree, and one for those that a delayed
+//! exchange holds back (`broker/put_off.rs`).
 
-use super::broker::{NamedQueue, QueueError};
+use super::broker::{NamedQueue, QueueDeclaration, QueueError};
 use super::publish::Refusals;
 use super::{Core, Note, Publisher, Receipt, RejectCause, Vhost};
 use crate::engine::Engine;
+use crate::exchange::DeclareError;
 use crate::mailbox::{Mailbox, Pulled};
-use crate::message::Batch;
+use crate::message::{Batch, MessageRef};
 use crate::queue::{ConsumerId, ConsumerOptions};
 use crate::queues::Inner;
 use crate::route::{NamedTarget, Route};
 use crate::session::SessionHandle;
 use crate::time::Now;
+use bytes::Bytes;
 use std::sync::Arc;
 use std::task::Waker;
 
-/// The queue's name, in a tree that nobody can declare in from outside.
-const WAITING: &[u8] = b"$delayed";
-/// Due messages published in one go.
-const TAKE_MESSAGES: usize = 256;
+/// The queue of what goes to a name.
+const NAMES_WAIT: &[u8] = b"$delayed";
+/// The queue of what an exchange holds back.
+pub(crate) const EXCHANGES_WAIT: &[u8] = b"$delayed/exchanges";
+/// Due messages taken in one go, to be published in the order of their times.
+const TAKE_MESSAGES: usize = 1_024;
 /// Bytes of them, about.
-const TAKE_BYTES: usize = 1 << 20;
+const TAKE_BYTES: usize = 4 << 20;
+
+/// Whether this is the name of a queue in which messages wait for their time.
+pub(super) fn is_room(name: &[u8]) -> bool {
+    name == NAMES_WAIT || name == EXCHANGES_WAIT
+}
+
+/// The queues of a vhost in which messages wait for their time.
+pub(super) fn rooms(vhost: &Vhost) -> Vec<Arc<NamedQueue>> {
+    let topology = vhost.topology();
+    [NAMES_WAIT, EXCHANGES_WAIT].iter().filter_map(|name| topology.queue_named(name).cloned()).collect()
+}
 
 impl<E: Engine> Core<E> {
     /// Publishes `batch`, whose address is where it shall go, in `delay_ms` milliseconds. Accepted as soon as it waits.
@@ -35,7 +53,7 @@ impl<E: Engine> Core<E> {
         delay_ms: u64,
         session: Option<(&SessionHandle, &[Note<'_>])>,
     ) -> Receipt {
-        let Ok(queue) = self.waiting_room(now, publisher.vhost()) else {
+        let Ok(queue) = self.waiting_room(now, publisher.vhost(), NAMES_WAIT, || self.group_declaration()) else {
             return Receipt::rejected(RejectCause::QueueFull);
         };
         let named = vec![NamedTarget { queue, delay_ms }];
@@ -43,12 +61,30 @@ impl<E: Engine> Core<E> {
         self.publish_along(now, publisher.vhost(), 0, &route, batch, session, publisher.refusals())
     }
 
-    /// The queue of a vhost in which messages wait, made when it is first needed.
-    fn waiting_room(&self, now: Now, vhost: &Arc<Vhost>) -> Result<Arc<NamedQueue>, QueueError> {
-        if let Some(queue) = self.find_queue(vhost, WAITING) {
+    /// Before a vhost has a delayed exchange, it has the queue where that one's messages wait: unbounded, as queues are
+    /// whose declaration says nothing else, with most of it on disk.
+    pub(super) fn open_waiting_room(&self, now: Now, vhost: &Arc<Vhost>) -> Result<(), DeclareError> {
+        let declaration = || QueueDeclaration { durable: true, ..QueueDeclaration::default() };
+        match self.waiting_room(now, vhost, EXCHANGES_WAIT, declaration) {
+            Ok(_) => Ok(()),
+            Err(QueueError::Limit(limit)) => Err(DeclareError::Limit(usize::try_from(limit).unwrap_or(usize::MAX))),
+            // The vhost is going, and with it what is declared there.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// A queue of a vhost in which messages wait, made when it is first needed.
+    fn waiting_room(
+        &self,
+        now: Now,
+        vhost: &Arc<Vhost>,
+        name: &[u8],
+        declaration: impl FnOnce() -> QueueDeclaration,
+    ) -> Result<Arc<NamedQueue>, QueueError> {
+        if let Some(queue) = vhost.topology().queue_named(name).cloned() {
             return Ok(queue);
         }
-        let declared = self.declare_queue(now, vhost, WAITING, self.group_declaration(), 0)?;
+        let declared = self.declare_unknown(now, vhost, Bytes::copy_from_slice(name), declaration(), 0)?;
         if declared.created {
             self.watch(now, &declared.queue);
         }
@@ -57,8 +93,11 @@ impl<E: Engine> Core<E> {
 
     /// After a start: what waited goes on waiting.
     pub(super) fn resume_delayed(&self, now: Now, vhost: &Arc<Vhost>) {
-        if let Some(queue) = self.find_queue(vhost, WAITING) {
-            self.watch(now, &queue);
+        rooms(vhost).iter().for_each(|queue| self.watch(now, queue));
+        let is_needed = vhost.topology().has_delayed_exchange();
+        // Releases before had none; the bound of queues is not asked of what is there already.
+        if is_needed && self.open_waiting_room(now, vhost).is_err() {
+            self.counters.damaged.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         }
     }
 
@@ -82,9 +121,10 @@ impl<E: Engine> Core<E> {
             let mut taken = Vec::new();
             loop {
                 let took = self.take_from(now, &ready.queue, ready.consumer, TAKE_MESSAGES, TAKE_BYTES, &mut taken);
+                // What was due while nobody looked is published in the order of its times.
+                taken.sort_by_key(|delivery| (deliver_at(&delivery.queued.message), delivery.seq));
                 for delivery in taken.drain(..) {
-                    let batch = delivery.queued.message.alone(delivery.queued.message.message().expires_at);
-                    self.publish_due(now, &vhost, &queue, ready.consumer, delivery.seq, batch);
+                    self.publish_due(now, &vhost, &queue, ready.consumer, delivery.seq, &delivery.queued.message);
                 }
                 if !took.more {
                     break;
@@ -100,7 +140,7 @@ impl<E: Engine> Core<E> {
         queue: &Arc<NamedQueue>,
         consumer: ConsumerId,
         seq: u64,
-        batch: Arc<Batch>,
+        message: &MessageRef,
     ) {
         let mut stage = self.engine.stage_release();
         let mut inner = queue.cell().inner.lock();
@@ -110,13 +150,23 @@ impl<E: Engine> Core<E> {
         let after = self.carry_out(queue.cell(), &mut inner, Some(&mut stage));
         drop(inner);
         if is_mine {
-            let route = Route::compute(vhost, batch.address());
+            let (route, batch) = match &queue.name()[..] {
+                EXCHANGES_WAIT => super::broker::set_off(now, vhost, message),
+                _ => {
+                    let batch = message.alone(message.message().expires_at);
+                    (Route::compute(vhost, batch.address()), batch)
+                }
+            };
             self.publish_staged(now, vhost, 0, &route, batch, None, Refusals::Impossible, Some(stage));
         } else {
             drop(stage);
         }
         self.carry_on(now, after);
     }
+}
+
+fn deliver_at(message: &MessageRef) -> Option<u64> {
+    message.message().properties.as_deref().and_then(|properties| properties.deliver_at)
 }
 
 /// Who publishes what is due; only told that there is something.

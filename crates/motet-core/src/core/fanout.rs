@@ -22,12 +22,14 @@ pub(super) struct Offer<'a> {
     pub(super) dedup_id: Option<std::borrow::Cow<'a, [u8]>>,
     /// It is written down.
     pub(super) persist: bool,
+    /// It does not go stale here, whatever it says itself.
+    pub(super) stays: bool,
 }
 
 impl Offer<'_> {
     /// Without delay and name.
     pub(super) fn plain(queued: Queued, persist: bool) -> Self {
-        Offer { queued, deliver_at_ms: None, dedup_id: None, persist }
+        Offer { queued, deliver_at_ms: None, dedup_id: None, persist, stays: false }
     }
 }
 
@@ -48,6 +50,7 @@ impl<E: Engine> Core<E> {
         for target in &route.named {
             refused |= self.enqueue_named(now, target, batch, stage.as_deref_mut(), shared, after);
         }
+        refused |= self.put_off(now, route, batch, stage.as_deref_mut(), after);
         refused | self.enqueue_sessions(now, own_session, route, batch, stage, shared, after)
     }
 
@@ -225,7 +228,8 @@ impl<E: Engine> Core<E> {
         let delayed = (target.delay_ms > 0).then(|| now.wall.0.saturating_add(target.delay_ms));
         let offer = Offer {
             dedup_id: properties.and_then(|p| queue.dedup_id(p)),
-            deliver_at_ms: delayed.max(properties.and_then(|p| p.deliver_at)),
+            deliver_at_ms: delayed.max(properties.and_then(|p| p.deliver_at)).filter(|at| *at > now.wall.0),
+            stays: false,
             persist: queue.writes_down(message.message()),
             queued: Queued { message: message.clone(), grant: self.named_grant.clone(), retained: false },
         };
@@ -265,7 +269,7 @@ impl<E: Engine> Core<E> {
         stage: Option<&mut S>,
         body: impl FnOnce(&mut S) -> BodyAt,
     ) -> Verdict {
-        let Offer { queued, deliver_at_ms, dedup_id, persist } = offer;
+        let Offer { queued, deliver_at_ms, dedup_id, persist, stays } = offer;
         let stage = stage.filter(|_| persist);
         let message = queued.message.clone();
         let m = message.message();
@@ -273,7 +277,7 @@ impl<E: Engine> Core<E> {
         let entry = NewEntry {
             bytes: counted,
             priority: queued.priority(),
-            expires_at_ms: m.expires_at.map(|at| at.0),
+            expires_at_ms: m.expires_at.filter(|_| !stays).map(|at| at.0),
             deliver_at_ms,
             dedup_id: dedup_id.as_deref(),
             persistent: stage.is_some(),

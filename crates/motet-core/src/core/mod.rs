@@ -12,7 +12,7 @@
 mod after;
 pub mod broker;
 mod consume;
-mod delayed;
+pub(crate) mod delayed;
 mod ending;
 mod fanout;
 pub mod govern;

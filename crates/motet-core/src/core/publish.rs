@@ -198,7 +198,7 @@ impl Receipt {
 
 /// What of the vhost's quota stands against messages along a route. What is not kept by a queue takes nothing.
 fn over_quota(vhost: &Vhost, route: &Route, persistent: bool, acknowledged: bool) -> Option<Resource> {
-    let kept = !route.named.is_empty() || (acknowledged && !route.queues.is_empty());
+    let kept = !route.named.is_empty() || !route.put_off.is_empty() || (acknowledged && !route.queues.is_empty());
     if kept { vhost.quota().refusal(persistent) } else { None }
 }
 
@@ -248,12 +248,15 @@ impl<E: Engine> Core<E> {
     ) -> Receipt {
         let mut all = Receipt { outcome: Outcome::Accepted, position: None, taken: 0 };
         for index in 0..batch.messages().len() {
-            let (single, route) = known.route_of(&publisher.vhost, batch, index);
+            let (single, route) = known.route_of(now, &publisher.vhost, batch, index);
             let (vhost, own, refusals) = (&publisher.vhost, publisher.session, publisher.refusals);
             let notes = session.filter(|_| index + 1 == batch.messages().len());
             let receipt = self.publish_along(now, vhost, own, &route, single, notes, refusals);
             if receipt.counts() {
                 route.count(publisher.id, 1);
+            }
+            if !matches!(receipt.outcome, Outcome::Rejected(_)) {
+                route.keep_claims();
             }
             all.position = all.position.max(receipt.position);
             match (all.outcome, receipt.outcome) {
@@ -307,7 +310,8 @@ impl<E: Engine> Core<E> {
         let retain = route.may_retain() && batch.messages().iter().any(|m| m.retain);
         let transient = batch.messages().iter().filter(|m| m.reliability == Reliability::AtMostOnce).count();
         let notes = session.filter(|(s, notes)| s.session().is_durable() && !notes.is_empty());
-        let persistent = route.durable_queues > 0 && (transient < batch.messages().len() || route.keeps_transient);
+        let written = route.durable_queues > 0 && (transient < batch.messages().len() || route.keeps_transient);
+        let persistent = written || !route.put_off.is_empty();
         // Who cannot be told is taken in, and then held back by its machine.
         if refusals == Refusals::Heard
             && vhost.quota().is_any_reached()

@@ -33,7 +33,7 @@ pub(super) struct Object {
     pub(super) entries: Vec<RecoveredEntry>,
     keyed: Vec<(Bytes, Bytes, Locator)>,
     /// When a message that is still there came, and under which name it is a duplicate of another.
-    pub(super) dedup: Vec<(u64, Bytes)>,
+    pub(super) dedup: Vec<(u64, u64, Bytes)>,
     /// When each entry was appended, if the object is a stream.
     pub(super) appended: Vec<u64>,
     pub(super) last_seq: u64,
@@ -67,7 +67,7 @@ impl Recovery {
                 };
                 let object = self.objects.entry(queue.0).or_default();
                 object.last_seq = object.last_seq.max(seq);
-                object.dedup.extend(head.extras.dedup.map(|(came, id)| (came, Bytes::copy_from_slice(id))));
+                object.dedup.extend(head.extras.dedup.map(|(came, id)| (came, seq, Bytes::copy_from_slice(id))));
                 object.appended.extend(head.extras.appended_ms);
                 object.entries.push(RecoveredEntry {
                     seq,

@@ -9,7 +9,7 @@
 //! when its connection ends; what it may see once only, it takes over into its own queue first ([`Core::adopt`]).
 
 use super::after::announce;
-use super::broker::{NamedQueue, QueueDeclaration, QueueError};
+use super::broker::{Declared, NamedQueue, QueueDeclaration, QueueError};
 use super::consume::Delivery;
 use super::fanout::BodyAt;
 use super::records::{key, prefixed};
@@ -33,6 +33,8 @@ use std::sync::Arc;
 
 /// The tree in which groups' queues have their names.
 const GROUPS: &[u8] = b"$share/";
+/// The argument of a group's queue that was declared.
+const KEPT: &str = "x-shared-until-deleted";
 /// Messages that one member holds at most, whatever its own window: what it holds the others don't get.
 const MEMBER_CREDIT_MAX: u32 = 64;
 
@@ -281,11 +283,7 @@ impl<E: Engine> Core<E> {
             Some(queue) => queue,
             None => self.declare_queue(now, vhost, name, self.group_declaration(), 0)?.queue,
         };
-        let mut binding = Vec::new();
-        let bound = amqp::encode_pattern(pattern, &mut binding)
-            .map_err(BindError::from)
-            .and_then(|()| self.bind_queue(now, vhost, b"amq.topic", &queue, &binding, Arguments::default()));
-        if let Err(error) = bound {
+        if let Err(error) = self.bind_group(now, vhost, &queue, pattern) {
             if is_new {
                 let _ = self.delete_queue(now, &queue, false, false);
             }
@@ -293,6 +291,49 @@ impl<E: Engine> Core<E> {
         }
         *members.entry(queue.cell().id().0).or_default() += 1;
         Ok(queue)
+    }
+
+    /// The queue of a group, for consumers that are no sessions; made when it is not there. One that is `kept` stays until it
+    /// is deleted, another goes with its last member or consumer. `name` is [`Source::queue_name`]'s.
+    ///
+    /// # Errors
+    /// [`JoinRefused::Queue`] and [`JoinRefused::Bind`]; then there is no such queue.
+    pub fn open_group(
+        &self,
+        now: Now,
+        vhost: &Arc<Vhost>,
+        name: &[u8],
+        pattern: &Pattern,
+        kept: bool,
+    ) -> Result<Declared, JoinRefused> {
+        // Held to the end: nobody ends the group meanwhile.
+        let _members = self.shares.members.lock();
+        if self.find_queue(vhost, name).is_some() {
+            return Ok(self.check_queue(now, vhost, name, 0)?);
+        }
+        let mut declaration = self.group_declaration();
+        if kept {
+            declaration.arguments.push((KEPT.into(), Value::Bool(true)));
+        }
+        let mut declared = self.declare_queue(now, vhost, name, declaration, 0)?;
+        let bound = self.bind_group(now, vhost, &declared.queue, pattern);
+        if bound.is_err() {
+            let _ = self.delete_queue(now, &declared.queue, false, false);
+        }
+        declared.position = declared.position.max(bound?);
+        Ok(declared)
+    }
+
+    fn bind_group(
+        &self,
+        now: Now,
+        vhost: &Arc<Vhost>,
+        queue: &Arc<NamedQueue>,
+        pattern: &Pattern,
+    ) -> Result<Option<Position>, BindError> {
+        let mut binding = Vec::new();
+        amqp::encode_pattern(pattern, &mut binding)?;
+        self.bind_queue(now, vhost, b"amq.topic", queue, &binding, Arguments::default())
     }
 
     /// Durable, so that what waits for members who are away survives; bounded like the queue of one of them.
@@ -432,7 +473,7 @@ impl<E: Engine> Core<E> {
     pub(super) fn end_group(&self, now: Now, queue: &Arc<NamedQueue>) {
         // Held to the end: whoever joins meanwhile makes the group anew.
         let members = self.shares.members.lock();
-        if !members.contains_key(&queue.cell().id().0) {
+        if !members.contains_key(&queue.cell().id().0) && !queue.is_kept_group() {
             // Refused while somebody else takes from it; then it ends with the last of those.
             let _ = self.delete_queue(now, queue, true, false);
         }
@@ -498,7 +539,7 @@ impl<E: Engine> Core<E> {
     pub(super) fn end_empty_groups(&self, now: Now, vhost: &Arc<Vhost>) {
         for queue in self.queues(vhost) {
             let is_member = self.shares.members.lock().contains_key(&queue.cell().id().0);
-            if queue.name().starts_with(GROUPS) && !is_member {
+            if queue.is_group() && !queue.is_kept_group() && !is_member {
                 let _ = self.delete_queue(now, &queue, false, false);
             }
         }
@@ -509,5 +550,10 @@ impl NamedQueue {
     /// It is the queue of a group that shares a subscription.
     pub(crate) fn is_group(&self) -> bool {
         self.name().starts_with(GROUPS)
+    }
+
+    /// It was declared: it stays when nobody is left.
+    fn is_kept_group(&self) -> bool {
+        self.declared().arguments.iter().any(|(name, _)| &**name == KEPT)
     }
 }

@@ -4,8 +4,15 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::DeclareError;
+use super::{DEDUP_HEADER, DeclareError, Deduplication};
 use crate::message::Value;
+
+/// The type of an exchange that only looks for duplicates.
+const DEDUP_TYPE: &str = "x-message-deduplication";
+/// Identifiers an exchange remembers when it is not told how many.
+const DEDUP_ENTRIES: u64 = 10_000;
+/// The most it remembers, whatever it is told.
+const DEDUP_ENTRIES_MAX: u64 = 10_000_000;
 
 /// How an exchange picks among its bindings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +68,8 @@ pub struct ExchangeConfig {
     pub auto_delete: bool,
     /// Whether only other exchanges and the broker itself may publish to it.
     pub internal: bool,
+    /// Whether it looks for duplicates, and how.
+    pub dedup: Option<Deduplication>,
     /// Where a message goes that no binding matches; need not exist.
     pub alternate: Option<Bytes>,
 }
@@ -68,11 +77,11 @@ pub struct ExchangeConfig {
 impl ExchangeConfig {
     /// A durable exchange of `kind` without decoration.
     pub fn durable(kind: ExchangeKind) -> Self {
-        Self { kind, delayed: false, durable: true, auto_delete: false, internal: false, alternate: None }
+        Self { kind, delayed: false, durable: true, auto_delete: false, internal: false, dedup: None, alternate: None }
     }
 
-    /// Reads a type name and the arguments of a declaration: `alternate-exchange`, `x-delayed-type`, `hash-header`, `hash-property`.
-    /// Others are not looked at. The flags are the caller's to set.
+    /// Reads a type name and the arguments of a declaration: `alternate-exchange`, `x-delayed-type`, `hash-header`, `hash-property`,
+    /// `x-message-deduplication`, `x-cache-size`, `x-cache-ttl`, `x-cache-persistence`, `x-deduplication-header`. Others are not looked at. The flags are the caller's to set.
     ///
     /// # Errors
     /// [`DeclareError::UnknownType`] and [`DeclareError::Argument`].
@@ -89,17 +98,23 @@ impl ExchangeConfig {
             "topic" => ExchangeKind::Topic,
             "headers" => ExchangeKind::Headers,
             "x-consistent-hash" => ExchangeKind::ConsistentHash(hash_on(arguments)?),
+            // It lets through to all what it has not seen.
+            DEDUP_TYPE => ExchangeKind::Fanout,
             "x-modulus-hash" => ExchangeKind::ModulusHash,
             "x-random" => ExchangeKind::Random,
             _ => return Err(DeclareError::UnknownType(type_name.into())),
         };
         let alternate = text(arguments, "alternate-exchange")?.map(|name| Bytes::copy_from_slice(name.as_bytes()));
-        Ok(Self { delayed, alternate, ..Self::durable(kind) })
+        let dedup = deduplication(arguments, type_name == DEDUP_TYPE)?;
+        Ok(Self { delayed, alternate, dedup, ..Self::durable(kind) })
     }
 
     /// The first property in which `asked` differs from what was declared, if any.
     pub(super) fn first_difference(&self, exchange: &[u8], asked: &Self) -> Option<DeclareError> {
-        let (kind, wanted) = (self.kind.to_string(), asked.kind.to_string());
+        let (kind, wanted) = (self.type_name(), asked.type_name());
+        let size = |config: &Self| config.dedup.as_ref().map_or("none".into(), |dedup| dedup.entries.to_string());
+        let ttl =
+            |config: &Self| config.dedup.as_ref().and_then(|d| d.ttl_ms).map_or("none".into(), |ms| ms.to_string());
         let alternate = |config: &Self| config.alternate.as_ref().map_or("none".into(), |name| text_of(name));
         let pairs = [
             ("type", kind, wanted),
@@ -108,9 +123,17 @@ impl ExchangeConfig {
             ("auto_delete", self.auto_delete.to_string(), asked.auto_delete.to_string()),
             ("internal", self.internal.to_string(), asked.internal.to_string()),
             ("alternate-exchange", alternate(self), alternate(asked)),
+            ("x-cache-size", size(self), size(asked)),
+            ("x-cache-ttl", ttl(self), ttl(asked)),
         ];
         let (property, declared, asked) = pairs.into_iter().find(|(_, declared, asked)| declared != asked)?;
         Some(DeclareError::Mismatch { exchange: text_of(exchange), property, declared, asked })
+    }
+}
+
+impl ExchangeConfig {
+    fn type_name(&self) -> String {
+        if self.dedup.as_ref().is_some_and(|dedup| dedup.by_type) { DEDUP_TYPE.into() } else { self.kind.to_string() }
     }
 }
 
@@ -141,6 +164,45 @@ fn text<'a>(arguments: &'a [(Box<str>, Value)], name: &'static str) -> Result<Op
         Some((_, Value::Text(text))) => Ok(Some(text)),
         Some(_) => Err(DeclareError::Argument { name, wants: "text" }),
     }
+}
+
+fn number(arguments: &[(Box<str>, Value)], name: &'static str) -> Result<Option<u64>, DeclareError> {
+    let Some((_, value)) = arguments.iter().find(|(known, _)| **known == *name) else { return Ok(None) };
+    let number = match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        Value::UInt(number) => Some(*number),
+        Value::Text(digits) => digits.parse().ok(),
+        _ => None,
+    };
+    match number {
+        Some(number) if number > 0 => Ok(Some(number)),
+        _ => Err(DeclareError::Argument { name, wants: "an integer greater than 0" }),
+    }
+}
+
+/// What an exchange is to remember. Its type wants a size; the argument takes [`DEDUP_ENTRIES`] without.
+fn deduplication(arguments: &[(Box<str>, Value)], by_type: bool) -> Result<Option<Deduplication>, DeclareError> {
+    let asked = match arguments.iter().find(|(name, _)| **name == *"x-message-deduplication") {
+        None => false,
+        Some((_, Value::Bool(truth))) => *truth,
+        Some(_) => return Err(DeclareError::Argument { name: "x-message-deduplication", wants: "true or false" }),
+    };
+    if !by_type && !asked {
+        return Ok(None);
+    }
+    let entries = match (number(arguments, "x-cache-size")?, by_type) {
+        (Some(entries), _) => entries.min(DEDUP_ENTRIES_MAX),
+        (None, false) => DEDUP_ENTRIES,
+        (None, true) => {
+            return Err(DeclareError::Argument { name: "x-cache-size", wants: "an integer greater than 0" });
+        }
+    };
+    let ttl_ms = number(arguments, "x-cache-ttl")?;
+    if !matches!(text(arguments, "x-cache-persistence")?, None | Some("memory" | "disk")) {
+        return Err(DeclareError::Argument { name: "x-cache-persistence", wants: "memory or disk" });
+    }
+    let header = text(arguments, "x-deduplication-header")?.unwrap_or(DEDUP_HEADER).into();
+    Ok(Some(Deduplication { entries, ttl_ms, header, by_type }))
 }
 
 fn hash_on(arguments: &[(Box<str>, Value)]) -> Result<HashOn, DeclareError> {

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use foldhash::quality::RandomState;
 
 use super::kind::text_of;
+use super::seen::Seen;
 use super::table::Table;
 use super::{DeclareError, ExchangeConfig, ExchangeKind, Limits, Target};
 use crate::traffic::ExchangeBooks;
@@ -53,6 +54,8 @@ pub(super) struct Exchange {
     pub(super) table: Table,
     pub(super) role: Role,
     pub(super) books: Arc<ExchangeBooks>,
+    /// What came by, where it looks for duplicates.
+    pub(super) seen: Option<Arc<Seen>>,
     /// The alternate exchange that a policy names; one of the declaration comes first.
     pub(super) governing_alternate: Option<Bytes>,
 }
@@ -168,6 +171,16 @@ impl<Q> Topology<Q> {
         }
     }
 
+    /// The name of an exchange; `None` when it is gone.
+    pub fn exchange_name(&self, key: ExchangeKey) -> Option<&Bytes> {
+        self.exchanges.get(&key).map(|exchange| &exchange.name)
+    }
+
+    /// Whether an exchange of this vhost holds messages back.
+    pub(crate) fn has_delayed_exchange(&self) -> bool {
+        self.exchanges.values().any(|exchange| exchange.config.delayed)
+    }
+
     /// The exchanges' names, in no order.
     pub fn exchange_names(&self) -> impl Iterator<Item = &Bytes> {
         self.exchange_names.keys()
@@ -222,9 +235,10 @@ impl<Q> Topology<Q> {
     fn add_exchange(&mut self, name: Bytes, config: ExchangeConfig, role: Role) {
         let key = ExchangeKey(self.allot_key());
         let table = Table::new(&config.kind, role == Role::TopicTree);
+        let seen = config.dedup.as_ref().map(Seen::new);
         self.exchange_names.insert(name.clone(), key);
         let books = Arc::default();
-        self.exchanges.insert(key, Exchange { name, config, table, role, books, governing_alternate: None });
+        self.exchanges.insert(key, Exchange { name, config, table, role, books, seen, governing_alternate: None });
         self.epoch += 1;
     }
 

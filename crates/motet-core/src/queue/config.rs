@@ -96,6 +96,8 @@ impl RetryBackoff {
 /// A de-duplication identifier seen within `ms` and among the last `entries` ones is a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DedupWindow {
+    /// Instead of within a window, an identifier is known as long as its message is in the queue, held ones included.
+    pub while_present: bool,
     /// Length of the window, milliseconds.
     pub ms: u64,
     /// Identifiers remembered at most; the oldest is forgotten first.

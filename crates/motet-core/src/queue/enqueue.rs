@@ -59,10 +59,12 @@ impl<M: Clone> Queue<M> {
         {
             return self.refuse(entry, reason, fx);
         }
-        if let (Some(dedup), Some(id)) = (&mut self.dedup, entry.dedup_id) {
-            dedup.remember(now_ms, id);
+        let id = entry.dedup_id;
+        let seq = self.append(now_ms, entry);
+        if let (Some(dedup), Some(id)) = (&mut self.dedup, id) {
+            dedup.remember(now_ms, seq, id);
         }
-        Verdict::Enqueued { seq: self.append(now_ms, entry) }
+        Verdict::Enqueued { seq }
     }
 
     fn append(&mut self, now_ms: u64, entry: NewEntry<'_, M>) -> u64 {

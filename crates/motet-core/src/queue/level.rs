@@ -50,6 +50,16 @@ impl Level {
         }
         Some(head)
     }
+
+    fn next(&mut self, most: usize) -> Vec<u64> {
+        let returned: Vec<u64> = (0..most).map_while(|_| self.returned.pop().map(|Reverse(seq)| seq)).collect();
+        self.returned.extend(returned.iter().copied().map(Reverse));
+        let mut next: Vec<u64> = self.fresh.iter().flat_map(|run| run.first..run.end).take(most).collect();
+        next.extend(returned);
+        next.sort_unstable();
+        next.truncate(most);
+        next
+    }
 }
 
 /// The levels, allocated up to the highest priority seen.
@@ -128,6 +138,15 @@ impl Levels {
         Some(seq)
     }
 
+    /// The next messages of one level in the order they leave, `most` at most. Costs a step in the heap for each of those
+    /// that came back.
+    pub(super) fn next_of(&mut self, priority: u8, most: usize) -> Vec<u64> {
+        match self.levels.get_mut(usize::from(priority)) {
+            Some(level) => level.next(most),
+            None => Vec::new(),
+        }
+    }
+
     /// Messages that came back, in no order.
     pub(super) fn returned(&self) -> impl Iterator<Item = u64> {
         self.levels.iter().flat_map(|level| &level.returned).map(|Reverse(seq)| *seq)
@@ -179,6 +198,23 @@ mod tests {
             levels.push_returned(0, seq);
         }
         assert_eq!(drain(&mut levels), [1, 3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn the_next_few_are_told_in_the_order_they_leave() {
+        let mut levels = Levels::default();
+        for seq in [1, 2, 3, 4, 6, 7] {
+            levels.push_fresh(0, seq);
+        }
+        for _ in 0..3 {
+            levels.pop(0);
+        }
+        for seq in [3, 1, 5] {
+            levels.push_returned(0, seq);
+        }
+        assert_eq!(levels.next_of(0, 4), [1, 3, 4, 5]);
+        assert_eq!(levels.next_of(9, 4), []);
+        assert_eq!(drain(&mut levels), [1, 3, 4, 5, 6, 7], "nothing has left");
     }
 
     #[test]

@@ -201,12 +201,12 @@ impl<M: Clone> Queue<M> {
         self.entries.expires_at(seq)
     }
 
-    /// Remembers an identifier that was accepted before a restart, unless its window is over.
-    pub fn remember(&mut self, at_ms: u64, now_ms: u64, id: &[u8]) {
+    /// Remembers the identifier of a message that was accepted before a restart, unless its window is over.
+    pub fn remember(&mut self, at_ms: u64, now_ms: u64, seq: u64, id: &[u8]) {
         if let Some(dedup) = &mut self.dedup
             && !dedup.knows(now_ms, id)
         {
-            dedup.remember(at_ms, id);
+            dedup.remember(at_ms, seq, id);
         }
     }
 

@@ -207,6 +207,9 @@ impl<M: Clone> Queue<M> {
         if slot.persistent() {
             self.stats.persistent_bytes -= u64::from(slot.bytes);
         }
+        if let Some(dedup) = &mut self.dedup {
+            dedup.gone(seq);
+        }
         if settle && slot.persistent() {
             fx.push(Effect::Settled { seq, locator: slot.locator() });
         }

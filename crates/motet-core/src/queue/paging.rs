@@ -48,8 +48,12 @@ impl<M: Clone> Queue<M> {
         if !self.config.durable || !self.over_window() {
             return;
         }
-        let head = self.levels.head().unwrap_or_else(|| self.entries.next_seq());
-        let from = head.saturating_add(self.half_window());
+        let from = match self.levels.head() {
+            Some(head) => head.saturating_add(self.half_window()),
+            // All of them wait for their time: the oldest give way.
+            None if self.stats.delayed > 0 => self.pager.end,
+            None => self.entries.next_seq().saturating_add(self.half_window()),
+        };
         if self.pager.end < from {
             if self.pager.begin >= self.pager.end {
                 self.pager.begin = from;
@@ -140,15 +144,29 @@ impl<M: Clone> Queue<M> {
         }
     }
 
-    /// The head is paged and this queue hands out resident bodies only: asks for it, unless that is under way.
-    pub(super) fn fetch_head(&mut self, head: u64, fx: &mut Effects<M>) {
-        if let Some(slot) = self.entries.slot_mut(head)
-            && !slot.loading()
-            && let Some(locator) = slot.locator()
-        {
-            slot.set_loading(true);
-            self.pager.loading += 1;
-            fx.push(Effect::NeedRead { entries: vec![(head, locator)] });
+    /// The head is paged and this queue hands out resident bodies only: asks for it and for what follows it, unless that
+    /// is under way. What came back to a deep queue is read in batches, like what lies behind it.
+    pub(super) fn fetch_head(&mut self, priority: u8, head: u64, fx: &mut Effects<M>) {
+        if self.slot(head).loading() {
+            return;
+        }
+        let most = self.half_window().min(READ_BATCH as u64) as usize;
+        let mut entries = Vec::new();
+        for seq in self.levels.next_of(priority, most) {
+            if self.entries.body(seq).is_some() {
+                continue;
+            }
+            if let Some(slot) = self.entries.slot_mut(seq)
+                && !slot.loading()
+                && let Some(locator) = slot.locator()
+            {
+                slot.set_loading(true);
+                entries.push((seq, locator));
+            }
+        }
+        if !entries.is_empty() {
+            self.pager.loading += entries.len() as u64;
+            fx.push(Effect::NeedRead { entries });
         }
     }
 

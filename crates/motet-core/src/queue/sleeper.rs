@@ -194,7 +194,7 @@ mod tests {
         let mut full = Sleeper::new(QueueConfig::default(), 0);
         full.awake().enqueue(0, message(1), &mut fx);
         let expiring = Sleeper::from(Queue::<u64>::new(QueueConfig { expires_ms: Some(9), ..Default::default() }, 0));
-        let window = Some(DedupWindow { ms: 1_000, entries: 10 });
+        let window = Some(DedupWindow { while_present: false, ms: 1_000, entries: 10 });
         let dedup = Sleeper::from(Queue::<u64>::new(QueueConfig { dedup: window, ..Default::default() }, 0));
         full.rest();
         assert!(!sleeps(&full) && !sleeps(&expiring) && !sleeps(&dedup));

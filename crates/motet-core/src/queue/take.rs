@@ -97,7 +97,7 @@ impl<M: Clone> Queue<M> {
                 break;
             };
             if self.config.resident_only && self.entries.body(head).is_none() {
-                self.fetch_head(head, fx);
+                self.fetch_head(priority, head, fx);
                 break;
             }
             let size = self.slot(head).bytes as usize;
@@ -142,10 +142,10 @@ impl<M: Clone> Queue<M> {
 
     /// Whether the next message has to be read first; asks for it if so. For queues that hand out resident bodies only.
     pub fn head_is_away(&mut self, now_ms: u64, fx: &mut Effects<M>) -> bool {
-        let Some((_, head)) = self.live_head(now_ms, fx) else { return false };
+        let Some((priority, head)) = self.live_head(now_ms, fx) else { return false };
         let away = self.entries.body(head).is_none();
         if away {
-            self.fetch_head(head, fx);
+            self.fetch_head(priority, head, fx);
         }
         away
     }

@@ -133,7 +133,7 @@ impl RouteCache {
             self.make_room(vhost);
             // Before the route: what changes meanwhile makes it stale.
             let (epoch, topology) = (vhost.topics.epoch(&name), vhost.topology_epoch());
-            let mut found = broker::route_name(vhost, &name, None);
+            let mut found = broker::route_name(0, vhost, &name, None);
             found.route.epoch = Some(epoch);
             let known = KnownName {
                 name,
@@ -173,7 +173,7 @@ impl RouteCache {
             self.make_room(vhost);
             let name = broker::address_of(exchange, key).map_err(|_| PublishError::NameTooLong)?;
             let (epoch, topology) = (vhost.topics.epoch(&name), vhost.topology_epoch());
-            let found = broker::route_exchange(vhost, exchange, key, None, true)?;
+            let found = broker::route_exchange(0, vhost, exchange, key, None, true)?;
             let known = KnownName {
                 name,
                 rights: Rights::default(),

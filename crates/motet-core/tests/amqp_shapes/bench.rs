@@ -103,7 +103,7 @@ impl Bench {
     }
 
     pub(crate) fn exchange_with(&self, name: &str, config: ExchangeConfig) {
-        self.core.declare_exchange(self.core.vhost(), name.as_bytes(), config).unwrap();
+        self.core.declare_exchange(self.now(), self.core.vhost(), name.as_bytes(), config).unwrap();
     }
 
     pub(crate) fn bind(&self, exchange: &str, queue: &str, key: &str) {
@@ -246,10 +246,15 @@ impl Bench {
         pulled.notices
     }
 
-    /// Publishes inside a transaction, as mandatory: bound now, enqueued at its commit.
+    /// Publishes a whole letter inside a transaction, as mandatory: bound now, enqueued at its commit.
+    pub(crate) fn send_in(&mut self, tx: &mut Tx, exchange: &str, key: &str, letter: Letter) -> bool {
+        let (known, batch) = self.compose(exchange, key, letter);
+        self.core.publish_in(tx, self.now(), &self.publisher, &known, batch, true).unwrap()
+    }
+
+    /// The same with a text alone.
     pub(crate) fn publish_in(&mut self, tx: &mut Tx, exchange: &str, key: &str, text: &str) {
-        let (known, batch) = self.compose(exchange, key, letter(text));
-        self.core.publish_in(tx, &self.publisher, &known, batch, true).unwrap();
+        self.send_in(tx, exchange, key, letter(text));
     }
 }
 

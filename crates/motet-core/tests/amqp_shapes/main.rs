@@ -7,6 +7,8 @@ mod bench;
 mod crashes;
 mod dead_letters;
 mod declarations;
+mod delayed;
+mod duplicates;
 mod figures;
 mod queues;
 mod routing;

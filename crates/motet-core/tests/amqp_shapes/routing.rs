@@ -71,7 +71,7 @@ fn a_delayed_exchange_holds_messages_back_until_their_time_also_over_a_power_cut
     bench.pass(4_800);
     let mut bench = bench.power_cut(0);
     bench.consumer("q", 1, credit(9));
-    assert_eq!(bench.texts("q", 1, 9), ["quick", "now"]);
+    assert_eq!(bench.texts("q", 1, 9), ["now", "quick"]);
     bench.pass(99);
     assert!(bench.texts("q", 1, 9).is_empty());
     bench.pass(1);

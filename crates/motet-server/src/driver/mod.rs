@@ -145,7 +145,7 @@ pub(crate) struct Connection<C, E: Engine> {
     held: bool,
     /// Bytes, in this poll.
     written: usize,
-    /// The machine knows that an alarm keeps us from reading.
+    /// The machine knows that an alarm keeps us from reading what is published.
     alarm_told: bool,
     /// The earliest look that is armed in the wheel.
     armed: Instant,
@@ -272,7 +272,9 @@ impl<C: Carrier, E: Engine> Connection<C, E> {
         }
         // 2. What the time has brought. Who was not listened to has not been silent.
         let held = self.hold_back(now);
-        if self.is_held_by_alarm() != self.alarm_told {
+        // Who is not let in yet has nothing that could be held.
+        let is_in = || self.machine.as_ref().is_some_and(|machine| machine.principal().is_some());
+        if self.house.alarms.any() != self.alarm_told && is_in() {
             self.alarm_told = !self.alarm_told;
             let why = self.alarm_told.then(|| self.house.alarms.text());
             self.call(now, &mut worker.out, |machine, cx| machine.handle_alarm(cx, why));

@@ -98,7 +98,8 @@ impl<E: Engine> Roster for Users<E> {
             .registry_put(RegistryKind::ACCOUNT_ABOUT, name.as_bytes(), words.as_bytes())
             .map_err(|_| UserError::TooBig)?;
         self.keep(name, Some(&wanted))?;
-        self.directory.change(apply).map_err(UserError::from)?;
+        // As RabbitMQ: who is in stays in, also with a password that holds no longer.
+        self.directory.change_and_stay(name, apply).map_err(UserError::from)?;
         drop(turn);
         Ok(is_new)
     }

@@ -138,7 +138,7 @@ impl Running {
         let is_reply = consume.queue == DIRECT_REPLY_TO;
         let queue = match is_reply {
             true => self.reply_queue(cx, number, consume.no_ack)?,
-            false => self.queue_to_take(cx, number, consume.queue)?,
+            false => self.queue_to_consume(cx, number, consume.queue)?,
         };
         let tag: Box<str> = match consume.consumer_tag {
             "" => format!("amq.ctag-{:016x}{:016x}", cx.random.next_u64(), cx.random.next_u64()).into(),

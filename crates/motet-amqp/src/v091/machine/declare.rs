@@ -8,11 +8,13 @@ use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::mapping;
 use crate::v091::packet::{FieldTable, exchange, queue};
 use motet_core::access::Action;
-use motet_core::core::broker::{NamedQueue, QueueDeclaration};
+use motet_core::core::JoinRefused;
+use motet_core::core::broker::{Declared, NamedQueue, QueueDeclaration};
 use motet_core::engine::{Engine, Position};
 use motet_core::exchange::{Arguments, BindError, DeleteError, ExchangeConfig};
 use motet_core::machine::Context;
 use motet_core::message::Value;
+use motet_core::spelling::mqtt;
 use std::sync::Arc;
 
 fn arguments(table: FieldTable<'_>) -> Vec<(Box<str>, Value)> {
@@ -29,6 +31,14 @@ fn sends_on<'a>(arguments: &'a [(Box<str>, Value)], argument: &str) -> Option<&'
 
 fn count(number: u64) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
+}
+
+/// What the name of a group's queue begins with.
+const GROUPS: &str = "$share/";
+
+/// It is the name of a queue that shares a subscription.
+fn is_group(name: &str) -> bool {
+    name.starts_with(GROUPS)
 }
 
 /// Names are taken without line ends, as RabbitMQ does.
@@ -166,7 +176,7 @@ impl Running {
         config.durable = declare.durable;
         config.auto_delete = declare.auto_delete;
         config.internal = declare.internal;
-        let (_, position) = cx.core.declare_exchange(&vhost, name.as_bytes(), config).map_err(refused)?;
+        let (_, position) = cx.core.declare_exchange(cx.now, &vhost, name.as_bytes(), config).map_err(refused)?;
         self.answer(cx, number, declare.no_wait, position, &exchange::DeclareOk {});
         Ok(())
     }
@@ -236,6 +246,10 @@ impl Running {
             auto_delete: declare.auto_delete,
             arguments: arguments(declare.arguments),
         };
+        if !declare.passive && is_group(&name) {
+            return self.declare_group(cx, number, &name, declare.no_wait);
+        }
+        let declaration = cx.core.with_default_type(&self.vhost, declaration);
         if !declare.passive {
             // A name of ours begins like this.
             let configured = if name.is_empty() { "amq.gen-" } else { &name };
@@ -263,6 +277,53 @@ impl Running {
         };
         self.answer(cx, number, declare.no_wait, declared.position, &declare_ok);
         Ok(())
+    }
+
+    /// The queue of a group that shares a subscription, `$share/<group>/<filter>`: made here it hears what matches the filter,
+    /// and stays until it is deleted. Its arguments are the group's own.
+    fn declare_group<E: Engine>(
+        &mut self,
+        cx: &mut Context<'_, E>,
+        number: u16,
+        name: &str,
+        no_wait: bool,
+    ) -> Result<(), Failure> {
+        self.may_with_queue(cx, Action::Configure, name)?;
+        self.may_consume(cx, name)?;
+        let declared = self.open_group(cx, name, true)?;
+        self.channel(number).last_queue = Some(name.into());
+        let (message_count, consumer_count) = (count(declared.messages), count(declared.consumers));
+        let declare_ok = queue::DeclareOk { queue: name, message_count, consumer_count };
+        self.answer(cx, number, no_wait, declared.position, &declare_ok);
+        Ok(())
+    }
+
+    /// The queue to consume from; that of a group is made when it is not there, and goes with its last consumer.
+    pub(super) fn queue_to_consume<E: Engine>(
+        &mut self,
+        cx: &Context<'_, E>,
+        number: u16,
+        name: &str,
+    ) -> Result<Arc<NamedQueue>, Failure> {
+        if !is_group(name) || cx.core.find_queue(&self.vhost, name.as_bytes()).is_some() {
+            return self.queue_to_take(cx, number, name);
+        }
+        self.may_consume(cx, name)?;
+        Ok(self.open_group(cx, name, false)?.queue)
+    }
+
+    fn open_group<E: Engine>(&self, cx: &Context<'_, E>, name: &str, is_kept: bool) -> Result<Declared, Failure> {
+        let filter = name.strip_prefix(GROUPS).and_then(|rest| rest.split_once('/')).map(|(_, filter)| filter);
+        let pattern = filter.and_then(|filter| mqtt::decode_pattern(filter).ok());
+        let what = refusal::queue_name(&self.vhost, name);
+        let Some(pattern) = pattern else {
+            let text = format!("{what} names no group and filter to share");
+            return Err(Failure::new(ReplyCode::PreconditionFailed, text));
+        };
+        cx.core.open_group(cx.now, &self.vhost, name.as_bytes(), &pattern, is_kept).map_err(|error| match error {
+            JoinRefused::Queue(error) => refusal::queue(&self.vhost, name, error, None, None),
+            other => Failure::new(ReplyCode::PreconditionFailed, format!("{what}: {other}")),
+        })
     }
 
     /// The queues behind `amq.rabbitmq.reply-to` are there as long as somebody waits for replies; whoever is to reply may look.

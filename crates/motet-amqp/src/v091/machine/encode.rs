@@ -113,7 +113,7 @@ pub(super) fn put_message(out: &mut Rope, spelled: &mut Spelled, sending: &Sendi
     };
     let m = message.message();
     let from_amqp = message.batch().face() == FACE && !message.origin().is_empty();
-    if from_amqp && added.is_nothing() && !mapping::has_died(m) {
+    if from_amqp && added.is_nothing() && !mapping::has_changed(m) {
         put_header(out.tail(), sending.channel, size, message.origin());
     } else {
         spelled.raw.clear();

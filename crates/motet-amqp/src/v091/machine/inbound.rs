@@ -11,7 +11,7 @@ use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::mapping::{self, REPLY_TOPIC_PREFIX};
 use crate::v091::packet::{FieldTable, FieldValue, Properties, basic, connection, put_method};
 use bytes::BytesMut;
-use motet_core::conversation::add;
+use motet_core::conversation::{Held, add};
 use motet_core::core::{Outcome, RejectCause};
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
@@ -111,6 +111,9 @@ impl Running {
         body: &[u8],
     ) -> Result<(), Failure> {
         self.messages_in += 1;
+        if let (1, Some(alarm)) = (self.messages_in, self.alarm.clone()) {
+            self.say_blocked(cx, &alarm);
+        }
         let mut wire = Properties::decode(raw)?;
         let expires_at = mapping::expires_at(cx.now, wire.expiration).map_err(|error| {
             let text = String::from_utf8_lossy(wire.expiration.unwrap_or_default());
@@ -327,21 +330,26 @@ impl Running {
             put_method(cx.out.tail(), 0, &connection::Blocked { reason });
         }
         self.blocked_said = true;
+        self.conversation.note_held(Held::Blocked);
     }
 
     /// Nothing keeps us from reading any more, unless something else does.
     fn say_unblocked<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
-        let over = self.stalled.is_none() && !self.alarmed;
-        if over && std::mem::take(&mut self.blocked_said) && self.capabilities.connection_blocked {
+        if self.stalled.is_some() || self.alarm.is_some() {
+            return;
+        }
+        self.conversation.note_held(Held::Running);
+        if std::mem::take(&mut self.blocked_said) && self.capabilities.connection_blocked {
             put_method(cx.out.tail(), 0, &connection::Unblocked {});
         }
     }
 
     /// The server reads no more from publishers, or does again.
     pub(super) fn hear_alarm<E: Engine>(&mut self, cx: &mut Context<'_, E>, why: Option<&str>) {
-        self.alarmed = why.is_some();
+        self.alarm = why.map(Into::into);
         match why {
-            Some(reason) => self.say_blocked(cx, reason),
+            Some(reason) if self.messages_in > 0 => self.say_blocked(cx, reason),
+            Some(_) => self.conversation.note_held(Held::Blocking),
             None => self.say_unblocked(cx),
         }
     }

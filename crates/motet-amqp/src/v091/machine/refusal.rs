@@ -156,6 +156,15 @@ pub(super) fn exchange(vhost: &Vhost, name: &str, error: DeclareError, asked: &[
             let kind = value.map_or("void", wording::type_of);
             failed(ReplyCode::PreconditionFailed, format!("invalid type '{kind}' for arg '{argument}' in {what}"))
         }
+        // The words of the plugin that knows these.
+        DeclareError::Argument { name: argument @ "x-cache-size", .. } => {
+            let text = format!("Missing or invalid argument, '{argument}' must be an integer greater than 0");
+            failed(ReplyCode::PreconditionFailed, text)
+        }
+        DeclareError::Argument { name: argument @ "x-cache-ttl", .. } => {
+            let text = format!("Invalid argument, '{argument}' must be an integer greater than 0");
+            failed(ReplyCode::PreconditionFailed, text)
+        }
         DeclareError::Argument { name: argument, wants } => {
             failed(ReplyCode::PreconditionFailed, format!("invalid arg '{argument}' for {what}: it wants {wants}"))
         }

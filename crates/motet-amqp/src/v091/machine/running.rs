@@ -31,7 +31,7 @@ pub(super) const RETRY_EVERY: Duration = Duration::from_millis(200);
 /// Answers that wait before we stop reading: the client asks faster than the disk takes it.
 const BACKLOG_MAX: usize = 16 * 1024;
 /// Parts of bodies that a connection may have announced, in messages of the largest size.
-const PARTIAL_MESSAGES_MAX: u64 = 4;
+const PARTIAL_MESSAGES_MAX: u64 = 2;
 
 /// What was agreed at connection.tune.
 #[derive(Debug, Clone, Copy, Default)]
@@ -59,8 +59,8 @@ pub(super) struct Running {
     /// A run that the store refused: offered again before anything else is read.
     pub(super) stalled: Option<Box<Stalled>>,
     pub(super) blocked_said: bool,
-    /// An alarm of the server keeps it from being read.
-    pub(super) alarmed: bool,
+    /// The alarm of the server that keeps it from being read, or will once it publishes.
+    pub(super) alarm: Option<Box<str>>,
     /// A subscriber is slow: confirms wait for it.
     pub(super) held: Option<Pressure>,
     /// Answers that wait.
@@ -118,7 +118,7 @@ impl Running {
             run: None,
             stalled: None,
             blocked_said: false,
-            alarmed: false,
+            alarm: None,
             held: None,
             backlog: 0,
             paused: None,

@@ -4,6 +4,7 @@ mod bench;
 mod consuming;
 mod deeds;
 mod ending;
+mod extending;
 mod opening;
 mod publishing;
 mod streaming;

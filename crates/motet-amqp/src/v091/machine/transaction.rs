@@ -41,7 +41,7 @@ impl Tx {
         run: Run,
     ) -> Result<(), Failure> {
         let (known, batch, mandatory) = run.into_single(publisher);
-        cx.core.publish_in(&mut self.transaction, publisher, &known, batch, mandatory).map_err(full)?;
+        cx.core.publish_in(&mut self.transaction, cx.now, publisher, &known, batch, mandatory).map_err(full)?;
         self.published += 1;
         Ok(())
     }

@@ -20,6 +20,8 @@ pub(super) struct Shape {
     pub(super) dead_letter_key: Option<Bytes>,
     /// The header that tells duplicates, when the queue looks for them.
     pub(super) dedup_header: Option<Box<str>>,
+    /// A message without that header is known by its own id.
+    pub(super) dedup_by_id: bool,
 }
 
 impl Shape {
@@ -80,9 +82,12 @@ pub(super) fn read(arguments: &[Argument]) -> Result<Shape, ArgumentError> {
         dead_letter_exchange: None,
         dead_letter_key: None,
         dedup_header: None,
+        dedup_by_id: false,
     };
     let (mut dedup, mut header) = (false, None);
-    let mut window = DedupWindow { ms: DEDUP_MS, entries: DEDUP_ENTRIES as usize };
+    // Without a window an identifier is known as long as its message is there, as with RabbitMQ's plugin.
+    let while_present = !arguments.iter().any(|(name, _)| matches!(&**name, "x-cache-size" | "x-cache-ttl"));
+    let mut window = DedupWindow { while_present, ms: DEDUP_MS, entries: DEDUP_ENTRIES as usize };
     let mut retry = RetryBackoff { min_ms: 0, max_ms: MS_MAX, factor: 1 };
     for argument in arguments {
         let config = &mut shape.config;
@@ -118,6 +123,7 @@ pub(super) fn read(arguments: &[Argument]) -> Result<Shape, ArgumentError> {
     }
     if dedup {
         shape.config.dedup = Some(window);
+        shape.dedup_by_id = !while_present;
         shape.dedup_header = Some(header.unwrap_or_else(|| "x-deduplication-header".into()));
     }
     shape.config.retry = (retry.min_ms > 0).then_some(retry);

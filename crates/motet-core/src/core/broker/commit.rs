@@ -29,8 +29,8 @@ pub struct TxMessage {
 }
 
 impl TxMessage {
-    fn has_subscribers(&self) -> bool {
-        !self.route.queues.is_empty() || !self.route.direct.is_empty()
+    fn is_taken_elsewhere(&self) -> bool {
+        !self.route.queues.is_empty() || !self.route.direct.is_empty() || !self.route.put_off.is_empty()
     }
 }
 
@@ -72,33 +72,37 @@ pub struct Committed {
 
 impl<E: Engine> Core<E> {
     /// Adds a batch of one message to a transaction, with the bindings of this moment. Whether the queues they lead to are there is
-    /// asked at the commit, and a `mandatory` message for nobody is returned then.
+    /// asked at the commit, and a `mandatory` message for nobody is returned then. False when it is known already that nobody gets it.
     ///
     /// # Errors
     /// [`TransactionFull`]; nothing was added.
     pub fn publish_in(
         &self,
         tx: &mut Transaction<TxMessage, TxQueue>,
+        now: Now,
         publisher: &Publisher,
         known: &KnownName,
         batch: Arc<Batch>,
         mandatory: bool,
-    ) -> Result<(), TransactionFull> {
+    ) -> Result<bool, TransactionFull> {
         debug_assert_eq!(batch.messages().len(), 1, "a transaction counts messages one by one");
         let bytes = batch.pinned_bytes() as u64;
         if known.names_queues() {
             let to_names = Some((publisher.vhost().clone(), known.clone()));
-            return tx.publish(TxMessage { batch, route: Arc::default(), to_names, mandatory }, bytes, []);
+            tx.publish(TxMessage { batch, route: Arc::default(), to_names, mandatory }, bytes, [])?;
+            return Ok(true);
         }
         let (batch, route) = if known.varies_for(&batch) {
-            let (batch, route) = known.route_of(publisher.vhost(), &batch, 0);
+            let (batch, route) = known.route_of(now, publisher.vhost(), &batch, 0);
             (batch, Arc::new(route))
         } else {
             (batch, known.route.clone())
         };
         let targets: Vec<_> =
             route.named.iter().map(|target| (TxQueue(target.queue.clone()), target.delay_ms)).collect();
-        tx.publish(TxMessage { batch, route, to_names: None, mandatory }, bytes, targets)
+        let is_bound = !route.is_empty();
+        tx.publish(TxMessage { batch, route, to_names: None, mandatory }, bytes, targets)?;
+        Ok(is_bound)
     }
 
     /// Carries out a transaction. A queue that refuses one of its messages stops nothing else, see [`Committed::refused`].
@@ -106,11 +110,14 @@ impl<E: Engine> Core<E> {
     /// # Errors
     /// [`Refused`] when the store takes nothing, or a quota of the vhost is reached: nothing happened, and deliveries are still with their consumers.
     pub fn commit(&self, now: Now, mut unit: Unit<TxMessage, TxQueue>) -> Result<Committed, Refused> {
-        self.look_up(&mut unit);
+        self.look_up(now, &mut unit);
         let durable = |queue: &TxQueue| queue.0.cell().is_durable();
+        let put_off = || unit.messages.iter().flat_map(|message| &message.route.put_off);
         let touches_durable = unit.work.iter().any(|work| durable(&work.queue))
-            || unit.messages.iter().any(|message| message.route.durable_queues > 0);
-        if unit.work.iter().any(|work| !work.publishings.is_empty() && work.queue.0.cell().quota.is_any_reached()) {
+            || unit.messages.iter().any(|message| message.route.durable_queues > 0)
+            || put_off().next().is_some();
+        let filled = unit.work.iter().filter(|work| !work.publishings.is_empty()).map(|work| work.queue.0.cell());
+        if filled.chain(put_off().map(|put_off| put_off.room.cell())).any(|cell| cell.quota.is_any_reached()) {
             self.counters.quota_refused.fetch_add(unit.messages.len() as u64, Ordering::Relaxed);
             return Err(Refused);
         }
@@ -119,7 +126,7 @@ impl<E: Engine> Core<E> {
         let mut bodies: Vec<SharedBodies> =
             unit.messages.iter().map(|message| SharedBodies::new(message.route.durable_queues)).collect();
         let (mut unknown, mut refused) = (0, false);
-        let mut reached: Vec<bool> = unit.messages.iter().map(TxMessage::has_subscribers).collect();
+        let mut reached: Vec<bool> = unit.messages.iter().map(TxMessage::is_taken_elsewhere).collect();
         for work in &unit.work {
             let cell = work.queue.0.cell();
             let mut inner = cell.inner.lock();
@@ -148,12 +155,14 @@ impl<E: Engine> Core<E> {
         }
         for (message, shared) in unit.messages.iter().zip(&mut bodies) {
             let TxMessage { batch, route, .. } = message;
+            self.put_off(now, route, batch, Some(&mut stage), &mut after);
             self.enqueue_sessions(now, 0, route, batch, Some(&mut stage), shared, &mut after);
         }
         self.bury(now, &mut after, Some(&mut stage));
         let position = stage.finish();
         self.carry_on(now, after);
         for TxMessage { batch, route, .. } in &unit.messages {
+            route.keep_claims();
             self.push_subscribers(0, route, batch);
             route.count(PublisherId::default(), batch.messages().len());
         }
@@ -166,7 +175,7 @@ impl<E: Engine> Core<E> {
     }
 
     /// Publications go to the queues that have the names now: one that was deleted since gets nothing, one that came gets its own.
-    fn look_up(&self, unit: &mut Unit<TxMessage, TxQueue>) {
+    fn look_up(&self, now: Now, unit: &mut Unit<TxMessage, TxQueue>) {
         let is_settled = |work: &QueueWork<TxQueue>| work.publishings.is_empty() || !work.queue.0.is_gone();
         if unit.messages.iter().all(|message| message.to_names.is_none()) && unit.work.iter().all(is_settled) {
             return;
@@ -193,7 +202,7 @@ impl<E: Engine> Core<E> {
         }
         for (at, message) in unit.messages.iter_mut().enumerate() {
             let Some((vhost, known)) = &message.to_names else { continue };
-            let (batch, route) = known.route_of(vhost, &message.batch, 0);
+            let (batch, route) = known.route_of(now, vhost, &message.batch, 0);
             for NamedTarget { queue, delay_ms } in &route.named {
                 of(TxQueue(queue.clone()), vec![Publishing { message: at, delay_ms: *delay_ms }], Vec::new());
             }

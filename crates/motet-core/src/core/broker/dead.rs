@@ -6,7 +6,7 @@ use crate::core::Core;
 use crate::core::after::After;
 use crate::core::fanout::SharedBodies;
 use crate::engine::{Engine, Stage};
-use crate::message::{Batch, MessageParts, MessageRef, Properties, Value};
+use crate::message::{Batch, MessageParts, MessageRef, Properties};
 use crate::queue::dead_letter::Death;
 use crate::queue::{Body, DeadLetter, DeadReason};
 use crate::queues::{Inner, Queued, locator};
@@ -105,13 +105,19 @@ impl<E: Engine> Core<E> {
         let Some((batch, key)) = rewrite(now, from, letter.reason, message, &exchange, key) else { return };
         let properties = batch.messages()[0].properties.as_deref();
         // An exchange that is not there drops what is sent to it, as in RabbitMQ.
-        let Ok(mut found) = route_exchange(&vhost, &exchange, &key, properties, false) else { return };
+        let walk = |properties: Option<&Properties>| {
+            route_exchange(now.wall.0, &vhost, &exchange, &key, properties, false).ok()
+        };
+        let Some(mut found) = walk(properties) else { return };
         if let Some(told) = properties.filter(|_| found.by_message).and_then(with_deaths) {
+            // What the first walk claimed is free again before the next.
+            drop(found);
             // An exchange that looks at headers sees what receivers will see.
-            let Ok(again) = route_exchange(&vhost, &exchange, &key, Some(&told), false) else { return };
+            let Some(again) = walk(Some(&told)) else { return };
             found = again;
         }
         let mut route = found.route;
+        route.keep_claims();
         if let Some(deaths) = properties.and_then(|p| p.deaths.as_deref()) {
             route.named.retain(|target| !deaths.closes_a_cycle(letter.reason, target.queue.name()));
         }
@@ -163,9 +169,8 @@ fn rewrite(
         last_time_ms: now.wall.0,
         original_expiration_ms: m.expires_at.map(|at| at.0),
     });
-    // Its delay is over, whatever comes next.
+    // Its own delay is over. What it asks of a delayed exchange and has not had, the next one may give.
     properties.deliver_at = None;
-    properties.headers.retain(|(name, value)| &**name != "x-delay" || !matches!(value, Value::Int(_) | Value::UInt(_)));
     if key.is_some() {
         properties.headers.retain(|(name, _)| &**name != "CC");
     }

@@ -24,12 +24,17 @@ impl<E: Engine> Core<E> {
     /// Any [`DeclareError`].
     pub fn declare_exchange(
         &self,
-        vhost: &Vhost,
+        now: Now,
+        vhost: &Arc<Vhost>,
         name: &[u8],
         config: ExchangeConfig,
     ) -> Result<(bool, Option<Position>), DeclareError> {
         if name.len() > super::error::NAME_BYTES_MAX {
             return Err(DeclareError::Argument { name: "exchange", wants: "a shorter name" });
+        }
+        if config.delayed {
+            // Before the stage: it may have to be written down.
+            self.open_waiting_room(now, vhost)?;
         }
         let mut stage = config.durable.then(|| self.engine.stage_release());
         let value = records::encode_exchange(&config);

@@ -23,7 +23,7 @@
 //!
 //! // 2. Declare and bind. What touches a durable thing gives a position: answer when it is durable
 //! //    (`core.wake_when_durable(position, &mailbox)`).
-//! core.declare_exchange(&vhost, b"orders", ExchangeConfig::durable(ExchangeKind::Topic)).unwrap();
+//! core.declare_exchange(now, &vhost, b"orders", ExchangeConfig::durable(ExchangeKind::Topic)).unwrap();
 //! let declaration = QueueDeclaration { durable: true, ..QueueDeclaration::default() };
 //! let declared = core.declare_queue(now, &vhost, b"eu", declaration, CONNECTION).unwrap();
 //! let queue = declared.queue; // its name, its arguments, its numbers
@@ -74,6 +74,7 @@
 //! | `address.rs`, `routing.rs` | exchange and key as a name; who receives |
 //! | `consumers.rs` | consume, get, settle, leave |
 //! | `streams.rs` | append and read |
+//! | `put_off.rs` | what a delayed exchange holds back |
 //! | `dead.rs` | what becomes of a message that died |
 //! | `commit.rs` | transactions |
 //! | `restore.rs` | a start |
@@ -87,6 +88,7 @@ mod error;
 mod exchanges;
 mod fitting;
 mod named;
+mod put_off;
 mod queues;
 mod records;
 mod restore;
@@ -106,6 +108,7 @@ pub use queues::{Declared, QueueTotals};
 
 pub(crate) use address::{canonical, names_keys, without_bcc};
 pub(super) use dead::Letter;
+pub(super) use put_off::set_off;
 pub(crate) use routing::{route_exchange, route_name};
 pub(crate) use streams::StreamPart;
 pub(super) use streams::{Appended, trim};

@@ -3,9 +3,10 @@
 use super::arguments::{Shape, read};
 use super::error::ArgumentError;
 use super::{QueueError, StreamPart};
-use crate::core::Vhost;
 use crate::core::govern::Governed;
+use crate::core::{Vhost, delayed};
 use crate::engine::ObjectId;
+use crate::exchange::{ID_BYTES_MAX, identifier};
 use crate::message::{Message, Properties, Reliability, Value};
 use crate::queue::{ConsumerId, Departures, Queue, QueueConfig, QueueStats};
 use crate::queues::{Inner, QueueCell, Queued};
@@ -42,9 +43,6 @@ pub struct NamedQueue {
     keeps_transient: bool,
 }
 
-/// Bytes of a de-duplication identifier at most; a longer one is cut.
-const DEDUP_ID_BYTES_MAX: usize = 1_024;
-
 impl NamedQueue {
     /// A queue of `shape`; `fill` makes its inside, empty or recovered.
     pub(super) fn new(
@@ -72,6 +70,11 @@ impl NamedQueue {
     /// Its name in its vhost.
     pub fn name(&self) -> &Bytes {
         &self.name
+    }
+
+    /// Messages wait here for their time: it is the core's own, and nobody else's.
+    pub(crate) fn is_waiting_room(&self) -> bool {
+        delayed::is_room(&self.name)
     }
 
     /// The vhost it is in; `None` once that is gone.
@@ -180,22 +183,18 @@ impl NamedQueue {
         self.declared.auto_delete && self.had_consumer.load(Ordering::Relaxed)
     }
 
-    /// Under which name a message is a duplicate of another: the header the queue looks at, else the message's own id.
+    /// Under which name a message is a duplicate of another: the header the queue looks at, else, within a window, the message's own id.
     pub(crate) fn dedup_id<'a>(&self, properties: &'a Properties) -> Option<Cow<'a, [u8]>> {
         let shape = self.shape.read();
         let header = shape.dedup_header.as_deref()?;
         let value = properties.headers.iter().find(|(name, _)| **name == *header).map(|(_, value)| value);
-        let id: Cow<'_, [u8]> = match value {
-            Some(Value::Text(text)) => Cow::Borrowed(text.as_bytes()),
-            Some(Value::Bytes(bytes)) => Cow::Borrowed(bytes),
-            Some(Value::Int(number)) => Cow::Owned(number.to_string().into_bytes()),
-            Some(Value::UInt(number)) => Cow::Owned(number.to_string().into_bytes()),
-            _ => Cow::Borrowed(properties.message_id.as_deref()?.as_bytes()),
-        };
-        Some(match id {
-            Cow::Borrowed(id) => Cow::Borrowed(&id[..id.len().min(DEDUP_ID_BYTES_MAX)]),
-            Cow::Owned(id) => Cow::Owned(id),
-        })
+        match value.and_then(identifier) {
+            Some(id) => Some(id),
+            None if !shape.dedup_by_id => None,
+            None => {
+                properties.message_id.as_deref().map(|id| Cow::Borrowed(&id.as_bytes()[..id.len().min(ID_BYTES_MAX)]))
+            }
+        }
     }
 
     /// A policy takes hold, or an empty one lets go. Arguments of the declaration come first; of two limits the lower.

@@ -69,7 +69,7 @@ impl<E: Engine> Core<E> {
         if let Some(known) = self.find_queue(vhost, name) {
             return self.declare_known(now, &known, &declaration, connection);
         }
-        if name.starts_with(b"amq.") {
+        if name.starts_with(b"amq.") || crate::core::delayed::is_room(name) {
             return Err(QueueError::Reserved);
         }
         if name.len() > NAME_BYTES_MAX {
@@ -98,7 +98,7 @@ impl<E: Engine> Core<E> {
         self.declare_unknown(now, vhost, name, declaration, connection)
     }
 
-    fn declare_unknown(
+    pub(in crate::core) fn declare_unknown(
         &self,
         now: Now,
         vhost: &Arc<Vhost>,
@@ -148,7 +148,9 @@ impl<E: Engine> Core<E> {
         let after = self.carry_out::<E::Stage<'_>>(queue.cell(), &mut inner, None);
         drop(inner);
         self.carry_on(now, after);
-        self.govern_one(now, vhost, &queue);
+        if !queue.is_waiting_room() {
+            self.govern_one(now, vhost, &queue);
+        }
         Ok(Declared { queue, created: true, messages: 0, consumers: 0, position })
     }
 
@@ -191,14 +193,17 @@ impl<E: Engine> Core<E> {
         Ok(Declared { queue, created: false, messages, consumers, position: None })
     }
 
-    /// The queue of this name, whoever owns it.
+    /// The queue of this name, whoever owns it; not one that is the core's own.
     pub fn find_queue(&self, vhost: &Vhost, name: &[u8]) -> Option<Arc<NamedQueue>> {
-        vhost.topology().queue_named(name).cloned()
+        vhost.topology().queue_named(name).filter(|queue| !queue.is_waiting_room()).cloned()
     }
 
-    /// All queues of a vhost by name.
+    /// All queues of a vhost by name, but those that are the core's own.
     pub fn queues(&self, vhost: &Vhost) -> Vec<Arc<NamedQueue>> {
-        let mut queues: Vec<_> = vhost.topology().queues().map(|(_, queue)| queue.clone()).collect();
+        let topology = vhost.topology();
+        let queues = topology.queues().map(|(_, queue)| queue).filter(|queue| !queue.is_waiting_room());
+        let mut queues: Vec<_> = queues.cloned().collect();
+        drop(topology);
         queues.sort_by(|a, b| a.name().cmp(b.name()));
         queues
     }

@@ -8,7 +8,7 @@
 
 use super::named::QueueDeclaration;
 use crate::engine::ObjectId;
-use crate::exchange::{Arguments, BindingView, ExchangeConfig, ExchangeKind, HashOn, HashProperty};
+use crate::exchange::{Arguments, BindingView, Deduplication, ExchangeConfig, ExchangeKind, HashOn, HashProperty};
 use crate::message::{Value, take_value, write_value};
 use bytes::Bytes;
 
@@ -55,7 +55,10 @@ pub(super) fn decode_queue(value: &[u8]) -> Option<(ObjectId, QueueDeclaration)>
 }
 
 pub(super) fn encode_exchange(config: &ExchangeConfig) -> Vec<u8> {
-    let flags = u8::from(config.delayed) | u8::from(config.auto_delete) << 1 | u8::from(config.internal) << 2;
+    let flags = u8::from(config.delayed)
+        | u8::from(config.auto_delete) << 1
+        | u8::from(config.internal) << 2
+        | u8::from(config.dedup.is_some()) << 3;
     let (kind, on): (u8, &[u8]) = match &config.kind {
         ExchangeKind::Direct => (1, b""),
         ExchangeKind::Fanout => (2, b""),
@@ -71,6 +74,12 @@ pub(super) fn encode_exchange(config: &ExchangeConfig) -> Vec<u8> {
     };
     let mut out = vec![VERSION, flags, kind];
     put(&mut out, on);
+    if let Some(Deduplication { entries, ttl_ms, header, by_type }) = &config.dedup {
+        put(&mut out, header.as_bytes());
+        out.extend_from_slice(&entries.to_le_bytes());
+        out.extend_from_slice(&ttl_ms.unwrap_or(0).to_le_bytes());
+        out.push(u8::from(*by_type));
+    }
     if let Some(alternate) = &config.alternate {
         put(&mut out, alternate);
     }
@@ -96,14 +105,30 @@ pub(super) fn decode_exchange(value: &[u8]) -> Option<ExchangeConfig> {
         9 => hash(HashProperty::Timestamp),
         _ => return None,
     };
+    let dedup = match flags & 8 {
+        0 => None,
+        _ => Some(take_deduplication(&mut rest)?),
+    };
     let alternate = if rest.is_empty() { None } else { Some(Bytes::copy_from_slice(take(&mut rest)?)) };
     Some(ExchangeConfig {
         delayed: flags & 1 != 0,
         auto_delete: flags & 2 != 0,
         internal: flags & 4 != 0,
+        dedup,
         alternate,
         ..ExchangeConfig::durable(kind)
     })
+}
+
+/// `header │ entries u64 │ ttl u64 (0: none) │ by its type u8`
+fn take_deduplication(from: &mut &[u8]) -> Option<Deduplication> {
+    let header = std::str::from_utf8(take(from)?).ok()?.into();
+    let (entries, rest) = from.split_first_chunk::<8>()?;
+    let (ttl, rest) = rest.split_first_chunk::<8>()?;
+    let (by_type, rest) = rest.split_first()?;
+    *from = rest;
+    let ttl_ms = Some(u64::from_le_bytes(*ttl)).filter(|ttl| *ttl > 0);
+    Some(Deduplication { entries: u64::from_le_bytes(*entries), ttl_ms, header, by_type: *by_type != 0 })
 }
 
 /// The binding that a key stands for.
@@ -150,6 +175,7 @@ mod tests {
                 delayed: true,
                 internal: true,
                 alternate: Some("x".into()),
+                dedup: Some(Deduplication { entries: 7, ttl_ms: Some(9), header: "h".into(), by_type: true }),
                 ..ExchangeConfig::durable(kind)
             };
             assert_eq!(decode_exchange(&encode_exchange(&config)), Some(config));

@@ -85,8 +85,8 @@ impl<E: Engine> Core<E> {
                 return (Queue::new(config, now.wall.0), Some(restore_stream(shape.stream_config(), id, found)));
             }
             let mut queue = Queue::recover(config, found.entries, found.last_seq, now.wall.0);
-            for (came, id) in &found.dedup {
-                queue.remember(*came, now.wall.0, id);
+            for (came, seq, id) in &found.dedup {
+                queue.remember(*came, now.wall.0, *seq, id);
             }
             (queue, None)
         });

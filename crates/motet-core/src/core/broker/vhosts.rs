@@ -78,7 +78,7 @@ impl<E: Engine> Core<E> {
         let vhost = self.vhosts.write().remove(name).ok_or_else(|| VhostError::NotFound(name.into()))?;
         vhost.deleted.store(true, Ordering::Release);
         self.kick_vhost(name);
-        for queue in self.queues(&vhost) {
+        for queue in self.queues(&vhost).into_iter().chain(super::super::delayed::rooms(&vhost)) {
             let deleted = self.delete_queue(now, &queue, false, false);
             debug_assert!(deleted.is_ok(), "an unconditional deletion is not refused");
         }

@@ -98,13 +98,13 @@ fn a_policy_reaches_only_what_it_applies_to() {
 fn an_exchange_sends_what_it_cannot_route_where_its_policy_says() {
     let (core, now) = (core(), Now::default());
     let vhost = core.vhost();
-    core.declare_exchange(vhost, b"lost", ExchangeConfig::durable(ExchangeKind::Fanout)).unwrap();
-    core.declare_exchange(vhost, b"x", ExchangeConfig::durable(ExchangeKind::Direct)).unwrap();
+    core.declare_exchange(Now::default(), vhost, b"lost", ExchangeConfig::durable(ExchangeKind::Fanout)).unwrap();
+    core.declare_exchange(Now::default(), vhost, b"x", ExchangeConfig::durable(ExchangeKind::Direct)).unwrap();
     let queue = core.declare_queue(now, vhost, b"q", durable(), 1).unwrap().queue;
     core.bind_queue(now, vhost, b"lost", &queue, b"", crate::exchange::Arguments::default()).unwrap();
     let alternate = policy("ae", "^x", 0, &[("alternate-exchange", Value::Text("lost".into()))]);
     core.set_policy(now, vhost, PolicyKind::Ordinary, alternate).unwrap();
-    core.declare_exchange(vhost, b"x2", ExchangeConfig::durable(ExchangeKind::Direct)).unwrap();
+    core.declare_exchange(Now::default(), vhost, b"x2", ExchangeConfig::durable(ExchangeKind::Direct)).unwrap();
     for core in [&core, &again(&core)] {
         for exchange in [&b"x"[..], b"x2"] {
             let mut publisher = crate::core::Publisher::new(core, Principal::anonymous(), None);

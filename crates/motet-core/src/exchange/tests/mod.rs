@@ -32,7 +32,7 @@ fn link(topology: &mut Names, source: &str, destination: &str, key: &str) {
 fn routed(topology: &Names, exchange: &str, publication: &Publication<'_>) -> Vec<&'static str> {
     let mut routed = Routed::default();
     topology.route(exchange.as_bytes(), publication, &mut routed).unwrap();
-    let mut queues: Vec<_> = routed.targets().iter().map(|target| *topology.queue(target.queue).unwrap()).collect();
+    let mut queues: Vec<_> = routed.targets().iter().map(|target| *topology.queue(*target).unwrap()).collect();
     queues.sort_unstable();
     queues
 }
@@ -239,7 +239,7 @@ fn an_alternate_exchange_is_asked_when_nothing_matched_through_chains_and_cycles
 }
 
 #[test]
-fn a_delayed_exchange_says_how_long_and_a_shorter_way_wins() {
+fn a_delayed_exchange_holds_back_what_asks_for_it_and_routes_the_rest() {
     let mut topology = with_queues(&["q", "r"]);
     let arguments = [("x-delayed-type".into(), text("direct"))];
     let config = ExchangeConfig::from_arguments("x-delayed-message", &arguments).unwrap();
@@ -247,21 +247,30 @@ fn a_delayed_exchange_says_how_long_and_a_shorter_way_wins() {
     topology.declare_exchange("later", config).unwrap();
     declare(&mut topology, "all", ExchangeKind::Fanout);
     bind(&mut topology, "later", "q", "k");
-    bind(&mut topology, "later", "r", "k");
     link(&mut topology, "all", "later", "");
     bind(&mut topology, "all", "r", "");
-    for (value, expected) in [(Value::Int(5_000), 5_000), (Value::Int(-1), 0), (text("70"), 70), (text("soon"), 0)] {
+    let longest = i64::from(u32::MAX);
+    for (value, expected) in [
+        (Value::Int(5_000), Some(5_000)),
+        (Value::Int(-5_000), None),
+        (Value::Int(0), None),
+        (Value::Int(longest), Some(u64::from(u32::MAX))),
+        (Value::Int(longest + 1), None),
+        (Value::Float(7.9), Some(7)),
+        (text("70"), Some(70)),
+        (text("soon"), None),
+    ] {
         let properties = headers(&[("x-delay", value)]);
         let publication = Publication { properties: Some(&properties), ..Publication::with_key(b"k") };
-        let mut routed = Routed::default();
-        topology.route(b"later", &publication, &mut routed).unwrap();
-        assert!(routed.targets().iter().all(|target| target.delay_ms == expected));
-        topology.route(b"all", &publication, &mut routed).unwrap();
-        let of = |name: &[u8]| {
-            let queue = topology.find_queue(name).unwrap();
-            routed.targets().iter().find(|target| target.queue == queue).unwrap().delay_ms
-        };
-        assert_eq!((of(b"q"), of(b"r")), (expected, 0));
+        for (exchange, at_once, later) in [("later", vec![], vec!["q"]), ("all", vec!["r"], vec!["q", "r"])] {
+            let mut routed_there = Routed::default();
+            topology.route(exchange.as_bytes(), &publication, &mut routed_there).unwrap();
+            let held = routed_there.held_back().iter().map(|held| held.delay_ms);
+            assert_eq!(held.collect::<Vec<_>>(), expected.into_iter().collect::<Vec<_>>());
+            assert!(!routed_there.is_unroutable());
+            let reached = routed(&topology, exchange, &publication);
+            assert_eq!(reached, if expected.is_some() { at_once } else { later });
+        }
     }
 }
 

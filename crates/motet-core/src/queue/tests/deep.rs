@@ -156,6 +156,52 @@ fn closing_a_channel_returns_a_hundred_thousand_of_a_million_in_no_time() {
     assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
 }
 
+/// Takes `n` messages from a queue that hands out resident bodies only; how often the journal was asked.
+fn take_resident(bench: &mut Bench, id: u64, n: usize) -> (Vec<Taken<u64>>, usize) {
+    let (mut out, mut reads) = (Vec::new(), 0);
+    while out.len() < n {
+        let before = out.len();
+        out.extend(bench.taken(id, n - before));
+        let mut asked = bench.effects();
+        while !asked.is_empty() {
+            for effect in std::mem::take(&mut asked) {
+                let Effect::NeedRead { entries } = effect else { continue };
+                reads += 1;
+                entries.into_iter().for_each(|(seq, _)| bench.queue.loaded(seq, seq, &mut bench.fx));
+            }
+            asked = bench.effects();
+        }
+        assert!(out.len() > before || reads > 0, "something is taken or asked for");
+    }
+    (out, reads)
+}
+
+#[test]
+fn a_hundred_thousand_that_came_back_are_read_again_in_batches_and_in_order() {
+    let mut bench = deep(QueueConfig { resident_only: true, ..QueueConfig::default() }, MILLION);
+    bench.consumer(1, None);
+    let (taken, _) = take_resident(&mut bench, 1, 100_000);
+    assert!(taken.iter().map(|taken| taken.seq).eq(1..=100_000));
+    bench.consumer(2, None);
+    let began = Instant::now();
+    bench.queue.remove_consumer(0, ConsumerId(1), Some(Leaving::Orderly), &mut bench.fx);
+    let (again, reads) = take_resident(&mut bench, 2, 100_010);
+    assert!(again.iter().map(|taken| (taken.seq, taken.redelivered)).eq((1..=100_010).map(|n| (n, n <= 100_000))));
+    assert!(reads < 1_000, "one read for many messages, not {reads} reads");
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    assert!(bench.queue.stats().resident < 6_000, "{}", bench.queue.stats().resident);
+}
+
+#[test]
+fn what_waits_for_its_time_is_paged_out_too() {
+    let mut bench = Bench::new(small_window());
+    for seq in 1..=10_000 {
+        bench.put(NewEntry { deliver_at_ms: Some(20_000 - seq), ..durable(seq) });
+        bench.queue.placed(seq, locator(seq), &mut bench.fx);
+    }
+    assert_eq!((bench.queue.stats().delayed, bench.queue.stats().resident), (10_000, 1_000));
+}
+
 #[test]
 fn a_million_survivors_are_recovered_without_their_bodies() {
     let survivors = (1..=MILLION).map(|seq| RecoveredEntry {

@@ -68,7 +68,7 @@ fn a_burst_for_a_waiting_consumer_is_not_cut_by_the_limit() {
 #[test]
 fn a_duplicate_is_confirmed_and_not_stored() {
     let mut bench = with(|config| {
-        config.dedup = Some(DedupWindow { ms: 100, entries: 10 });
+        config.dedup = Some(DedupWindow { while_present: false, ms: 100, entries: 10 });
         config.max_messages = Some(1);
         config.overflow = Overflow::RejectPublish;
     });

@@ -16,9 +16,10 @@ section! {
         /// Time between signs of life, offered to every client in whole seconds; what the client answers holds. Who is
         /// silent for twice as long is gone. 0 offers none.
         heartbeat: Duration = Duration::from_secs(60), within Duration::ZERO..=Duration::from_secs(65_535);
-        /// The largest body of a message; a larger one ends its channel with 406. As for MQTT, it is what one slow
-        /// sender can hold of our memory, four times.
-        message_bytes_max: ByteSize = ByteSize::mib(16), within ByteSize::kib(1)..=ByteSize::mib(512);
+        /// The largest body of a message; a larger one ends its channel with 406, and nothing of it is kept. 128 MiB is what
+        /// RabbitMQ takes. Room is made as the body comes; one slow sender can hold twice this of our memory, and while
+        /// `limits.memory_max` is reached nobody's bodies grow.
+        message_bytes_max: ByteSize = ByteSize::mib(128), within ByteSize::kib(1)..=ByteSize::mib(512);
         /// Consumers of a channel; one more ends the connection with 530.
         consumers_per_channel: u32 = 4096, within 1..=1_000_000;
         /// Deliveries of a channel that wait for their acknowledgement; at the bound its consumers receive no more.

@@ -146,7 +146,7 @@ impl Place {
             }
             let delayed = ExchangeConfig { delayed: true, ..ExchangeConfig::durable(ExchangeKind::Direct) };
             let place = &self.vhosts[vhost];
-            self.core.declare_exchange(place, b"later", delayed).expect("it is new");
+            self.core.declare_exchange(at(self.now), place, b"later", delayed).expect("it is new");
             for exchange in [b"later" as &[u8], b"amq.topic"] {
                 let queue = self.core.find_queue(place, b"late").expect("it was declared");
                 let bound = self.core.bind_queue(at(self.now), place, exchange, &queue, b"late", Arguments::default());

@@ -44,7 +44,7 @@ pub(super) struct Bench {
 
 pub(super) struct Peer {
     machine: Box<dyn Machine<FakeEngine>>,
-    mailbox: Arc<Mailbox>,
+    pub(super) mailbox: Arc<Mailbox>,
     input: BytesMut,
     random: Random,
     closed: bool,
@@ -170,7 +170,7 @@ impl Bench {
         self.call(peer, |machine, cx, _| machine.handle_closed(cx, CloseCause::PeerClosed));
     }
 
-    fn call(
+    pub(super) fn call(
         &mut self,
         peer: &mut Peer,
         what: impl FnOnce(&mut dyn Machine<FakeEngine>, &mut Context<'_, FakeEngine>, &mut BytesMut),

@@ -216,7 +216,7 @@ fn a_body_that_is_longer_than_announced_or_too_large_is_refused() {
     let mut peer = bench.join();
     let mut out = BytesMut::from(method);
     put_header(&mut out, 1, 1 << 30, &[0, 0]);
-    let text = "406 PRECONDITION_FAILED - message size 1073741824 is larger than configured max size 16777216 (60.40)";
+    let text = "406 PRECONDITION_FAILED - message size 1073741824 is larger than configured max size 134217728 (60.40)";
     assert_eq!(bench.send(&mut peer, &out), [format!("1 channel.close {text}")]);
 }
 
@@ -396,4 +396,27 @@ fn a_commit_that_a_full_queue_refused_is_not_answered_with_ok() {
     assert_eq!(bench.say(&mut peer, 1, &tx::Commit {}), [refused]);
     let mut other = bench.join();
     assert_eq!(bench.get(&mut other, "q", true), ["1 get-ok #1 :q left 0 '1'"]);
+}
+
+#[test]
+fn what_a_delayed_exchange_held_back_says_so_in_its_header() {
+    let mut bench = Bench::new();
+    let mut peer = bench.join();
+    bench.declare(&mut peer, "q", false);
+    let mut arguments = TableBuf::new();
+    arguments.push("x-delayed-type", FieldValue::Text(b"direct"));
+    let mut declare = exchange_declaration("later", "x-delayed-message");
+    declare.arguments = arguments.as_table();
+    bench.say(&mut peer, 1, &declare);
+    let mut headers = TableBuf::new();
+    headers.push("é", FieldValue::U8(5));
+    headers.push("x-delay", FieldValue::I32(700));
+    let properties = Properties { headers: Some(headers.as_table()), kind: Some(b"kept"), ..persistent() };
+    assert_eq!(bench.publish_with(&mut peer, "later", "k", "x", properties, true), [""; 0], "mandatory, and taken");
+    bench.bind(&mut peer, "q", "later", "k");
+    assert_eq!(bench.get(&mut peer, "q", true), ["1 get-empty"]);
+    bench.pass(std::time::Duration::from_millis(700));
+    let told = bench.get(&mut peer, "q", true);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].ends_with("é=5 x-delay=-700 'x'"), "{told:?}");
 }
