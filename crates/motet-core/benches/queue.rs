@@ -48,7 +48,7 @@ impl Bench {
             let new = entry(&self.body, (i % priorities) as u8, persistent);
             self.queue.enqueue(0, new, &mut self.fx);
             if persistent {
-                self.queue.placed(self.queue.last_seq(), i, &mut self.fx);
+                self.queue.placed(self.queue.last_seq(), i);
             }
             self.fx.drain();
         }

@@ -136,6 +136,8 @@ pub enum Overflow {
 struct State {
     direct: Vec<Direct>,
     ready: Vec<Ready>,
+    /// Who is in `ready`, once that is long.
+    announced: HashSet<(usize, ConsumerId), foldhash::fast::RandomState>,
     notices: Vec<Notice>,
     /// Set by whoever wants the connection to look at something it can see for itself (the durable watermark).
     nudged: bool,
@@ -144,6 +146,22 @@ struct State {
     notice_waker: Option<Waker>,
     closed: bool,
     share: Share,
+}
+
+/// Announcements that wait beyond which they are indexed.
+const FEW: usize = 16;
+
+impl State {
+    fn is_announced(&mut self, ready: &Ready) -> bool {
+        let key = |ready: &Ready| (Arc::as_ptr(&ready.queue).addr(), ready.consumer);
+        if self.ready.len() < FEW {
+            return self.ready.iter().any(|known| key(known) == key(ready));
+        }
+        if self.announced.is_empty() {
+            self.announced = self.ready.iter().map(key).collect();
+        }
+        !self.announced.insert(key(ready))
+    }
 }
 
 /// Counters of one mailbox, read by metrics and the console.
@@ -342,6 +360,10 @@ impl Mailbox {
         if state.closed {
             return;
         }
+        // One who has not looked yet is not told twice: there are at most as many as the connection has consumers.
+        if state.is_announced(&ready) {
+            return;
+        }
         state.ready.push(ready);
         Self::wake(state);
     }
@@ -416,6 +438,9 @@ impl Mailbox {
         let mut state = self.state.lock();
         std::mem::swap(&mut state.direct, &mut into.direct);
         std::mem::swap(&mut state.ready, &mut into.ready);
+        if !state.announced.is_empty() {
+            state.announced = HashSet::default();
+        }
         std::mem::swap(&mut state.notices, &mut into.notices);
         self.weigh(&mut state, 0);
     }
@@ -443,6 +468,7 @@ impl Drop for Mailbox {
 mod tests {
     use super::*;
     use crate::message::{BatchBuilder, FaceId, MessageParts, PublisherId};
+    use crate::time::Now;
 
     fn direct(address: &str, payload: &[u8]) -> Direct {
         let mut builder = BatchBuilder::new();
@@ -477,6 +503,30 @@ mod tests {
 
     fn owned(expected: &[(&str, u8)]) -> Vec<(String, u8)> {
         expected.iter().map(|(address, number)| ((*address).to_owned(), *number)).collect()
+    }
+
+    #[test]
+    fn a_queue_that_is_announced_again_before_anybody_looked_waits_once() {
+        let mailbox = Mailbox::new(1024, Overflow::default());
+        let quota = Arc::default();
+        let config = Arc::new(crate::queue::QueueConfig::default());
+        let cells: Vec<_> = (1..=40_u64)
+            .map(|n| {
+                Arc::new(QueueCell::new(crate::engine::ObjectId(n), false, config.clone(), &quota, Now::default()))
+            })
+            .collect();
+        for _ in 0..100 {
+            for queue in &cells {
+                mailbox.announce(Ready { queue: queue.clone(), consumer: ConsumerId(1), tag: 7 });
+            }
+        }
+        let mut pulled = Pulled::default();
+        mailbox.pull(&mut pulled);
+        assert_eq!(pulled.ready.len(), 40);
+        pulled.ready.clear();
+        mailbox.announce(Ready { queue: cells[0].clone(), consumer: ConsumerId(1), tag: 7 });
+        mailbox.pull(&mut pulled);
+        assert_eq!(pulled.ready.len(), 1, "it has looked meanwhile");
     }
 
     #[test]

@@ -3,16 +3,18 @@
 use crate::core::Crowd;
 use crate::core::broker::{NamedQueue, StreamPart};
 use crate::engine::{Locator, ObjectId};
-use crate::mailbox::{Grant, Mailbox, Ready};
+pub(crate) use crate::entry_head::{HeadExtras, decode_head, encode_head};
+pub(crate) use crate::listeners::{Listener, Listeners};
+use crate::mailbox::{Grant, Mailbox};
 use crate::message::{MessageRef, Reliability};
 use crate::queue::{
-    AckMode, ConsumerId, ConsumerOptions, DeadLetter, Departures, Effects, Queue, QueueConfig, QueueStats, Sleeper,
+    AckMode, ConsumerId, ConsumerOptions, DeadLetter, Departures, Effects, Handle, Queue, QueueConfig, QueueStats,
+    Sleeper,
 };
 use crate::quota::{Held, Quota};
 use crate::session::SESSION_CONSUMER;
 use crate::time::Now;
 use parking_lot::Mutex;
-use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -41,6 +43,12 @@ impl Queued {
     }
 }
 
+impl Handle for Queued {
+    fn stay_alone(&mut self) {
+        self.message = self.message.detached();
+    }
+}
+
 /// A queue that connections and publishers share.
 #[derive(Debug)]
 pub struct QueueCell {
@@ -57,21 +65,6 @@ pub struct QueueCell {
     pub(crate) inner: Mutex<Inner>,
 }
 
-/// Who takes from a queue, and where it listens.
-pub(crate) struct Listener {
-    pub(crate) id: ConsumerId,
-    pub(crate) mailbox: Arc<Mailbox>,
-    /// The number its connection gave it.
-    pub(crate) tag: u64,
-}
-
-impl Listener {
-    /// Where to say that `cell` has something for it, and what.
-    pub(crate) fn ready(&self, cell: &Arc<QueueCell>) -> Option<(Arc<Mailbox>, Ready)> {
-        Some((self.mailbox.clone(), Ready { queue: cell.clone(), consumer: self.id, tag: self.tag }))
-    }
-}
-
 /// What only queues with a name need, and of those few.
 #[derive(Default)]
 pub(crate) struct Pending {
@@ -83,7 +76,7 @@ pub(crate) struct Pending {
 
 pub(crate) struct Inner {
     pub(crate) queue: Sleeper<Queued>,
-    pub(crate) consumers: Vec<Listener>,
+    pub(crate) consumers: Listeners,
     pub(crate) fx: Effects<Queued>,
     pub(crate) pending: Option<Box<Pending>>,
     /// The inside of a stream; then `queue` stays empty.
@@ -100,13 +93,13 @@ impl Inner {
     /// Nobody takes: a session whose client is away costs as little as can be.
     pub(crate) fn rest(&mut self) {
         self.queue.rest();
-        self.consumers = Vec::new();
+        self.consumers = Listeners::default();
         self.fx = Effects::new();
     }
 
     /// The one consumer of a session's queue.
     pub(crate) fn attach(&mut self, mailbox: Arc<Mailbox>, credit: u32) {
-        self.consumers.push(Listener { id: SESSION_CONSUMER, mailbox, tag: 0 });
+        self.consumers.add(Listener { id: SESSION_CONSUMER, mailbox, tag: 0 });
         let options = ConsumerOptions { credit: Some(credit), ack: AckMode::Manual, ..ConsumerOptions::default() };
         self.queue
             .awake()
@@ -170,7 +163,7 @@ impl Inner {
     }
 
     pub(crate) fn listener(&self, id: ConsumerId) -> Option<&Listener> {
-        self.consumers.iter().find(|listener| listener.id == id)
+        self.consumers.get(id)
     }
 }
 
@@ -199,7 +192,7 @@ impl QueueCell {
         quota: &Arc<Quota>,
     ) -> Self {
         let moves_letters = AtomicBool::new(queue.config().dead_letter);
-        let (consumers, fx, stream) = (Vec::new(), Effects::new(), stream.map(Box::new));
+        let (consumers, fx, stream) = (Listeners::default(), Effects::new(), stream.map(Box::new));
         let charged = Held::default();
         let inner = Inner { queue, consumers, fx, pending: None, stream, charged, expired_counted: 0, gone: false };
         let (crowd, quota) = (Crowd::default(), quota.clone());
@@ -275,113 +268,6 @@ impl Drop for QueueCell {
     }
 }
 
-/// What of an entry only its queue knows.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct HeadExtras<'a> {
-    /// When it goes stale there, the queue's TTL included.
-    pub(crate) expires_at_ms: Option<u64>,
-    /// When it may be delivered.
-    pub(crate) deliver_at_ms: Option<u64>,
-    /// Under which name it is a duplicate of another, and when it came.
-    pub(crate) dedup: Option<(u64, &'a [u8])>,
-    /// When it was appended to a stream.
-    pub(crate) appended_ms: Option<u64>,
-    /// What it counts for there, where that is not the size of its record.
-    pub(crate) counted: Option<u32>,
-}
-
-/// Flags of a head beside the reliability in the lowest two bits.
-mod flag {
-    pub(super) const AS_PUBLISHED: u8 = 1 << 2;
-    pub(super) const RETAINED: u8 = 1 << 3;
-    pub(super) const DELAYED: u8 = 1 << 4;
-    pub(super) const DEDUP: u8 = 1 << 5;
-    pub(super) const APPENDED: u8 = 1 << 6;
-    pub(super) const COUNTED: u8 = 1 << 7;
-    pub(super) const OF_VERSION_2: u8 = DELAYED | DEDUP | APPENDED | COUNTED;
-}
-
-/// The queue's own note in an enqueue record: what a start needs to know without reading the message, and the grant.
-///
-/// `version u8 │ flags u8 │ priority u8 │ expires u64 (0: never) │ [deliver at u64] │ [came u64 │ length u16 │ dedup id] │ [appended u64] │ [counted u32] │ identifiers u32…`
-///
-/// Version 1 has neither of the parts in brackets; version 2 says by its flags which it has.
-pub(crate) fn encode_head(queued: &Queued, extras: &HeadExtras<'_>, out: &mut SmallVec<[u8; 32]>) {
-    let grant = &queued.grant;
-    let set = |bit: u8, on: bool| if on { bit } else { 0 };
-    let flags = grant.reliability as u8
-        | set(flag::AS_PUBLISHED, grant.retain_as_published)
-        | set(flag::RETAINED, queued.retained)
-        | set(flag::DELAYED, extras.deliver_at_ms.is_some())
-        | set(flag::DEDUP, extras.dedup.is_some())
-        | set(flag::APPENDED, extras.appended_ms.is_some())
-        | set(flag::COUNTED, extras.counted.is_some());
-    let version = if flags & flag::OF_VERSION_2 == 0 { 1 } else { 2 };
-    out.extend_from_slice(&[version, flags, queued.priority()]);
-    out.extend_from_slice(&extras.expires_at_ms.unwrap_or(0).to_le_bytes());
-    if let Some(at) = extras.deliver_at_ms {
-        out.extend_from_slice(&at.to_le_bytes());
-    }
-    if let Some((came, id)) = extras.dedup {
-        out.extend_from_slice(&came.to_le_bytes());
-        out.extend_from_slice(&u16::try_from(id.len()).expect("an identifier is cut to its bound").to_le_bytes());
-        out.extend_from_slice(id);
-    }
-    if let Some(at) = extras.appended_ms {
-        out.extend_from_slice(&at.to_le_bytes());
-    }
-    if let Some(counted) = extras.counted {
-        out.extend_from_slice(&counted.to_le_bytes());
-    }
-    for id in &grant.identifiers {
-        out.extend_from_slice(&id.to_le_bytes());
-    }
-}
-
-/// What [`encode_head`] wrote.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Head<'a> {
-    pub(crate) grant: Grant,
-    pub(crate) retained: bool,
-    pub(crate) priority: u8,
-    pub(crate) extras: HeadExtras<'a>,
-}
-
-pub(crate) fn decode_head(head: &[u8]) -> Option<Head<'_>> {
-    let [version @ 1..=2, flags, priority, rest @ ..] = head else { return None };
-    let (expires, mut rest) = rest.split_first_chunk::<8>()?;
-    let expires_at_ms = Some(u64::from_le_bytes(*expires)).filter(|&at| at != 0);
-    let mut extras = HeadExtras { expires_at_ms, ..HeadExtras::default() };
-    if *version == 2 && flags & flag::DELAYED != 0 {
-        let (at, after) = rest.split_first_chunk::<8>()?;
-        extras.deliver_at_ms = Some(u64::from_le_bytes(*at));
-        rest = after;
-    }
-    if *version == 2 && flags & flag::DEDUP != 0 {
-        let (came, after) = rest.split_first_chunk::<8>()?;
-        let (len, after) = after.split_first_chunk::<2>()?;
-        let (id, after) = after.split_at_checked(u16::from_le_bytes(*len).into())?;
-        extras.dedup = Some((u64::from_le_bytes(*came), id));
-        rest = after;
-    }
-    if *version == 2 && flags & flag::APPENDED != 0 {
-        let (at, after) = rest.split_first_chunk::<8>()?;
-        extras.appended_ms = Some(u64::from_le_bytes(*at));
-        rest = after;
-    }
-    if *version == 2 && flags & flag::COUNTED != 0 {
-        let (counted, after) = rest.split_first_chunk::<4>()?;
-        extras.counted = Some(u32::from_le_bytes(*counted));
-        rest = after;
-    }
-    let grant = Grant {
-        reliability: Reliability::from_bits(flags & 3)?,
-        retain_as_published: flags & flag::AS_PUBLISHED != 0,
-        identifiers: rest.chunks_exact(4).map(|id| u32::from_le_bytes([id[0], id[1], id[2], id[3]])).collect(),
-    };
-    Some(Head { grant, retained: flags & flag::RETAINED != 0, priority: *priority, extras })
-}
-
 /// The queue counts locators as plain numbers; zero does not occur.
 pub(crate) fn locator(raw: u64) -> Locator {
     Locator(NonZeroU64::new(raw).expect("an engine never gives a zero locator"))
@@ -392,24 +278,45 @@ mod tests {
     use super::*;
     use crate::message::{BatchBuilder, FaceId, MessageParts, PublisherId};
     use crate::name::Name;
+    use crate::queue::NewEntry;
 
     #[test]
-    fn a_head_survives_the_journal() {
-        let grant =
-            Grant { reliability: Reliability::AtLeastOnce, retain_as_published: true, identifiers: vec![1, 99] };
-        let mut builder = BatchBuilder::new();
-        builder.push(MessageParts::default());
-        let batch = builder.finish(Name::empty(), PublisherId(1), FaceId::NONE);
-        let queued = Queued { message: MessageRef::new(batch, 0), grant: Arc::new(grant.clone()), retained: true };
-        for (deliver_at_ms, dedup) in [(None, None), (Some(7), None), (Some(7), Some((3, b"id".as_slice())))] {
-            let (appended_ms, counted) = (deliver_at_ms, deliver_at_ms.map(|_| 300));
-            let extras = || HeadExtras { expires_at_ms: Some(5), deliver_at_ms, dedup, appended_ms, counted };
-            let mut head = SmallVec::new();
-            encode_head(&queued, &extras(), &mut head);
-            let expected = Head { grant: grant.clone(), retained: true, priority: 0, extras: extras() };
-            assert_eq!(decode_head(&head), Some(expected));
-            assert_eq!(head[0], if deliver_at_ms.is_some() { 2 } else { 1 });
+    fn one_message_that_stays_of_each_batch_does_not_keep_the_batches() {
+        const BATCHES: u64 = 40;
+        const EACH: u64 = 1_000;
+        let (mut queue, mut fx) = (Queue::<Queued>::new(QueueConfig::default(), 0), Effects::new());
+        queue.add_consumer(SESSION_CONSUMER, ConsumerOptions::default(), &mut fx).expect("nobody is there");
+        let (mut builder, mut batches) = (BatchBuilder::new(), Vec::new());
+        for _ in 0..BATCHES {
+            (0..EACH).for_each(|_| builder.push(MessageParts { payload: &[1; 60], ..MessageParts::default() }));
+            let batch = builder.finish(Name::empty(), PublisherId(1), FaceId::NONE);
+            for index in 0..EACH as usize {
+                let message = MessageRef::new(batch.clone(), index);
+                let message = Queued { message, grant: Arc::default(), retained: false };
+                let (expires_at_ms, deliver_at_ms, dedup_id) = (None, None, None);
+                let entry = NewEntry {
+                    message,
+                    bytes: 60,
+                    priority: 0,
+                    expires_at_ms,
+                    deliver_at_ms,
+                    dedup_id,
+                    persistent: false,
+                };
+                queue.enqueue(0, entry, &mut fx);
+            }
+            batches.push(Arc::downgrade(&batch));
         }
-        assert_eq!(decode_head(&[]), None);
+        let mut taken = Vec::new();
+        while queue.take(0, SESSION_CONSUMER, 1_000, usize::MAX, &mut taken, &mut fx).taken > 0 {}
+        for one in &taken {
+            if one.seq % EACH != 0 {
+                queue.ack(SESSION_CONSUMER, one.seq, &mut fx).expect("it has it");
+            }
+        }
+        drop(taken);
+        assert_eq!(queue.stats().messages(), BATCHES);
+        let kept = batches.iter().filter(|batch| batch.strong_count() > 0).count();
+        assert!(kept <= BATCHES as usize / 3, "{kept}");
     }
 }

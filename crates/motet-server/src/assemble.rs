@@ -128,6 +128,7 @@ fn core_limits(limits: &Limits) -> CoreLimits {
         retained_messages: limits.retained_messages,
         retained_bytes: limits.retained_bytes.bytes(),
         queues: limits.queues,
+        consumers_per_queue: limits.consumers_per_queue,
         vhosts: limits.vhosts as usize,
     }
 }

@@ -235,6 +235,11 @@ fn core<E: Engine>(page: &mut Page, house: &House<E>) {
             "Messages that left a queue by its back door and went on from its dead-letter exchange.",
             &counters.dead_lettered,
         ),
+        (
+            "motet_core_dead_letters_refused_total",
+            "Dead letters that a queue on their way was too full to take: there they are lost.",
+            &counters.dead_letters_refused,
+        ),
         ("motet_core_messages_damaged_total", "Stored bodies that could not be read back.", &counters.damaged),
         ("motet_core_wills_total", "Wills published.", &counters.wills),
     ] {
@@ -301,6 +306,7 @@ mod tests {
             ("motet_core_messages_dropped_total", "counter"),
             ("motet_core_messages_expired_total", "counter"),
             ("motet_core_messages_dead_lettered_total", "counter"),
+            ("motet_core_dead_letters_refused_total", "counter"),
             ("motet_core_queues", "gauge"),
             ("motet_core_queue_messages", "gauge"),
             ("motet_core_queue_unacknowledged", "gauge"),

@@ -31,6 +31,8 @@ use tokio::task::JoinHandle;
 
 /// How often the core is asked whether something is due.
 const CORE_TICK: Duration = Duration::from_millis(20);
+/// Slices of what is due in the core that are done in one tick.
+const SLICES_MAX: usize = 256;
 /// How often the wall clock is compared with the system's, and the core is asked what it refused to retain.
 const RESYNC_TICKS: u32 = 50;
 /// How often the log hears of slow subscribers; a multiple of the other.
@@ -214,8 +216,14 @@ impl<E: Engine> Server<E> {
                 }
                 let now = house.clock.now();
                 sys.tick(&house, now);
-                if house.core.next_deadline().is_some_and(|at| at <= now.wall) {
+                // What is much is done in slices; the other tasks of this thread come between them.
+                for _ in 0..SLICES_MAX {
+                    let now = house.clock.now();
+                    if house.core.next_deadline().is_none_or(|at| at > now.wall) {
+                        break;
+                    }
                     house.core.on_time(now);
+                    tokio::task::yield_now().await;
                 }
             }
         }));

@@ -38,7 +38,10 @@ fn work(journal: &Journal<SimDisk>, object: u64) -> BTreeMap<u64, Locator> {
             assert_eq!(record.body[..8], seq.to_le_bytes());
         }
         if seq % 16 == 0 {
+            // A deadline for a bug, far beyond what a busy machine needs.
+            let hangs_at = std::time::Instant::now() + std::time::Duration::from_secs(120);
             while journal.durable() < position {
+                assert!(std::time::Instant::now() < hangs_at, "{position:?} never becomes durable");
                 std::thread::yield_now();
             }
         }

@@ -60,13 +60,19 @@ impl<E: Engine> Core<E> {
         out: &mut Vec<Delivery>,
     ) -> Took {
         let Some(queue) = handle.session().queue() else { return Took { more: false, staged: None } };
-        let stage = queue.is_durable().then(|| self.engine.stage_release());
-        // After a takeover these are another connection's; under the stage there is none.
-        if !self.is_current(handle) {
-            return Took { more: false, staged: None };
-        }
         let before = out.len();
-        let took = self.take_staged(now, (queue, SESSION_CONSUMER), stage, max_messages, max_bytes, out);
+        let took = loop {
+            let stage = queue.is_durable().then(|| self.engine.stage_release());
+            // After a takeover these are another connection's; under the stage there is none.
+            if !self.is_current(handle) {
+                return Took { more: false, staged: None };
+            }
+            let taker = (queue, SESSION_CONSUMER);
+            match self.take_staged(now, taker, stage, max_messages, max_bytes, out) {
+                (_, true) if out.len() == before => {}
+                (took, unfinished) => break Took { more: took.more || unfinished, ..took },
+            }
+        };
         if self.trace.is_on() {
             self.trace_taken(queue, handle.session().client(), &out[before..]);
         }
@@ -83,11 +89,19 @@ impl<E: Engine> Core<E> {
         max_bytes: usize,
         out: &mut Vec<Delivery>,
     ) -> Took {
-        // Taking may settle what has expired, so a durable queue needs a stage before its lock.
-        let stage = queue.needs_stage().then(|| self.engine.stage_release());
-        self.take_staged(now, (queue, consumer), stage, max_messages, max_bytes, out)
+        let before = out.len();
+        loop {
+            // Taking may settle what has expired, so a durable queue needs a stage before its lock.
+            let stage = queue.needs_stage().then(|| self.engine.stage_release());
+            match self.take_staged(now, (queue, consumer), stage, max_messages, max_bytes, out) {
+                // Others stage between the slices.
+                (_, true) if out.len() == before => {}
+                (took, unfinished) => return Took { more: took.more || unfinished, ..took },
+            }
+        }
     }
 
+    /// Also whether there were too many stale messages to come to an end.
     fn take_staged(
         &self,
         now: Now,
@@ -96,14 +110,14 @@ impl<E: Engine> Core<E> {
         max_messages: usize,
         max_bytes: usize,
         out: &mut Vec<Delivery>,
-    ) -> Took {
+    ) -> (Took, bool) {
         let mut inner = queue.inner.lock();
         if let Some(part) = &mut inner.stream {
             let before = out.len();
             let more = self.read_stream(queue, part, consumer, max_messages, max_bytes, out);
             self.counters.delivered.fetch_add((out.len() - before) as u64, Ordering::Relaxed);
             // What a stream shows is durable.
-            return Took { more, staged: None };
+            return (Took { more, staged: None }, false);
         }
         let mut taken = Vec::with_capacity(max_messages.min(256));
         let Inner { queue: q, fx, .. } = &mut *inner;
@@ -121,7 +135,7 @@ impl<E: Engine> Core<E> {
         {
             self.trace_taken(queue, &String::from_utf8_lossy(named.name()), &out[before..]);
         }
-        Took { more: taking.more, staged }
+        (Took { more: taking.more, staged }, taking.unfinished)
     }
 
     fn trace_taken(&self, queue: &QueueCell, to: &str, taken: &[Delivery]) {
@@ -196,10 +210,12 @@ impl<E: Engine> Core<E> {
         self.weigh(cell, inner);
         cell.account(inner);
         if inner.fx.is_empty() && named.is_none() {
+            // A message that only waits has no effect, and may have brought a deadline all the same.
+            self.arm_queue(cell, inner);
             return;
         }
         let Inner { fx, consumers, queue, .. } = inner;
-        let listener = |id| consumers.iter().find(|listener| listener.id == id);
+        let listener = |id| consumers.get(id);
         for effect in fx.drain() {
             match effect {
                 Effect::Wake(id) => after.wakes.extend(listener(id).and_then(|l| l.ready(cell))),
@@ -227,7 +243,6 @@ impl<E: Engine> Core<E> {
                     after.letters.extend(named.clone().map(|from| Letter { from, letter, hops: 0 }));
                 }
                 Effect::QueueExpired => after.unused.extend(named.clone()),
-                Effect::PageOut { .. } => {}
             }
         }
         let expired = queue.stats().expired_total;
@@ -235,11 +250,7 @@ impl<E: Engine> Core<E> {
             self.counters.expired.fetch_add(expired.wrapping_sub(inner.expired_counted), Ordering::Relaxed);
             inner.expired_counted = expired;
         }
-        if (cell.is_durable() || named.is_some())
-            && let Some(at) = inner.next_deadline()
-        {
-            self.timers.queue_at(at, cell.id());
-        }
+        self.arm_queue(cell, inner);
     }
 
     /// The store brings bodies that were paged out.
@@ -248,6 +259,9 @@ impl<E: Engine> Core<E> {
         let read = decode_queued(entries);
         let mut stage = self.engine.stage_release();
         let mut inner = cell.inner.lock();
+        if inner.gone {
+            return; // What was read for it is not its own any more.
+        }
         let mut after = After::default();
         for (seq, queued) in read {
             self.counters.damaged.fetch_add(u64::from(queued.is_none()), Ordering::Relaxed);

@@ -6,7 +6,7 @@ use crate::engine::{Engine, Position, Stage};
 use crate::mailbox::{KickReason, Notice};
 use crate::message::MessageRef;
 use crate::route::Route;
-use crate::session::{CloseSession, Expiry, Session, SessionHandle, State, Will};
+use crate::session::{CloseSession, Expiry, Session, SessionHandle, Will};
 use crate::time::Now;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -59,17 +59,6 @@ impl<E: Engine> Core<E> {
         self.see_off(now);
     }
 
-    /// Sets the timers of a session without a connection.
-    pub(super) fn arm(&self, session: &Arc<Session>, state: &State) {
-        let Some(since) = state.disconnected_at else { return };
-        if let Some(will) = &state.will {
-            self.timers.session_at(since.after(Duration::from_secs(will.delay_secs.into())), session);
-        }
-        if let Expiry::After(secs) = state.expiry {
-            self.timers.session_at(since.after(Duration::from_secs(secs.into())), session);
-        }
-    }
-
     /// A timer of a session has come: publishes its will, ends it, or finds that it is connected again.
     pub(super) fn session_due(&self, now: Now, session: &Arc<Session>) {
         let mut shard = session.vhost().session_shard(session.client()).lock();
@@ -89,6 +78,9 @@ impl<E: Engine> Core<E> {
         let will = if will_due { state.will.take() } else { None };
         if will.is_some() && !expired {
             Self::stage_will(session, &mut state, &mut stage);
+        }
+        if !expired {
+            self.arm(session, &state);
         }
         drop(state);
         if expired {
@@ -133,12 +125,15 @@ impl<E: Engine> Core<E> {
         drop(state);
         if let Some(cell) = session.queue() {
             let mut inner = cell.inner.lock();
+            inner.gone = true;
             inner.consumers.clear();
             inner.queue = crate::queue::Sleeper::new(self.session_queue_config(false), 0);
             inner.expired_counted = 0;
             self.weigh(cell, &inner);
             cell.account(&mut inner);
         }
+        // From here on nothing of it asks for a turn: its queue is gone, and its timer is set under its name's lock.
+        self.timers.forget(session.id());
     }
 
     /// Ends a group of what befell a session; with the will that is due because of it. A will that is published and

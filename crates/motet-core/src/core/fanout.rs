@@ -147,6 +147,9 @@ impl<E: Engine> Core<E> {
         let mut stage = stage.filter(|_| queue.is_durable());
         let mut refused = false;
         let mut inner = queue.inner.lock();
+        if inner.gone {
+            return false; // Its session ended since the route was made: as if it had ended just after.
+        }
         for (index, message) in batch.messages().iter().enumerate() {
             let reliability = message.reliability.min(grant.reliability);
             if reliability == Reliability::AtMostOnce {
@@ -309,7 +312,7 @@ impl<E: Engine> Core<E> {
                 stage.enqueue(queue.id(), seq, &head, StagedBody::Inline(&[&stored, message.payload()]))
             }
         };
-        waiting.placed(seq, at.0.get(), fx);
+        waiting.placed(seq, at.0.get());
         verdict
     }
 }

@@ -60,7 +60,7 @@ use crate::trace::Trace;
 use guard::Guard;
 use objects::Objects;
 use parking_lot::{Mutex, RwLock};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -95,6 +95,8 @@ pub struct CoreLimits {
     pub sessions_per_user: u64,
     /// Queues with a name of one vhost.
     pub queues: u64,
+    /// Consumers of one queue with a name.
+    pub consumers_per_queue: u64,
     /// Vhosts, the one that always exists too.
     pub vhosts: usize,
     /// Last values of the vhost; beyond it an address without one gets none.
@@ -115,6 +117,7 @@ impl Default for CoreLimits {
             sessions: 2_000_000,
             sessions_per_user: 1_000_000,
             queues: 1_000_000,
+            consumers_per_queue: 65_536,
             vhosts: 10_000,
             retained_messages: 1_000_000,
             retained_bytes: 512 << 20,
@@ -148,6 +151,8 @@ pub struct CoreCounters {
     pub damaged: AtomicU64,
     /// Messages that left a queue by its back door and were routed to its dead-letter exchange.
     pub dead_lettered: AtomicU64,
+    /// Of those, the ones that a queue on their way was too full to take.
+    pub dead_letters_refused: AtomicU64,
 }
 
 /// See the module's documentation.
@@ -170,7 +175,7 @@ pub struct Core<E> {
     objects: Objects,
     /// Under which promise queues with a name receive: whoever takes from them has a promise of its own.
     named_grant: Arc<Grant>,
-    waiting: Mutex<VecDeque<(Position, Arc<Mailbox>)>>,
+    waiting: Mutex<Waiting>,
     /// Streams that show more once a position is durable.
     unshown: Mutex<Vec<(Position, Arc<broker::NamedQueue>)>>,
     timers: Timers,
@@ -186,6 +191,9 @@ pub struct Core<E> {
     trace: Trace,
     deeds: Deeds,
 }
+
+/// Whom to nudge when what is durable, by the address of the mailbox, so that one who asks again waits once.
+type Waiting = BTreeMap<(Position, usize), Arc<Mailbox>>;
 
 /// Objects that are never written: high bit set, so that they cannot meet a durable one.
 const VOLATILE: u64 = 1 << 63;
@@ -313,14 +321,17 @@ impl<E: Engine> Core<E> {
             mailbox.nudge();
             return;
         }
-        let mut waiting = self.waiting.lock();
-        let at = waiting.partition_point(|(p, _)| *p <= position);
-        waiting.insert(at, (position, mailbox.clone()));
-        drop(waiting);
+        self.waiting.lock().entry((position, Arc::as_ptr(mailbox).addr())).or_insert_with(|| mailbox.clone());
         // The watermark may have passed between the look and the insertion.
         if self.engine.durable() >= position {
             self.on_durable(self.engine.durable());
         }
+    }
+
+    /// Whether what grows may be staged now. Asked where the answer must be known before anything is changed, which
+    /// then stages as what frees room does.
+    fn takes_records(&self) -> bool {
+        self.engine.stage().is_ok()
     }
 
     fn on_durable(&self, position: Position) {
@@ -328,12 +339,12 @@ impl<E: Engine> Core<E> {
             self.trace.durable(position);
         }
         self.show_streams(position);
-        let due: Vec<_> = {
+        let due = {
             let mut waiting = self.waiting.lock();
-            let end = waiting.partition_point(|(p, _)| *p <= position);
-            waiting.drain(..end).collect()
+            let later = waiting.split_off(&(Position(position.0.saturating_add(1)), 0));
+            std::mem::replace(&mut *waiting, later)
         };
-        for (_, mailbox) in due {
+        for mailbox in due.values() {
             mailbox.nudge();
         }
     }

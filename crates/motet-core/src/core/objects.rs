@@ -67,6 +67,14 @@ impl<E: Engine> Core<E> {
         }
     }
 
+    /// The durable session that an object is.
+    pub(super) fn session_of(&self, id: ObjectId) -> Option<Arc<Session>> {
+        match self.objects.get(id)? {
+            Object::Session(session) => Some(session),
+            _ => None,
+        }
+    }
+
     /// A record has moved in the journal.
     pub(super) fn moved(&self, object: ObjectId, what: &MovedRecord, old: Locator, new: Locator) {
         let key = match what {

@@ -181,14 +181,13 @@ impl<E: Engine> Core<E> {
             state.directory = Some(at);
             state.disconnected_at = Some(disconnected_at.unwrap_or(now.wall));
             self.arm(&session, &state);
-            // A session whose expiry is "with the connection" ended with the process.
-            if state.expiry == Expiry::WithConnection {
-                self.timers.session_at(now.wall, &session);
-            }
             if disconnected_at.is_none() && (matches!(state.expiry, Expiry::After(_)) || state.will.is_some()) {
                 cut_off.push(session.clone());
             }
             drop(state);
+            if let Some(cell) = session.queue() {
+                self.arm_queue(cell, &cell.inner.lock());
+            }
             vhost.session_shard(client).lock().insert(session);
             vhost.session_count.fetch_add(1, Ordering::Relaxed);
         }

@@ -23,6 +23,9 @@ pub enum OpenRefused {
     /// The user has as many as one may have.
     #[error("no further session of this user is taken")]
     SessionsOfUser,
+    /// The store takes nothing for now.
+    #[error("the store takes nothing for now")]
+    StoreFull,
 }
 
 /// What is left of a connection that has lost its session.
@@ -64,7 +67,12 @@ impl<E: Engine> Core<E> {
         // A session that would have ended with its connection ends with the takeover too.
         // Nor does anybody get what another one left, not even what nobody in particular left.
         let may_resume = |s: &&Arc<Session>| s.owner() == open.owner && !Self::ends_with_takeover(s);
-        if let Some(session) = known.as_ref().filter(|s| s.is_durable() && !open.clean_start).filter(may_resume) {
+        let resumed = known.as_ref().filter(|s| s.is_durable() && !open.clean_start).filter(may_resume);
+        let durable = expiry != Expiry::WithConnection;
+        if (durable || resumed.is_some()) && !self.takes_records() {
+            return Err(OpenRefused::StoreFull);
+        }
+        if let Some(session) = resumed {
             let mailbox = open.mailbox;
             let opened = self.take_over(now, session, expiry, open);
             drop(shard);
@@ -88,7 +96,6 @@ impl<E: Engine> Core<E> {
             }
         };
         let ended = known.as_ref().and_then(|session| self.replace(now, session));
-        let durable = expiry != Expiry::WithConnection;
         if known.is_none() {
             open.vhost.session_count.fetch_add(1, Ordering::Relaxed);
         }

@@ -108,6 +108,9 @@ pub enum JoinRefused {
     /// The connection has lost its session.
     #[error("the session was taken over")]
     TakenOver,
+    /// The store takes nothing for now.
+    #[error("the store takes nothing for now")]
+    StoreFull,
     /// No queue, or none for this session.
     #[error(transparent)]
     Queue(#[from] QueueError),
@@ -193,6 +196,9 @@ impl<E: Engine> Core<E> {
     ) -> Result<(Subscribed, Joined, Option<Position>), JoinRefused> {
         let session = &handle.session;
         let name = source.queue_name();
+        if session.is_durable() && !self.takes_records() {
+            return Err(JoinRefused::StoreFull);
+        }
         let (mailbox, credit, options) = {
             let mut state = session.state.lock();
             if state.generation != handle.generation {

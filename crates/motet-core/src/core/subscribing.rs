@@ -43,6 +43,8 @@ pub enum Subscribed {
     Replaced,
     /// The session has as many as it may.
     QuotaExceeded,
+    /// The store takes nothing for now.
+    StoreFull,
 }
 
 impl<E: Engine> Core<E> {
@@ -53,7 +55,9 @@ impl<E: Engine> Core<E> {
         wanted: &[(Pattern, SubscribeOptions)],
     ) -> (Vec<Subscribed>, Option<Position>) {
         let session = &handle.session;
-        let mut stage = session.is_durable().then(|| self.engine.stage_release());
+        let Ok(mut stage) = session.is_durable().then(|| self.engine.stage()).transpose() else {
+            return (vec![Subscribed::StoreFull; wanted.len()], None);
+        };
         let mut state = session.state.lock();
         let mut answers = Vec::with_capacity(wanted.len());
         if state.generation != handle.generation {

@@ -2,78 +2,88 @@
 
 use super::Core;
 use crate::engine::{Engine, ObjectId};
-use crate::queues::Inner;
-use crate::session::Session;
+use crate::queues::{Inner, QueueCell};
+use crate::session::{Expiry, Session, State};
 use crate::time::{Now, WallMillis};
 use parking_lot::Mutex;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-/// Who asked to be looked at. A look that finds nothing due is harmless, so nothing is ever cancelled.
-#[derive(Debug, Clone)]
+/// Who asked to be looked at. A look that finds nothing due is harmless.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Due {
     Queue(ObjectId),
-    Session(Weak<Session>),
+    /// The session that an object is, apart from its queue, which is the same object.
+    Session(ObjectId),
 }
 
-#[derive(Debug)]
-struct Entry {
-    at: u64,
-    due: Due,
-}
+/// When, and of those at the same time, in the order of asking.
+type Turn = (u64, u64);
 
-impl PartialEq for Entry {
-    fn eq(&self, other: &Self) -> bool {
-        self.at == other.at
-    }
-}
-impl Eq for Entry {}
-impl PartialOrd for Entry {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-impl Ord for Entry {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.at.cmp(&other.at)
-    }
+/// One entry at most for each object, so that what is declared and deleted leaves nothing behind.
+#[derive(Debug, Default)]
+pub(super) struct Timers {
+    asked: Mutex<Asked>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Timers {
-    heap: Mutex<BinaryHeap<Reverse<Entry>>>,
-    /// The deadline each queue has asked for, so that a busy queue asks once.
-    queues: Mutex<foldhash::HashMap<u64, u64>>,
+struct Asked {
+    by_time: BTreeMap<Turn, Due>,
+    by_object: foldhash::HashMap<Due, Turn>,
+    /// How many have asked so far.
+    count: u64,
+}
+
+impl Asked {
+    /// The earlier of what it asked for and `at`.
+    fn ask(&mut self, at: u64, due: Due) {
+        match self.by_object.get(&due) {
+            Some(&(known, _)) if known <= at => return,
+            Some(later) => self.by_time.remove(later),
+            None => None,
+        };
+        let turn = (at, self.count);
+        self.count += 1;
+        self.by_time.insert(turn, due);
+        self.by_object.insert(due, turn);
+    }
+
+    fn forget(&mut self, due: Due) {
+        if let Some(turn) = self.by_object.remove(&due) {
+            self.by_time.remove(&turn);
+        }
+    }
+
+    /// The next one of those that asked before there were `count`.
+    fn pop_due(&mut self, now: u64, count: u64) -> Option<Due> {
+        let (&turn, &due) = self.by_time.first_key_value()?;
+        if turn.0 > now || turn.1 >= count {
+            return None;
+        }
+        self.forget(due);
+        Some(due)
+    }
 }
 
 impl Timers {
     pub(super) fn queue_at(&self, at: u64, queue: ObjectId) {
-        let mut queues = self.queues.lock();
-        match queues.get(&queue.0) {
-            Some(&known) if known <= at => return,
-            _ => queues.insert(queue.0, at),
-        };
-        drop(queues);
-        self.heap.lock().push(Reverse(Entry { at, due: Due::Queue(queue) }));
+        self.asked.lock().ask(at, Due::Queue(queue));
     }
 
-    pub(super) fn session_at(&self, at: WallMillis, session: &Arc<Session>) {
-        self.heap.lock().push(Reverse(Entry { at: at.0, due: Due::Session(Arc::downgrade(session)) }));
+    fn session_at(&self, at: WallMillis, session: ObjectId) {
+        self.asked.lock().ask(at.0, Due::Session(session));
     }
 
-    fn pop_due(&self, now: u64) -> Option<Due> {
-        let mut heap = self.heap.lock();
-        if heap.peek()?.0.at > now {
-            return None;
-        }
-        let Reverse(entry) = heap.pop()?;
-        drop(heap);
-        if let Due::Queue(queue) = &entry.due {
-            self.queues.lock().remove(&queue.0);
-        }
-        Some(entry.due)
+    fn pop_due(&self, now: u64, count: u64) -> Option<Due> {
+        self.asked.lock().pop_due(now, count)
+    }
+
+    /// The object is gone: nobody looks at it any more.
+    pub(super) fn forget(&self, object: ObjectId) {
+        let mut asked = self.asked.lock();
+        asked.forget(Due::Queue(object));
+        asked.forget(Due::Session(object));
     }
 }
 
@@ -83,17 +93,18 @@ impl<E: Engine> Core<E> {
         if self.has_mail() {
             return Some(WallMillis(0));
         }
-        self.timers.heap.lock().peek().map(|Reverse(entry)| WallMillis(entry.at))
+        self.timers.asked.lock().by_time.first_key_value().map(|((at, _), _)| WallMillis(*at))
     }
 
     /// Does what is due. The driver calls it at the deadline, or on a coarse tick.
     pub fn on_time(&self, now: Now) {
         self.clock.store(now.wall.0, Ordering::Relaxed);
-        while let Some(due) = self.timers.pop_due(now.wall.0) {
+        let asked = self.timers.asked.lock().count;
+        while let Some(due) = self.timers.pop_due(now.wall.0, asked) {
             match due {
                 Due::Queue(id) => self.queue_due(now, id),
-                Due::Session(session) => {
-                    if let Some(session) = session.upgrade() {
+                Due::Session(id) => {
+                    if let Some(session) = self.session_of(id) {
                         self.session_due(now, &session);
                     }
                 }
@@ -101,6 +112,34 @@ impl<E: Engine> Core<E> {
         }
         if self.has_mail() {
             self.deliver_delayed(now);
+        }
+    }
+
+    /// Asks for a turn when the queue next has something to do. Under its lock.
+    pub(super) fn arm_queue(&self, cell: &QueueCell, inner: &Inner) {
+        // A volatile session's queue ends with its connection; until then what is stale goes when it is taken.
+        if (cell.is_durable() || cell.is_named())
+            && !inner.gone
+            && let Some(at) = inner.next_deadline()
+        {
+            // Whoever is late already waits behind those who are due now.
+            self.timers.queue_at(at.max(self.clock.load(Ordering::Relaxed)), cell.id());
+        }
+    }
+
+    /// Sets the timer of a session without a connection: for its will or its end, whichever comes first.
+    pub(super) fn arm(&self, session: &Session, state: &State) {
+        let Some(since) = state.disconnected_at else { return };
+        let after = |secs: u32| since.after(Duration::from_secs(secs.into()));
+        let will = state.will.as_ref().map(|will| after(will.delay_secs));
+        let end = match state.expiry {
+            Expiry::After(secs) => Some(after(secs)),
+            // It ended with the process, when it is without a connection at all.
+            Expiry::WithConnection => Some(since),
+            Expiry::Never => None,
+        };
+        if let Some(at) = will.into_iter().chain(end).min() {
+            self.timers.session_at(at, session.id());
         }
     }
 
@@ -125,3 +164,6 @@ impl<E: Engine> Core<E> {
         self.carry_on(now, after);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -168,6 +168,12 @@ impl<Q> Topology<Q> {
         }
     }
 
+    /// Whether a binding of these two would be durable; false when one of them is not there.
+    pub fn binds_durably(&self, source: &[u8], target: &[u8], to_exchange: bool) -> bool {
+        let target = if to_exchange { self.exchange_target(target) } else { self.queue_target(target) };
+        self.bindable(source).and_then(|source| Ok(self.is_durable(source, target?))).unwrap_or(false)
+    }
+
     fn is_durable(&self, source: ExchangeKey, target: Target) -> bool {
         let target = match target {
             Target::Queue(key) => self.queues[&key].durable,

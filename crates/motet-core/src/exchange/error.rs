@@ -35,6 +35,9 @@ pub enum DeclareError {
     /// The vhost holds as many as it may. // 506 RESOURCE_ERROR
     #[error("the limit of {0} is reached")]
     Limit(usize),
+    /// The store takes nothing for now. // 506 RESOURCE_ERROR
+    #[error("the store takes nothing for now")]
+    StoreFull,
     /// Passive declaration of something that is not there. // 404 NOT_FOUND
     #[error("there is no exchange '{0}'")]
     NotFound(String),
@@ -64,6 +67,9 @@ pub enum BindError {
     /// The exchange holds as many bindings as it may. // 506 RESOURCE_ERROR
     #[error("the limit of {0} bindings is reached")]
     Limit(usize),
+    /// The store takes nothing for now. // 506 RESOURCE_ERROR
+    #[error("the store takes nothing for now")]
+    StoreFull,
 }
 
 /// Why an exchange was not deleted.

@@ -3,6 +3,7 @@
 //! Every message needs a [`Slot`]. Bodies, expiry times and holders are columns of their own that a chunk grows only when one of
 //! its messages has such a thing: a chunk that is paged out and without TTL costs its slots and nothing else.
 
+use super::Handle;
 use super::slot::{Slot, State};
 
 /// Messages per chunk: small enough for thousands of idle sessions, large enough that its header costs a byte per message.
@@ -131,6 +132,16 @@ impl<M> Chunk<M> {
             self.holds.resize(index + 1, Hold::NOBODY);
         }
         self.holds[index] = hold;
+    }
+
+    /// Most have left: those that stay let go of what they share with them.
+    pub(super) fn spread(&mut self)
+    where
+        M: Handle,
+    {
+        if self.bodies_held > 0 && u64::from(self.live) <= CHUNK / 8 {
+            self.bodies.iter_mut().flatten().for_each(Handle::stay_alone);
+        }
     }
 
     /// Marks the slot as gone and returns what it was, with its body.

@@ -17,7 +17,7 @@ pub struct QueueConfig {
     pub max_priority: u8,
     /// Only one consumer at a time receives; the others wait to take over.
     pub single_active_consumer: bool,
-    /// The connection that alone may use the queue; see [`Queue::is_locked_for`](super::Queue::is_locked_for).
+    /// The connection that alone may use the queue; whoever calls looks after that.
     pub owner: Option<u64>,
     /// Whether discarded messages are to be moved elsewhere; where to, only the caller knows.
     pub dead_letter: bool,

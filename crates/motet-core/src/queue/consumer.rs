@@ -48,6 +48,9 @@ pub enum ConsumeError {
     /// The queue was deleted.
     #[error("the queue is gone")]
     Gone,
+    /// The queue has as many consumers as it may. // AMQP 0-9-1: 530 NOT_ALLOWED
+    #[error("reached maximum ({0}) of consumers per queue")]
+    Limit(u64),
     /// Another consumer has exclusive use.
     #[error("another consumer has exclusive use of the queue")]
     ExclusivelyUsed,

@@ -299,11 +299,6 @@ impl Consumers {
         }
     }
 
-    /// The message the consumer has held longest.
-    pub(super) fn oldest_held(&self, index: u32) -> Option<u64> {
-        self.get(index)?.holding.oldest()
-    }
-
     /// Everything the consumer holds, in delivery order; it holds nothing afterwards.
     pub(super) fn release_all(&mut self, index: u32) -> Vec<u64> {
         let consumer = self.get_mut(index);
@@ -315,6 +310,12 @@ impl Consumers {
             self.stand_up(index);
         }
         holding.into_seqs().collect()
+    }
+
+    /// What settling has cost a consumer so far.
+    #[cfg(test)]
+    pub(super) fn steps(&self, id: ConsumerId) -> u64 {
+        self.find(id).and_then(|index| self.get(index)).map_or(0, |consumer| consumer.holding.steps)
     }
 
     /// Both sides of every account agree.

@@ -4,6 +4,16 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConsumerId(pub u64);
 
+/// What a queue keeps of a message: a handle that is cheap to clone, and may be one of many on memory that they share.
+pub trait Handle: Clone {
+    /// Those that came with it have mostly left: it had better not keep what was theirs.
+    fn stay_alone(&mut self) {}
+}
+
+impl Handle for u64 {}
+impl Handle for &'static str {}
+impl<T: ?Sized> Handle for std::sync::Arc<T> {}
+
 /// One message on its way in.
 #[derive(Clone, Debug)]
 pub struct NewEntry<'a, M> {
@@ -98,7 +108,7 @@ impl DeadReason {
 /// A message that leaves by the back door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter<M> {
-    /// By which the caller reports `moved` or `move_failed`; `None` when it never entered the queue (refused publish).
+    /// By which the caller reports `moved`; `None` when it never entered the queue (refused publish).
     pub seq: Option<u64>,
     /// Its content.
     pub body: Body<M>,
@@ -124,7 +134,7 @@ pub enum Effect<M> {
         /// Where its record is.
         locator: Option<u64>,
     },
-    /// The router moves it in one journal batch (enqueue there, settle here), then calls `moved` or `move_failed`.
+    /// The router moves it in one journal batch (enqueue there, settle here), then calls `moved`.
     DeadLetter(DeadLetter<M>),
     /// The consumer's machine is told that it is now the single active one.
     Activated(ConsumerId),
@@ -138,13 +148,6 @@ pub enum Effect<M> {
         locator: u64,
         /// Failed attempts so far.
         attempts: u16,
-    },
-    /// Nobody needs to act: the resident body of this durable entry was dropped. For accounting.
-    PageOut {
-        /// Which message.
-        seq: u64,
-        /// Bytes that left memory.
-        bytes: u32,
     },
     /// The store reads these without haste and the caller hands each to `loaded`.
     NeedRead {

@@ -2,12 +2,13 @@
 
 use std::cmp::Reverse;
 
-use super::Queue;
 use super::config::Overflow;
 use super::effect::{Body, DeadLetter, DeadReason, Effect, Effects, NewEntry, RejectReason, Verdict};
+use super::expiry::SLICE;
 use super::slot::{Slot, State};
+use super::{Handle, Queue};
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// Offers one message. After `Enqueued`, the caller stages its journal record (if persistent) and reports it by [`placed`](Self::placed).
     pub fn enqueue(&mut self, now_ms: u64, entry: NewEntry<'_, M>, fx: &mut Effects<M>) -> Verdict {
         let verdict = self.admit(now_ms, entry, fx);
@@ -15,32 +16,12 @@ impl<M: Clone> Queue<M> {
         verdict
     }
 
-    /// Offers what one read of a publisher brought: consumers are woken once. Verdicts are appended in order.
-    pub fn enqueue_batch<'a>(
-        &mut self,
-        now_ms: u64,
-        entries: impl IntoIterator<Item = NewEntry<'a, M>>,
-        verdicts: &mut Vec<Verdict>,
-        fx: &mut Effects<M>,
-    ) where
-        M: 'a,
-    {
-        for entry in entries {
-            let verdict = self.admit(now_ms, entry, fx);
-            verdicts.push(verdict);
-            if self.has_limits() {
-                self.settle_in(fx);
-            }
-        }
-        self.settle_in(fx);
-    }
-
     /// The journal will keep this message at `locator`. A message that is gone already is ignored.
-    pub fn placed(&mut self, seq: u64, locator: u64, fx: &mut Effects<M>) {
+    pub fn placed(&mut self, seq: u64, locator: u64) {
         if let Some(slot) = self.entries.slot_mut(seq) {
             slot.locator = locator;
         }
-        self.page_out(fx);
+        self.page_out();
     }
 
     fn has_limits(&self) -> bool {
@@ -101,15 +82,24 @@ impl<M: Clone> Queue<M> {
     /// After messages came in: allot them, then keep the limits, then keep the memory window.
     pub(super) fn settle_in(&mut self, fx: &mut Effects<M>) {
         self.keep_limits(fx);
-        self.page_out(fx);
+        self.page_out();
     }
 
     /// After messages came in or back: what consumers can take is theirs, and of the rest the head goes where it is too much.
     pub(super) fn keep_limits(&mut self, fx: &mut Effects<M>) {
         self.allot(fx);
-        if self.config.overflow == Overflow::DropHead && self.has_limits() {
-            while self.over_limit(0, 0).is_some() && self.drop_head(fx) {}
+        // After a limit was lowered there may be millions to drop: they go in slices, as time has them. What comes in
+        // meanwhile pushes out as much as it brings.
+        let mut left = if self.too_many_move() { 1 } else { SLICE };
+        while left > 0 && self.has_excess() && self.drop_head(fx) {
+            left -= 1;
         }
+        self.trimming = left == 0 && self.has_excess();
+    }
+
+    /// Something has to be dropped for the limits.
+    pub(super) fn has_excess(&self) -> bool {
+        self.config.overflow == Overflow::DropHead && self.has_limits() && self.over_limit(0, 0).is_some()
     }
 
     /// Which limit `messages` and `bytes` more would break. What is allotted is as good as taken and does not count as waiting.

@@ -12,6 +12,7 @@
 
 use std::collections::VecDeque;
 
+use super::Handle;
 use super::chunk::{CHUNK, Chunk, Hold};
 use super::slot::{Slot, State};
 
@@ -23,12 +24,26 @@ pub(super) struct Entries<M> {
     live: u64,
     /// One emptied chunk, kept to be the next one: a busy queue allocates nothing.
     spare: Option<Box<Chunk<M>>>,
+    /// Messages that have ended, and the chunk that was last looked at because of it.
+    ended: u32,
+    looked_at: usize,
 }
+
+/// Chunks looked at for each chunk of messages that have ended: more than come to be sparse meanwhile.
+const LOOKS: usize = 4;
 
 impl<M> Entries<M> {
     /// Empty; the first message will be `next_seq`.
     pub(super) fn starting_at(next_seq: u64) -> Self {
-        Self { chunks: VecDeque::new(), first_chunk: next_seq / CHUNK, next_seq, live: 0, spare: None }
+        Self {
+            chunks: VecDeque::new(),
+            first_chunk: next_seq / CHUNK,
+            next_seq,
+            live: 0,
+            spare: None,
+            ended: 0,
+            looked_at: 0,
+        }
     }
 
     pub(super) fn next_seq(&self) -> u64 {
@@ -160,6 +175,28 @@ impl<M> Entries<M> {
             self.chunk_emptied(index);
         }
         Some(removed)
+    }
+
+    /// A message has ended. Now and then chunks are looked for that most have left: a batch of a thousand messages is kept
+    /// whole by the last of them. In a queue that is taken from in order there are hardly any.
+    pub(super) fn tend(&mut self)
+    where
+        M: Handle,
+    {
+        self.ended = self.ended.wrapping_add(1);
+        if u64::from(self.ended) % CHUNK != 0 {
+            return;
+        }
+        for _ in 0..LOOKS {
+            // The last one is growing.
+            let settled = self.chunks.len().saturating_sub(1);
+            self.looked_at = if self.looked_at + 1 < settled { self.looked_at + 1 } else { 0 };
+            if let Some(Some(chunk)) = self.chunks.get_mut(self.looked_at)
+                && self.looked_at < settled
+            {
+                chunk.spread();
+            }
+        }
     }
 
     fn chunk_emptied(&mut self, index: usize) {

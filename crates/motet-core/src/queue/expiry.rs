@@ -2,37 +2,51 @@
 //!
 //! A queue has exactly one deadline, the earliest of these. Expiry looks only at the head of each priority, as RabbitMQ's does: a stale
 //! message behind a fresh one leaves when it gets there, is never delivered, and costs no timer of its own.
+//!
+//! What one call does is bounded by [`SLICE`]: the caller holds the queue's lock and perhaps the stage of all queues. The
+//! rest is due at once, so that the deadline is then in the past.
 
-use super::Queue;
 use super::effect::{DeadReason, Effect, Effects};
 use super::slot::State;
+use super::{Handle, Queue};
 
-/// Pause before a dead letter that could not be moved is offered again.
-const MOVE_RETRY_MS: u64 = 1_000;
+/// Messages that one call discards, purges or lets return at most.
+pub const SLICE: u64 = 1_024;
+/// Dead letters on their way beyond which no more leave because of the time: each waits for its body.
+const MOVING_MAX: u64 = 4 * SLICE;
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// When [`on_deadline`](Self::on_deadline) has something to do, wall milliseconds. Ask again after every call.
     pub fn next_deadline(&self) -> Option<u64> {
         let stale = self.levels.priorities().filter_map(|priority| {
             let expires_at = self.stale_after(self.levels.head_of(priority)?)?;
             Some(expires_at.saturating_add(1))
         });
+        let excess = (self.trimming && self.has_excess()).then_some(0);
+        // When too many are on their way, each that arrives asks again.
+        let dying = stale.chain(excess).filter(|_| !self.too_many_move());
         let due = self.delayed.peek().map(|entry| entry.0.0);
-        let stuck = self.stuck.front().map(|(due, ..)| *due);
-        stale.chain(due).chain(stuck).chain(self.unused_deadline()).min()
+        dying.chain(due).chain(self.unused_deadline()).min()
     }
 
     /// Does what is due. Harmless when nothing is.
     pub fn on_deadline(&mut self, now_ms: u64, fx: &mut Effects<M>) {
         self.delays_end(now_ms);
         self.heads_expire(now_ms, fx);
-        self.moves_retry(now_ms, fx);
         if self.unused_deadline().is_some_and(|due| due <= now_ms) {
             self.expiry_told = true;
             fx.push(Effect::QueueExpired);
         }
+        if self.trimming {
+            self.settle_in(fx);
+        }
         self.allot(fx);
         self.read_ahead(fx);
+    }
+
+    /// More dead letters are on their way than shall be at a time.
+    pub(super) fn too_many_move(&self) -> bool {
+        self.stats.moving >= MOVING_MAX
     }
 
     /// When it was last used, in milliseconds since the Unix epoch.
@@ -53,7 +67,9 @@ impl<M: Clone> Queue<M> {
 
     /// Each due message returns to its place by the order key.
     fn delays_end(&mut self, now_ms: u64) {
-        while self.delayed.peek().is_some_and(|entry| entry.0.0 <= now_ms) {
+        let mut left = SLICE;
+        while left > 0 && self.delayed.peek().is_some_and(|entry| entry.0.0 <= now_ms) {
+            left -= 1;
             if let Some(seq) = self.pop_delayed() {
                 self.come_back(seq);
             }
@@ -61,9 +77,14 @@ impl<M: Clone> Queue<M> {
     }
 
     fn heads_expire(&mut self, now_ms: u64, fx: &mut Effects<M>) {
+        let mut left = SLICE;
         let mut next = self.levels.highest();
         while let Some(priority) = next {
             while self.levels.head_of(priority).is_some_and(|head| self.is_stale(head, now_ms)) {
+                if left == 0 || self.too_many_move() {
+                    return;
+                }
+                left -= 1;
                 if let Some(seq) = self.pop_ready(priority) {
                     self.discard(seq, DeadReason::Expired, fx);
                 }
@@ -72,26 +93,11 @@ impl<M: Clone> Queue<M> {
         }
     }
 
-    fn moves_retry(&mut self, now_ms: u64, fx: &mut Effects<M>) {
-        while self.stuck.front().is_some_and(|(due, ..)| *due <= now_ms) {
-            if let Some((_, seq, reason)) = self.stuck.pop_front() {
-                self.push_dead_letter(seq, reason, fx);
-            }
-        }
-    }
-
-    /// The dead letter is at its target, and the batch that brought it there settled it here.
+    /// The dead letter is at its target, or has none, and the batch that brought it there settled it here.
     pub fn moved(&mut self, seq: u64, fx: &mut Effects<M>) {
         if self.is_moving(seq) {
             self.stats.moving -= 1;
             self.finish(seq, false, fx);
-        }
-    }
-
-    /// The dead letter could not be moved: it is offered again after a pause, until the caller says `moved`.
-    pub fn move_failed(&mut self, now_ms: u64, seq: u64, reason: DeadReason) {
-        if self.is_moving(seq) {
-            self.stuck.push_back((now_ms.saturating_add(MOVE_RETRY_MS), seq, reason));
         }
     }
 

@@ -15,6 +15,9 @@ pub(super) struct Holding {
     seqs: VecDeque<u64>,
     /// Position of `seqs[0]`, wrapping.
     base: u32,
+    /// Places looked at so far.
+    #[cfg(test)]
+    pub(super) steps: u64,
 }
 
 impl Holding {
@@ -31,6 +34,7 @@ impl Holding {
         while self.seqs.front() == Some(&SETTLED) {
             self.seqs.pop_front();
             self.base = self.base.wrapping_add(1);
+            self.count_steps(1);
         }
     }
 
@@ -39,6 +43,7 @@ impl Holding {
     pub(super) fn squeeze(&mut self, held: u32) -> impl Iterator<Item = (u64, u32)> {
         let wide = self.seqs.len() > 2 * held as usize + GAPS_MIN;
         if wide {
+            self.count_steps(self.seqs.len());
             self.seqs.retain(|seq| *seq != SETTLED);
             self.seqs.shrink_to(2 * self.seqs.len() + GAPS_MIN);
         }
@@ -47,8 +52,17 @@ impl Holding {
         self.seqs.iter().take(moved).enumerate().map(move |(index, seq)| (*seq, base.wrapping_add(index as u32)))
     }
 
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "only tests count"))]
+    fn count_steps(&mut self, _steps: usize) {
+        #[cfg(test)]
+        {
+            self.steps += _steps as u64;
+        }
+    }
+
     /// The message held longest. The front is never a gap.
-    pub(super) fn oldest(&self) -> Option<u64> {
+    #[cfg(test)]
+    fn oldest(&self) -> Option<u64> {
         self.seqs.front().copied()
     }
 

@@ -4,12 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::Arc;
 
-use super::Queue;
 use super::config::QueueConfig;
 use super::effect::{ConsumerId, Effects};
 use super::entries::Entries;
 use super::level::Levels;
 use super::slot::{Slot, State};
+use super::{Handle, Queue};
 
 /// A message that survived, as the journal knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub enum DeleteRefused {
     NotEmpty(u64),
 }
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// Rebuilds a queue from what the journal kept, in sequence order; bodies stay on disk until they are near the head. `last_seq` is the
     /// greatest number ever given out, so that none is used twice. An entry out of order is our bug and is left out.
     pub fn recover(
@@ -112,23 +112,28 @@ impl<M: Clone> Queue<M> {
         }
     }
 
-    /// Nothing in it, nobody there, no time to wait for: nothing is lost when only its totals are kept.
+    /// Nothing in it, nobody there, no time and no read to wait for: nothing is lost when only its totals are kept.
     pub(super) fn may_sleep(&self) -> bool {
         self.stats.messages() == 0
+            && !self.pager.is_loading()
             && self.consumers.is_empty()
             && self.dedup.is_none()
             && self.next_deadline().is_none()
     }
 
-    /// Settles everything that waits, ready or delayed; what consumers hold stays theirs. Returns how many went.
-    pub fn purge(&mut self, fx: &mut Effects<M>) -> u64 {
+    /// Settles what waits, ready or delayed, `most` of it at most; what consumers hold stays theirs. Returns how many went.
+    pub fn purge(&mut self, most: u64, fx: &mut Effects<M>) -> u64 {
         let mut purged = 0;
-        while let Some(priority) = self.levels.highest() {
+        while purged < most
+            && let Some(priority) = self.levels.highest()
+        {
             let seq = self.pop_ready(priority).expect("an occupied level has a head");
             self.finish(seq, true, fx);
             purged += 1;
         }
-        while let Some(seq) = self.pop_delayed() {
+        while purged < most
+            && let Some(seq) = self.pop_delayed()
+        {
             self.finish(seq, true, fx);
             purged += 1;
         }

@@ -3,7 +3,7 @@
 //! ```text
 //!  publisher ── enqueue ─▶ ┌───────────────── Queue ──────────────────┐
 //!  journal ──── placed ──▶ │ entries  every message by its sequence   │ ─▶ Effects: Wake, Settled, DeadLetter,
-//!  consumer ─── take ────▶ │ levels   what is ready, highest first    │    NeedRead, PageOut, Activated, …
+//!  consumer ─── take ────▶ │ levels   what is ready, highest first    │    NeedRead, Activated, …
 //!  consumer ─── ack, nack ▶│ delayed  what is not due yet             │
 //!  timer ─── on_deadline ─▶│ consumers  credit, ring, what they hold  │ ─▶ next_deadline: the queue's only timer
 //!  journal ──── loaded ──▶ └──────────────────────────────────────────┘
@@ -23,7 +23,7 @@
 //!     message: "hello", bytes: 5, priority: 0, expires_at_ms: None, deliver_at_ms: None, dedup_id: None, persistent: true,
 //! };
 //! assert_eq!(queue.enqueue(0, letter, &mut fx), Verdict::Enqueued { seq: 1 });
-//! queue.placed(1, 4096, &mut fx); // its record was staged there, under the same lock
+//! queue.placed(1, 4096); // its record was staged there, under the same lock
 //! assert!(matches!(fx.drain().next(), Some(Effect::Wake(id)) if id == worker));
 //!
 //! let mut window = Vec::new();
@@ -41,7 +41,7 @@
 //! - A ready message leaves at the head of its level, a delayed one at the head of the delay heap. Hence neither holds stale numbers,
 //!   and nothing searches.
 //! - A body is dropped from memory only when its locator is known. What is not resident can be read.
-//! - No call walks over all messages, except `purge`, `delete` and `recover`.
+//! - No call walks over all messages, except `delete` and `recover`.
 //!
 //! | file | idea |
 //! |---|---|
@@ -79,12 +79,15 @@ mod take;
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 pub use config::{DedupWindow, MemoryWindow, Overflow, QueueConfig, RetryBackoff};
 pub use consumer::{AckMode, ConsumeError, ConsumerOptions};
-pub use effect::{Body, ConsumerId, DeadLetter, DeadReason, Effect, Effects, NewEntry, RejectReason, Taken, Verdict};
+pub use effect::{
+    Body, ConsumerId, DeadLetter, DeadReason, Effect, Effects, Handle, NewEntry, RejectReason, Taken, Verdict,
+};
+pub use expiry::SLICE;
 pub use lifecycle::{DeleteRefused, RecoveredEntry};
 pub use sent::SentMarks;
 pub use settle::{Leaving, Nack, UnknownDelivery};
@@ -107,8 +110,6 @@ pub struct Queue<M> {
     levels: Levels,
     /// (due, sequence): delayed at arrival or waiting for a retry.
     delayed: BinaryHeap<Reverse<(u64, u64)>>,
-    /// (when to try again, sequence, reason): dead letters nobody could take, oldest first.
-    stuck: VecDeque<(u64, u64, DeadReason)>,
     pager: Pager,
     consumers: Consumers,
     dedup: Option<Box<Dedup>>,
@@ -120,9 +121,11 @@ pub struct Queue<M> {
     last_used_ms: u64,
     /// `QueueExpired` was said for this idle time.
     expiry_told: bool,
+    /// There was more to drop for the limits than one call does.
+    trimming: bool,
 }
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// An empty queue. Sequence numbers begin at 1.
     pub fn new(config: impl Into<Arc<QueueConfig>>, now_ms: u64) -> Self {
         Self::starting_after(config.into(), 0, now_ms)
@@ -136,13 +139,13 @@ impl<M: Clone> Queue<M> {
             entries: Entries::starting_at(last_seq + 1),
             levels: Levels::default(),
             delayed: BinaryHeap::new(),
-            stuck: VecDeque::new(),
             pager: Pager::default(),
             sent_through: 0,
             stats: QueueStats::default(),
             departures: None,
             last_used_ms: now_ms,
             expiry_told: false,
+            trimming: false,
         }
     }
 
@@ -161,19 +164,9 @@ impl<M: Clone> Queue<M> {
         self.departures.as_deref().copied().unwrap_or_default()
     }
 
-    /// Messages that waited too long, since the queue was made or recovered.
-    pub fn expired_total(&self) -> u64 {
-        self.stats.expired_total
-    }
-
     /// The last sequence number given out; 0 when none was.
     pub fn last_seq(&self) -> u64 {
         self.entries.next_seq() - 1
-    }
-
-    /// Whether an exclusive queue belongs to another connection. // AMQP 0-9-1: 405 RESOURCE_LOCKED
-    pub fn is_locked_for(&self, connection: u64) -> bool {
-        self.config.owner.is_some_and(|owner| owner != connection)
     }
 
     /// Heap bytes of the queue's own structures; the bodies' memory is in [`QueueStats::resident_bytes`].
@@ -200,6 +193,7 @@ impl<M: Clone> Queue<M> {
     /// Ends a message's life. A persistent one is settled in the journal, unless the caller does that in a batch of its own.
     fn finish(&mut self, seq: u64, settle: bool, fx: &mut Effects<M>) -> Option<M> {
         let (slot, body) = self.entries.remove(seq).expect("a message ends once");
+        self.entries.tend();
         if body.is_some() {
             self.stats.resident -= 1;
             self.stats.resident_bytes -= u64::from(slot.bytes);

@@ -9,9 +9,9 @@
 //! Two fingers move only forward, so each message is paged out at most once and read ahead at most once. Neither is needed for
 //! correctness: a paged message that reaches the head early (by priority, or because it came back) is taken as `Paged`.
 
-use super::Queue;
 use super::effect::{Effect, Effects};
 use super::slot::State;
+use super::{Handle, Queue};
 
 /// Messages asked for in one `NeedRead` at most.
 const READ_BATCH: usize = 256;
@@ -31,7 +31,13 @@ pub(super) struct Pager {
     overtaken: bool,
 }
 
-impl<M: Clone> Queue<M> {
+impl Pager {
+    pub(super) fn is_loading(&self) -> bool {
+        self.loading > 0
+    }
+}
+
+impl<M: Handle> Queue<M> {
     pub(super) fn over_window(&self) -> bool {
         self.stats.resident > self.config.window.messages || self.stats.resident_bytes > self.config.window.bytes
     }
@@ -44,7 +50,7 @@ impl<M: Clone> Queue<M> {
     }
 
     /// Drops bodies from the middle while more than the window is resident.
-    pub(super) fn page_out(&mut self, fx: &mut Effects<M>) {
+    pub(super) fn page_out(&mut self) {
         if !self.config.durable || !self.over_window() {
             return;
         }
@@ -72,10 +78,7 @@ impl<M: Clone> Queue<M> {
                 if slot.locator().is_none() {
                     return; // The journal has not placed it yet; `placed` comes here again.
                 }
-                let bytes = slot.bytes;
-                if self.evict_body(seq).is_some() {
-                    fx.push(Effect::PageOut { seq, bytes });
-                }
+                self.evict_body(seq);
             }
             self.pager.end += 1;
         }

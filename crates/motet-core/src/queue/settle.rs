@@ -2,9 +2,9 @@
 
 use std::cmp::Reverse;
 
-use super::Queue;
 use super::effect::{ConsumerId, DeadReason, Effect, Effects};
 use super::slot::State;
+use super::{Handle, Queue};
 
 /// The consumer does not hold this message (any more).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -33,51 +33,14 @@ pub enum Leaving {
     Broken,
 }
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// The message is done.
     pub fn ack(&mut self, consumer: ConsumerId, seq: u64, fx: &mut Effects<M>) -> Result<(), UnknownDelivery> {
-        self.ack_one(consumer, seq, fx)?;
-        self.allot(fx);
-        Ok(())
-    }
-
-    /// The messages are done, in any order; unknown ones are passed over. Returns how many were settled.
-    pub fn ack_many(
-        &mut self,
-        consumer: ConsumerId,
-        seqs: impl IntoIterator<Item = u64>,
-        fx: &mut Effects<M>,
-    ) -> usize {
-        let settled = seqs.into_iter().filter(|seq| self.ack_one(consumer, *seq, fx).is_ok()).count();
-        self.allot(fx);
-        settled
-    }
-
-    /// Everything delivered to the consumer up to and including `seq`, in the order of delivery, is done. Returns how many.
-    pub fn ack_through(
-        &mut self,
-        consumer: ConsumerId,
-        seq: u64,
-        fx: &mut Effects<M>,
-    ) -> Result<usize, UnknownDelivery> {
-        let index = self.holder(consumer, seq)?;
-        let mut settled = 0;
-        while let Some(oldest) = self.consumers.oldest_held(index) {
-            self.ack_one(consumer, oldest, fx)?;
-            settled += 1;
-            if oldest == seq {
-                break;
-            }
-        }
-        self.allot(fx);
-        Ok(settled)
-    }
-
-    fn ack_one(&mut self, consumer: ConsumerId, seq: u64, fx: &mut Effects<M>) -> Result<(), UnknownDelivery> {
         self.holder(consumer, seq)?;
         self.take_back(seq);
         self.stats.acked_total += 1;
         self.finish(seq, true, fx);
+        self.allot(fx);
         Ok(())
     }
 

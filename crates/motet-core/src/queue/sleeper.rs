@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{ConsumerId, Departures, Queue, QueueConfig, QueueStats, SentMarks};
+use super::{ConsumerId, Departures, Handle, Queue, QueueConfig, QueueStats, SentMarks};
 
 /// A [`Queue`], awake or asleep.
 pub struct Sleeper<M> {
@@ -25,7 +25,7 @@ struct Memory {
     totals: Option<Box<QueueStats>>,
 }
 
-impl<M: Clone> Sleeper<M> {
+impl<M: Handle> Sleeper<M> {
     /// A new queue, asleep.
     pub fn new(config: impl Into<Arc<QueueConfig>>, now_ms: u64) -> Self {
         let config = config.into();
@@ -135,7 +135,7 @@ impl<M: Clone> Sleeper<M> {
     }
 }
 
-impl<M: Clone> From<Queue<M>> for Sleeper<M> {
+impl<M: Handle> From<Queue<M>> for Sleeper<M> {
     fn from(queue: Queue<M>) -> Self {
         let memory = Memory {
             config: queue.config.clone(),
@@ -154,7 +154,7 @@ impl<M: Clone> From<Queue<M>> for Sleeper<M> {
 mod tests {
     use super::super::tests::{message, options};
     use super::*;
-    use crate::queue::{DedupWindow, Effects, Leaving};
+    use crate::queue::{DedupWindow, Effect, Effects, Leaving, MemoryWindow, NewEntry};
 
     const WORKER: ConsumerId = ConsumerId(1);
 
@@ -186,6 +186,31 @@ mod tests {
         assert_eq!(stats.acked_total, 3);
         assert_eq!(sleeper.awake().enqueue(8, message(4), &mut fx), super::super::Verdict::Enqueued { seq: 4 });
         assert_eq!(sleeper.stats().enqueued_total, 4);
+    }
+
+    #[test]
+    fn who_waits_for_a_read_stays_awake_until_it_has_come() {
+        let (window, mut fx) = (MemoryWindow { messages: 4, bytes: 1 << 20 }, Effects::new());
+        let config = QueueConfig { window, durable: true, resident_only: true, ..QueueConfig::default() };
+        let mut sleeper = Sleeper::new(config, 0);
+        for seq in 1..=100 {
+            sleeper.awake().enqueue(0, NewEntry { persistent: true, ..message(seq) }, &mut fx);
+            sleeper.awake().placed(seq, seq);
+        }
+        sleeper.awake().add_consumer(WORKER, options(), &mut fx).unwrap();
+        sleeper.awake().take(0, WORKER, 9, usize::MAX, &mut Vec::new(), &mut fx);
+        let asked: Vec<_> = fx
+            .drain()
+            .flat_map(|effect| if let Effect::NeedRead { entries } = effect { entries } else { Vec::new() })
+            .collect();
+        assert!(!asked.is_empty());
+        sleeper.awake().remove_consumer(0, WORKER, Some(Leaving::Orderly), &mut fx);
+        sleeper.awake().purge(u64::MAX, &mut fx);
+        sleeper.rest();
+        assert!(!sleeps(&sleeper), "a read is on its way");
+        asked.iter().for_each(|(seq, _)| sleeper.awake().loaded(*seq, *seq, &mut fx));
+        sleeper.rest();
+        assert!(sleeps(&sleeper));
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Consumers come, and take what was allotted to them.
 
-use super::Queue;
 use super::chunk::Hold;
 use super::consumer::{AckMode, ConsumeError, ConsumerOptions};
 use super::effect::{Body, ConsumerId, DeadReason, Effect, Effects, Taken};
+use super::expiry::SLICE;
 use super::slot::State;
+use super::{Handle, Queue};
 
 /// How a turn of taking ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -13,9 +14,11 @@ pub struct Taking {
     pub taken: usize,
     /// The caller's bounds stopped it: there is more, and no `Wake` will say so. Otherwise the next `Wake` will.
     pub more: bool,
+    /// So many stale ones stood before the next message that this call did not come to it: ask again.
+    pub unfinished: bool,
 }
 
-impl<M: Clone> Queue<M> {
+impl<M: Handle> Queue<M> {
     /// Registers a consumer. Unless it is `fetch_only`, it may be woken by this very call.
     pub fn add_consumer(
         &mut self,
@@ -65,11 +68,6 @@ impl<M: Clone> Queue<M> {
         self.consumers.active()
     }
 
-    /// Messages this consumer holds.
-    pub fn unacked_of(&self, id: ConsumerId) -> u32 {
-        self.consumers.find(id).and_then(|index| self.consumers.get(index)).map_or(0, |consumer| consumer.unacked)
-    }
-
     /// Hands the consumer the head of the queue, up to its allotment and both bounds (one message may exceed `max_bytes`, so that
     /// there is always progress). A body may be `Paged`: the caller reads it, everybody else goes on.
     pub fn take(
@@ -83,7 +81,7 @@ impl<M: Clone> Queue<M> {
     ) -> Taking {
         let Some(index) = self.consumers.find(id) else { return Taking::default() };
         let mut taking = Taking::default();
-        let mut bytes = 0_usize;
+        let (mut bytes, mut left) = (0_usize, SLICE);
         loop {
             if self.consumers.get(index).is_none_or(|consumer| consumer.allotted == 0) {
                 self.consumers.took(index);
@@ -92,7 +90,12 @@ impl<M: Clone> Queue<M> {
                     break;
                 }
             }
-            let Some((priority, head)) = self.live_head(now_ms, fx) else {
+            let head = self.live_head(now_ms, &mut left, fx);
+            if left == 0 {
+                taking.unfinished = true;
+                break;
+            }
+            let Some((priority, head)) = head else {
                 self.consumers.clear_allotment(index);
                 break;
             };
@@ -121,7 +124,7 @@ impl<M: Clone> Queue<M> {
     pub fn get(&mut self, now_ms: u64, id: ConsumerId, fx: &mut Effects<M>) -> Option<Taken<M>> {
         let index = self.consumers.find(id)?;
         self.touch(now_ms);
-        let Some((priority, _)) = self.live_head(now_ms, fx) else {
+        let Some((priority, _)) = self.live_head(now_ms, &mut SLICE.clone(), fx) else {
             self.departures.get_or_insert_default().fetched_nothing += 1;
             return None;
         };
@@ -136,18 +139,34 @@ impl<M: Clone> Queue<M> {
         Some(taken)
     }
 
+    /// All that waits is allotted to others, or nothing waits: a fetch in vain.
+    pub fn has_nothing_for(&mut self, id: ConsumerId) -> bool {
+        let nothing = self.unclaimed_for(id) == 0;
+        if nothing {
+            self.departures.get_or_insert_default().fetched_nothing += 1;
+        }
+        nothing
+    }
+
     fn settles_by_taking(&self, index: u32) -> bool {
         self.consumers.get(index).is_some_and(|consumer| consumer.options.ack == AckMode::Auto)
     }
 
     /// Whether the next message has to be read first; asks for it if so. For queues that hand out resident bodies only.
     pub fn head_is_away(&mut self, now_ms: u64, fx: &mut Effects<M>) -> bool {
-        let Some((priority, head)) = self.live_head(now_ms, fx) else { return false };
+        let Some((priority, head)) = self.live_head(now_ms, &mut SLICE.clone(), fx) else { return false };
         let away = self.entries.body(head).is_none();
         if away {
             self.fetch_head(priority, head, fx);
         }
         away
+    }
+
+    /// Discards stale messages before the next one. True when there may be more of them: ask again before `get`.
+    pub fn passes_over_stale(&mut self, now_ms: u64, fx: &mut Effects<M>) -> bool {
+        let mut left = SLICE;
+        self.live_head(now_ms, &mut left, fx);
+        left == 0
     }
 
     fn body_moved_out(&mut self, seq: u64) -> Body<M> {
@@ -157,9 +176,9 @@ impl<M: Clone> Queue<M> {
         }
     }
 
-    /// The next message, after the stale ones before it were discarded.
-    fn live_head(&mut self, now_ms: u64, fx: &mut Effects<M>) -> Option<(u8, u64)> {
-        loop {
+    /// The next message, after the stale ones before it were discarded, as many as are `left` for this call.
+    fn live_head(&mut self, now_ms: u64, left: &mut u64, fx: &mut Effects<M>) -> Option<(u8, u64)> {
+        while *left > 0 {
             let priority = self.levels.highest()?;
             let head = self.levels.head_of(priority)?;
             if !self.is_stale(head, now_ms) {
@@ -167,7 +186,9 @@ impl<M: Clone> Queue<M> {
             }
             self.pop_ready(priority);
             self.discard(head, DeadReason::Expired, fx);
+            *left -= 1;
         }
+        None
     }
 
     /// A message lives through the last millisecond of its time.

@@ -2,6 +2,7 @@
 
 use motet_core::core::Outcome;
 use motet_core::core::broker::exchange_and_key;
+use motet_core::engine::Completion;
 use motet_core::exchange::{Arguments, ExchangeKind};
 use motet_core::message::Value;
 use motet_core::queue::Nack;
@@ -193,4 +194,39 @@ fn an_exchange_that_looks_at_headers_sees_of_what_a_message_died() {
     bench.pass(11);
     let found = ["of its time", "there", "at all", "of a consumer"].map(|queue| bench.stats(queue).ready);
     assert_eq!(found, [1, 1, 1, 0]);
+}
+
+#[test]
+fn a_dead_letter_that_its_target_refuses_is_counted() {
+    let mut bench = Bench::default();
+    bench.queue("dead", &[("x-max-length", Value::Int(1)), ("x-overflow", text("reject-publish"))]);
+    bench.queue_to("work", "dead", &[ttl(10)]);
+    (0..3).for_each(|_| assert_eq!(bench.publish("", "work", "x"), Outcome::Accepted));
+    bench.pass(11);
+    let counted = bench.core.counters().dead_letters_refused.load(std::sync::atomic::Ordering::Relaxed);
+    assert_eq!((counted, bench.stats("dead").ready, bench.stats("work").messages()), (2, 1, 0));
+}
+
+#[test]
+fn dead_letters_on_disk_are_read_in_batches() {
+    let mut bench = Bench::default();
+    bench.queue("dead", &[]);
+    bench.queue_to("work", "dead", &[ttl(10)]);
+    (0..3_000).for_each(|_| assert_eq!(bench.publish("", "work", "x"), Outcome::Accepted));
+    // After a start every body is on disk.
+    bench.sync();
+    let mut bench = bench.power_cut(0);
+    bench.now += 11;
+    let mut reads = Vec::new();
+    while bench.stats("work").messages() > 0 {
+        bench.core.on_time(bench.now());
+        for completion in bench.core.engine().step() {
+            if let Completion::Read { entries, .. } = &completion {
+                reads.push(entries.len());
+            }
+            bench.core.complete(completion);
+        }
+    }
+    assert_eq!(bench.stats("dead").ready, 3_000);
+    assert_eq!((reads.len(), reads.iter().max()), (12, Some(&256)), "{reads:?}");
 }

@@ -2,7 +2,7 @@
 
 use motet_core::core::Outcome;
 use motet_core::core::broker::{QueueDeclaration, QueueError, VhostError};
-use motet_core::exchange::{Arguments, ExchangeConfig, ExchangeKind};
+use motet_core::exchange::{Arguments, BindError, DeclareError, ExchangeConfig, ExchangeKind};
 use motet_core::mailbox::Notice;
 use motet_core::message::Value;
 
@@ -79,6 +79,46 @@ fn a_deleted_queue_tells_its_consumers_and_is_never_found_again() {
     assert_eq!(bench.publish("", "q", "y"), Outcome::Unroutable);
     bench.sync();
     assert!(bench.power_cut(0).core.queues(bench.core.vhost()).is_empty());
+}
+
+#[test]
+fn what_grows_is_refused_while_the_store_takes_nothing() {
+    let bench = Bench::default();
+    let vhost = bench.core.vhost();
+    bench.queue("old", &[]);
+    bench.exchange("old", ExchangeKind::Direct);
+    bench.core.engine().set_stalled(true);
+    let durable = || QueueDeclaration { durable: true, ..QueueDeclaration::default() };
+    assert_eq!(refusal(&bench, "new", durable(), 1), "the store takes nothing for now");
+    bench.declare("transient", QueueDeclaration::default());
+    let declare = |name: &[u8]| {
+        bench.core.declare_exchange(bench.now(), vhost, name, ExchangeConfig::durable(ExchangeKind::Direct))
+    };
+    assert_eq!(declare(b"new"), Err(DeclareError::StoreFull));
+    assert!(matches!(declare(b"old"), Ok((false, Some(_)))), "it is there already");
+    let bind = |queue: &str| {
+        let queue = bench.named(queue);
+        bench.core.bind_queue(bench.now(), vhost, b"old", &queue, b"key", Arguments::default())
+    };
+    assert_eq!(bind("old"), Err(BindError::StoreFull));
+    assert_eq!(bind("transient"), Ok(None), "nothing of it is kept");
+    assert!(
+        bench.core.delete_queue(bench.now(), &bench.named("old"), false, false).is_ok(),
+        "what frees room is taken"
+    );
+}
+
+#[test]
+fn a_great_purge_lets_others_stage_between_its_slices() {
+    let mut bench = Bench::default();
+    let queue = bench.queue("q", &[]);
+    (0..3_000).for_each(|_| assert_eq!(bench.publish("", "q", "x"), Outcome::Accepted));
+    bench.sync();
+    let (purged, position) = bench.core.purge_queue(bench.now(), &queue);
+    assert_eq!((purged, bench.core.engine().pending_groups()), (3_000, 3));
+    bench.sync();
+    assert!(position.is_some_and(|at| at <= bench.core.durable()));
+    assert_eq!(bench.power_cut(0).stats("q").messages(), 0);
 }
 
 #[test]

@@ -336,6 +336,9 @@ impl Connection {
             Err(OpenRefused::Sessions) => {
                 return Flow::Close(self.elsewhere(terms, ReasonCode::QuotaExceeded, "no further session is taken"));
             }
+            Err(OpenRefused::StoreFull) => {
+                return Flow::Close(terms.refuse(ReasonCode::ServerUnavailable, "the store takes nothing for now"));
+            }
             Err(OpenRefused::SessionsOfUser) => {
                 return Flow::Close(
                     terms.refuse(ReasonCode::QuotaExceeded, "no further session of this user is taken"),

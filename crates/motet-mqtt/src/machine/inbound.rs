@@ -523,6 +523,12 @@ impl Connected {
         if due && self.inbound.replies.is_empty() && !self.inbound.holds(&reply) {
             return self.say_reply(cx, reply);
         }
+        // Whatever is staged is waited for, not only what is published.
+        if let Some(position) = position.filter(|_| !due)
+            && cx.core.engine().pending_bytes() > self.inbound.pending_bytes_high
+        {
+            self.inbound.paused = self.inbound.paused.max(Some(position));
+        }
         let last = self.inbound.replies.back().map(|(position, _)| *position).unwrap_or_default();
         self.inbound.waiting += reply.count();
         self.inbound.replies.push_back((position.unwrap_or_default().max(last), reply));

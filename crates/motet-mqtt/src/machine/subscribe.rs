@@ -18,6 +18,7 @@ use motet_core::machine::Context;
 use motet_core::mailbox::Grant;
 use motet_core::message::Reliability;
 use motet_core::pattern::Pattern;
+use motet_core::queue::ConsumeError;
 use motet_core::session::SubscribeOptions;
 use motet_core::spelling::mqtt;
 use motet_core::stream::Start;
@@ -59,6 +60,7 @@ impl Connected {
             let answer = match wish {
                 Err(refusal) => Err(refusal),
                 Ok(Wanted::Topics(pattern, options)) => match answers.next() {
+                    Some(Subscribed::StoreFull) => Err(refusal_of(&JoinRefused::StoreFull)),
                     Some(Subscribed::QuotaExceeded) | None => Err(refusal_of(&JoinRefused::Quota)),
                     Some(answer) => {
                         if config.retain_available && replays_now(subscription.options.retain_handling, answer) {
@@ -223,8 +225,14 @@ fn queue_name(level: &str) -> Result<Bytes, Refusal> {
 fn refusal_of(refused: &JoinRefused) -> Refusal {
     match refused {
         JoinRefused::Quota => (ReasonCode::QuotaExceeded, "no further subscription of this session is taken"),
+        JoinRefused::StoreFull
+        | JoinRefused::Queue(QueueError::StoreFull)
+        | JoinRefused::Bind(BindError::StoreFull) => (ReasonCode::QuotaExceeded, "the store takes nothing for now"),
         JoinRefused::TakenOver => (ReasonCode::UnspecifiedError, "the session was taken over"),
         JoinRefused::Queue(QueueError::NotFound(_)) => (ReasonCode::TopicFilterInvalid, "there is no such queue"),
+        JoinRefused::Consume(ConsumeError::Limit(_)) => {
+            (ReasonCode::QuotaExceeded, "no further consumer of this queue is taken")
+        }
         JoinRefused::Queue(QueueError::Locked(_)) | JoinRefused::Consume(_) => {
             (ReasonCode::NotAuthorized, "the queue is for somebody else alone")
         }

@@ -13,7 +13,7 @@ use motet_core::engine::{Engine, Position};
 use motet_core::machine::Context;
 use motet_core::queue::Leaving;
 use motet_core::rope::Rope;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -183,8 +183,9 @@ impl Channel {
             self.unacked.restore(tx.take_settled());
         }
         // Those who were cancelled still hold what they were given.
+        let mut known: HashSet<_> = holders.iter().map(|(_, id)| *id).collect();
         for entry in self.unacked.drain() {
-            if !holders.iter().any(|(_, id)| *id == entry.consumer) {
+            if known.insert(entry.consumer) {
                 holders.push((entry.queue, entry.consumer));
             }
         }

@@ -142,6 +142,8 @@ impl Running {
         position: Option<Position>,
         method: &impl crate::v091::packet::MethodFields,
     ) {
+        // Without an answer too: whatever is staged is waited for.
+        self.pause_behind(cx, number, position);
         if !no_wait {
             self.reply(cx, number, position, method);
         }

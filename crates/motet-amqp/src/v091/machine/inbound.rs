@@ -292,12 +292,7 @@ impl Running {
             }
             Outcome::Accepted => true,
         };
-        if let Some(position) = receipt.position
-            && cx.core.engine().pending_bytes() > self.pending_bytes_high
-        {
-            self.paused = Some(position);
-            self.waiting.insert(offer.channel);
-        }
+        self.pause_behind(cx, offer.channel, receipt.position);
         if let Some(first) = offer.first
             && let Some(channel) = self.channels.get_mut(&offer.channel)
             && let Some(confirms) = channel.confirms()

@@ -102,6 +102,7 @@ pub(super) fn queue(
             ReplyCode::PreconditionFailed,
             format!("cannot declare queue '{name}': queue limit in vhost '{}' ({limit}) is reached", vhost.name()),
         ),
+        QueueError::StoreFull => store_full(),
         QueueError::NoVhost => failed(ReplyCode::NotAllowed, format!("vhost {} not found", vhost.name())),
     }
 }
@@ -173,6 +174,7 @@ pub(super) fn exchange(vhost: &Vhost, name: &str, error: DeclareError, asked: &[
             ReplyCode::PreconditionFailed,
             format!("cannot declare {what}: exchange limit of {limit} is reached"),
         ),
+        DeclareError::StoreFull => store_full(),
         DeclareError::NotFound(_) => no_exchange(vhost, name),
         DeclareError::QueueExists => failed(ReplyCode::InternalError, error.to_string()),
     }
@@ -194,10 +196,17 @@ pub(super) fn bind(vhost: &Vhost, error: BindError, arguments: &[(Box<str>, Valu
         BindError::NoQueue(name) => no_queue(vhost, &name),
         BindError::DefaultExchange => default_exchange(),
         BindError::HeadersMatch => x_match(arguments.iter().find(|(name, _)| **name == *"x-match").map(|(_, v)| v)),
+        BindError::StoreFull => store_full(),
         BindError::Weight | BindError::Pattern(_) | BindError::Limit(_) => {
             failed(ReplyCode::PreconditionFailed, error.to_string())
         }
     }
+}
+
+/// [AMQP 0-9-1, 1.2] resource-error: what the server lacks is room on its disk. The connection goes, and a client that
+/// restores what it had declared tries again.
+fn store_full() -> Failure {
+    failed(ReplyCode::ResourceError, "low on disk")
 }
 
 fn x_match(value: Option<&Value>) -> Failure {
@@ -242,6 +251,7 @@ pub(super) fn consume(vhost: &Vhost, queue: &NamedQueue, error: ConsumeError) ->
         ConsumeError::InUse | ConsumeError::ExclusivelyUsed => {
             failed(ReplyCode::AccessRefused, format!("{} in exclusive use", queue_name(vhost, &name)))
         }
+        ConsumeError::Limit(_) => failed(ReplyCode::NotAllowed, error.to_string()),
         ConsumeError::Gone => no_queue(vhost, &name),
         ConsumeError::Exists => failed(ReplyCode::InternalError, error.to_string()),
     }

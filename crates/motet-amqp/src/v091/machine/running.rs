@@ -430,6 +430,16 @@ impl Running {
         self.end_turn(config, cx)
     }
 
+    /// Reads nothing more until `position` is durable, when too much is staged already.
+    pub(super) fn pause_behind<E: Engine>(&mut self, cx: &Context<'_, E>, number: u16, position: Option<Position>) {
+        if let Some(position) = position
+            && cx.core.engine().pending_bytes() > self.pending_bytes_high
+        {
+            self.paused = self.paused.max(Some(position));
+            self.waiting.insert(number);
+        }
+    }
+
     /// Writes the answers whose time has come, and asks to be woken for the next.
     pub(super) fn release_replies<E: Engine>(&mut self, cx: &mut Context<'_, E>) {
         let durable = cx.core.durable();

@@ -209,15 +209,13 @@ fn nothing_that_can_be_printed_shows_a_secret() {
 }
 
 #[test]
-fn a_reconnect_storm_costs_microseconds_each() {
+fn a_reconnect_storm_costs_one_verification() {
     let house = alice_and_bob();
     assert_eq!(house.login("alice", "swordfish", HOME), named("alice"));
-    let (mailbox, rounds) = (mailbox(), 50_000u32);
-    let begun = std::time::Instant::now();
-    for _ in 0..rounds {
+    let mailbox = mailbox();
+    for _ in 0..1_000 {
         assert!(house.directory.check(attempt("alice", "swordfish", HOME), 7, &mailbox).is_some());
     }
-    println!("a remembered login: {:?}", begun.elapsed() / rounds);
     assert_eq!(house.verified(), 1);
 }
 

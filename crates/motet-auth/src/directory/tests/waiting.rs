@@ -9,7 +9,10 @@ fn hold_the_thread(house: &House) -> (Arc<Mailbox>, Receiver<()>) {
     let held = mailbox();
     assert_eq!(held.poll_ready(&waker), Poll::Pending);
     assert_eq!(house.directory.check(attempt("alice", "swordfish", HOME), 7, &held), None);
+    // A deadline for a bug, far beyond what a busy machine needs.
+    let hangs_at = std::time::Instant::now() + Duration::from_secs(120);
     while house.directory.counters().accepted.load(Ordering::Relaxed) == 0 {
+        assert!(std::time::Instant::now() < hangs_at, "the login is never answered");
         std::thread::yield_now();
     }
     (held, rung)

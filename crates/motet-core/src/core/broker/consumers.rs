@@ -65,10 +65,13 @@ impl<E: Engine> Core<E> {
             if inner.gone || inner.stream.is_some() {
                 return Err(ConsumeError::Gone);
             }
+            if !options.fetch_only && inner.consumer_count() >= self.limits.consumers_per_queue {
+                return Err(ConsumeError::Limit(self.limits.consumers_per_queue));
+            }
             let Inner { queue: q, fx, .. } = &mut *inner;
             q.touch(now.wall.0);
             q.awake().add_consumer(id, options, fx)?;
-            inner.consumers.push(Listener { id, mailbox: mailbox.clone(), tag });
+            inner.consumers.add(Listener { id, mailbox: mailbox.clone(), tag });
             if !options.fetch_only {
                 queue.note_consumer();
             }
@@ -91,7 +94,7 @@ impl<E: Engine> Core<E> {
         let last = self.with_queue(now, queue, |inner| {
             let Inner { queue: q, fx, .. } = &mut *inner;
             q.awake().remove_consumer(now.wall.0, consumer, requeue, fx);
-            inner.consumers.retain(|listener| listener.id != consumer);
+            inner.consumers.remove(consumer);
             if let Some(part) = &mut inner.stream {
                 part.part(consumer);
             }
@@ -141,25 +144,34 @@ impl<E: Engine> Core<E> {
 
     /// Fetches the next message for a consumer, whatever its credit. It holds it, unless it settles by taking.
     pub fn get(&self, now: Now, queue: &Arc<NamedQueue>, consumer: ConsumerId) -> Got {
-        let got = self.with_queue(now, queue, |inner| {
+        let fetch = |inner: &mut Inner| {
             let Inner { queue: q, fx, .. } = &mut *inner;
             q.touch(now.wall.0);
+            // Others stage between the slices.
+            if q.awake().passes_over_stale(now.wall.0, fx) {
+                return None;
+            }
             // What was published while a consumer waited is that consumer's, though it has yet to come for it.
-            if q.awake().unclaimed_for(consumer) == 0 {
-                return Got::Empty;
+            if q.awake().has_nothing_for(consumer) {
+                return Some(Got::Empty);
             }
             if q.awake().head_is_away(now.wall.0, fx) {
                 let pending = inner.pending.get_or_insert_default();
                 if !pending.fetching.contains(&consumer) {
                     pending.fetching.push(consumer);
                 }
-                return Got::Later;
+                return Some(Got::Later);
             }
-            match q.awake().get(now.wall.0, consumer, fx).and_then(Delivery::of) {
+            Some(match q.awake().get(now.wall.0, consumer, fx).and_then(Delivery::of) {
                 Some(delivery) => Got::Message(Box::new(delivery), inner.unclaimed()),
                 None => Got::Empty,
+            })
+        };
+        let got = loop {
+            if let Some(got) = self.with_queue(now, queue, fetch) {
+                break got;
             }
-        });
+        };
         self.counters.delivered.fetch_add(u64::from(matches!(got, Got::Message(..))), Ordering::Relaxed);
         got
     }
@@ -211,5 +223,28 @@ impl<E: Engine> Core<E> {
         drop(stage);
         self.carry_on(now, after);
         answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::CoreLimits;
+    use crate::core::broker::QueueDeclaration;
+    use crate::fake::FakeEngine;
+    use crate::mailbox::Overflow;
+
+    #[test]
+    fn a_queue_has_as_many_consumers_as_it_may_and_room_when_one_leaves() {
+        let limits = CoreLimits { consumers_per_queue: 20, ..CoreLimits::default() };
+        let (core, now) = (Core::new(FakeEngine::default(), limits), Now::default());
+        let queue = core.declare_queue(now, core.vhost(), b"q", QueueDeclaration::default(), 0).expect("room").queue;
+        let mailbox = Mailbox::new(1024, Overflow::default());
+        let consume = |options| core.consume(now, &queue, &mailbox, options, 0);
+        let all: Vec<_> = (0..20).map(|_| consume(ConsumerOptions::default()).expect("room")).collect();
+        assert_eq!(consume(ConsumerOptions::default()), Err(ConsumeError::Limit(20)));
+        assert!(consume(ConsumerOptions { fetch_only: true, ..ConsumerOptions::default() }).is_ok());
+        core.leave(now, &queue, all[7], Leaving::Orderly);
+        assert!(consume(ConsumerOptions::default()).is_ok());
     }
 }

@@ -19,6 +19,9 @@ use std::sync::atomic::Ordering;
 /// How often one message may die within one stage: cycles end by their rule, so this is beyond any chain that was meant.
 const HOPS_MAX: u32 = 64;
 
+/// Bodies of dead letters asked for in one read.
+const READ_BATCH: usize = 256;
+
 /// A dead letter on its way.
 #[derive(Debug)]
 pub(in crate::core) struct Letter {
@@ -41,11 +44,15 @@ impl Letter {
 impl<E: Engine> Core<E> {
     /// Moves every letter, and what dies of that, within the stage that is open.
     pub(in crate::core) fn bury(&self, now: Now, after: &mut After, mut stage: Option<&mut E::Stage<'_>>) {
+        let mut away: Vec<(Arc<NamedQueue>, Vec<DeadLetter<Queued>>)> = Vec::new();
         while let Some(Letter { from, letter, hops }) = after.letters.pop_front() {
             let body = match &letter.body {
                 Body::Resident(body) => body.clone(),
-                Body::Paged(at) if hops < HOPS_MAX => {
-                    self.read_first(&from, *at, letter);
+                Body::Paged(_) if hops < HOPS_MAX => {
+                    match away.last_mut() {
+                        Some((queue, letters)) if Arc::ptr_eq(queue, &from) => letters.push(letter),
+                        _ => away.push((from, vec![letter])),
+                    }
                     continue;
                 }
                 Body::Paged(_) => {
@@ -60,16 +67,29 @@ impl<E: Engine> Core<E> {
             }
             self.end_letter(&from, &letter, after, stage.as_deref_mut());
         }
+        for (from, letters) in away {
+            self.read_first(&from, letters);
+        }
     }
 
-    /// Its body is on disk: it waits in its queue until that is read.
-    fn read_first(&self, from: &Arc<NamedQueue>, at: u64, letter: DeadLetter<Queued>) {
+    /// Their bodies are on disk: they wait in their queue until those are read.
+    fn read_first(&self, from: &Arc<NamedQueue>, letters: Vec<DeadLetter<Queued>>) {
         let cell = from.cell();
-        let Some(seq) = letter.seq else { return };
         let mut inner = cell.inner.lock();
-        if !inner.gone {
+        if inner.gone {
+            return;
+        }
+        let mut wanted = Vec::with_capacity(letters.len());
+        for letter in letters {
+            // Where it is now: it may have moved since it died.
+            let Some((seq, at)) = letter.seq.and_then(|seq| Some((seq, inner.queue.awake().locator_of(seq)?))) else {
+                continue;
+            };
+            wanted.push((seq, locator(at)));
             inner.pending.get_or_insert_default().dying.insert(seq, letter);
-            self.engine.read(cell.id(), vec![(seq, locator(at))]);
+        }
+        for batch in wanted.chunks(READ_BATCH) {
+            self.engine.read(cell.id(), batch.to_vec());
         }
     }
 
@@ -102,7 +122,11 @@ impl<E: Engine> Core<E> {
         stage: Option<&mut E::Stage<'_>>,
     ) {
         let (Some((exchange, key)), Some(vhost)) = (from.dead_letter(), from.vhost()) else { return };
-        let Some((batch, key)) = rewrite(now, from, letter.reason, message, &exchange, key) else { return };
+        let lost = || self.counters.dead_letters_refused.fetch_add(1, Ordering::Relaxed);
+        let Some((batch, key)) = rewrite(now, from, letter.reason, message, &exchange, key) else {
+            lost(); // Exchange and key together are too long a name.
+            return;
+        };
         let properties = batch.messages()[0].properties.as_deref();
         // An exchange that is not there drops what is sent to it, as in RabbitMQ.
         let walk = |properties: Option<&Properties>| {
@@ -123,7 +147,10 @@ impl<E: Engine> Core<E> {
         }
         self.counters.dead_lettered.fetch_add(u64::from(!route.is_empty()), Ordering::Relaxed);
         let mut shared = SharedBodies::new(route.durable_queues);
-        self.enqueue_along(now, 0, &route, &batch, stage, &mut shared, after);
+        // As in RabbitMQ, it is not kept for a target that is at its bound.
+        if self.enqueue_along(now, 0, &route, &batch, stage, &mut shared, after) {
+            lost();
+        }
         if has_subscribers(&route) {
             after.direct.push((Arc::new(route), batch));
         }

@@ -70,6 +70,9 @@ pub enum QueueError {
     /// The vhost is being deleted. // 530 NOT_ALLOWED
     #[error("the vhost is gone")]
     NoVhost,
+    /// The store takes nothing for now. // 506 RESOURCE_ERROR
+    #[error("the store takes nothing for now")]
+    StoreFull,
 }
 
 /// Bytes of a queue's or exchange's name at most: far beyond what AMQP's short strings hold.

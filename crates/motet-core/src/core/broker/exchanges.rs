@@ -2,7 +2,7 @@
 
 use super::{NamedQueue, records};
 use crate::core::{Core, Vhost};
-use crate::engine::{Engine, Position, Stage};
+use crate::engine::{Engine, Position, Refused, Stage};
 use crate::exchange::{
     Arguments, BindError, BindingView, Bound, Change, DeclareError, DeleteError, ExchangeConfig, Topology,
 };
@@ -36,18 +36,24 @@ impl<E: Engine> Core<E> {
             // Before the stage: it may have to be written down.
             self.open_waiting_room(now, vhost)?;
         }
-        let mut stage = config.durable.then(|| self.engine.stage_release());
+        let mut stage = config.durable.then(|| self.engine.stage()).transpose();
         let value = records::encode_exchange(&config);
         let created = vhost.change(|topology| {
+            // One that is there already costs nothing.
+            if stage.is_err() && topology.check_exchange(name).is_err() {
+                return Err(DeclareError::StoreFull);
+            }
             let created = topology.declare_exchange(Bytes::copy_from_slice(name), config)?;
             if created && let Some(alternate) = vhost.exchange_governed(name).alternate() {
                 topology.govern_exchange(name, Some(alternate));
             }
             Ok::<_, DeclareError>(created)
         })?;
-        if let (true, Some(stage)) = (created, &mut stage) {
+        if let (true, Ok(Some(stage))) = (created, &mut stage) {
             vhost.stage_record(stage, records::exchange_key(name), &value);
         }
+        // Whoever declared it first may still wait for it to be durable.
+        let stage = stage.unwrap_or_else(|Refused| Some(self.engine.stage_release()));
         Ok((created, stage.map(Stage::finish)))
     }
 
@@ -129,7 +135,11 @@ impl<E: Engine> Core<E> {
         arguments: Arguments,
         bind: impl FnOnce(&mut Topology<Arc<NamedQueue>>, Arguments) -> Result<Bound, BindError>,
     ) -> Result<(Bound, Option<Position>), BindError> {
-        let mut stage = self.engine.stage_release();
+        let grows = vhost.topology().binds_durably(source, target, to_exchange);
+        let mut stage = match grows {
+            true => self.engine.stage().map_err(|Refused| BindError::StoreFull)?,
+            false => self.engine.stage_release(),
+        };
         let bound = vhost.change(|topology| {
             let bound = bind(topology, arguments.clone())?;
             if let Some((pattern, target)) = &bound.tree {

@@ -7,9 +7,9 @@ use crate::core::after::After;
 use crate::core::govern::Governed;
 use crate::core::objects::Object;
 use crate::core::{Core, Vhost};
-use crate::engine::{Engine, Position, Stage};
+use crate::engine::{Engine, Position, Refused, Stage};
 use crate::message::Value;
-use crate::queue::{DeleteRefused, Queue};
+use crate::queue::{DeleteRefused, Queue, SLICE};
 use crate::queues::Inner;
 use crate::stream::{Epoch, Stream};
 use crate::time::Now;
@@ -117,7 +117,7 @@ impl<E: Engine> Core<E> {
             let stream = || StreamPart::new(Stream::new(shape.stream_config(), Epoch(id.0)));
             (Queue::new(config, now.wall.0), shape.is_stream().then(stream))
         });
-        let mut stage = kept.then(|| self.engine.stage_release());
+        let mut stage = kept.then(|| self.engine.stage()).transpose().map_err(|Refused| QueueError::StoreFull)?;
         let own = u64::try_from(vhost.max_queues.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
         let limit = self.limits.queues.min(own);
         let added = vhost.change(|topology| {
@@ -223,16 +223,24 @@ impl<E: Engine> Core<E> {
     /// Drops what waits, ready or delayed; what consumers hold or have been promised stays theirs. How many went, and when that is durable.
     pub fn purge_queue(&self, now: Now, queue: &Arc<NamedQueue>) -> (u64, Option<Position>) {
         let cell = queue.cell();
-        let mut stage = cell.needs_stage().then(|| self.engine.stage_release());
-        let mut inner = cell.inner.lock();
-        let Inner { queue: q, fx, .. } = &mut *inner;
-        q.touch(now.wall.0);
-        let purged = q.awake().purge_unclaimed(fx);
-        let after = self.carry_out(cell, &mut inner, stage.as_mut());
-        drop(inner);
-        let position = stage.map(Stage::finish).filter(|_| cell.is_durable());
-        self.carry_on(now, after);
-        (purged, position)
+        let (mut purged, mut waiting) = (0, None);
+        loop {
+            let mut stage = cell.needs_stage().then(|| self.engine.stage_release());
+            let mut inner = cell.inner.lock();
+            let Inner { queue: q, fx, .. } = &mut *inner;
+            q.touch(now.wall.0);
+            // Others stage between the slices; what comes in meanwhile came after the purge.
+            let left = *waiting.get_or_insert_with(|| q.unclaimed() + q.stats().delayed) - purged;
+            let went = q.awake().purge_unclaimed(left.min(SLICE), fx);
+            purged += went;
+            let after = self.carry_out(cell, &mut inner, stage.as_mut());
+            drop(inner);
+            let position = stage.map(Stage::finish).filter(|_| cell.is_durable());
+            self.carry_on(now, after);
+            if went < SLICE || went == left {
+                return (purged, position);
+            }
+        }
     }
 
     /// Deletes a queue with its bindings; its consumers are told. How many messages were ready, and when that is durable.
@@ -286,6 +294,7 @@ impl<E: Engine> Core<E> {
             stage.drop_object(cell.id());
         }
         self.objects.remove(cell.id());
+        self.timers.forget(cell.id());
         if let Some(owner) = queue.declared().exclusive
             && let Some(owned) = vhost.exclusive.lock().get_mut(&owner)
         {

@@ -91,9 +91,7 @@ impl<E: Engine> Core<E> {
             (queue, None)
         });
         vhost.change(|topology| topology.add_queue(name, true, queue.clone())).ok()?;
-        if let Some(at) = queue.cell().inner.lock().next_deadline() {
-            self.timers.queue_at(at, id);
-        }
+        self.arm_queue(queue.cell(), &queue.cell().inner.lock());
         self.objects.insert(id, Object::Queue(queue));
         Some(())
     }

@@ -173,7 +173,11 @@ impl<E: Engine> Core<E> {
         if inner.gone {
             return Err(ConsumeError::Gone);
         }
+        let readers = inner.consumer_count();
         let part = inner.stream.as_mut().ok_or(ConsumeError::Gone)?;
+        if readers >= self.limits.consumers_per_queue {
+            return Err(ConsumeError::Limit(self.limits.consumers_per_queue));
+        }
         let mut reader = Reader {
             id,
             mailbox: mailbox.clone(),

@@ -183,14 +183,17 @@ fn a_vhost_takes_everything_that_was_said_of_it_along_and_ends_its_connections()
     let mut pulled = Pulled::default();
     mailbox.pull(&mut pulled);
     assert_eq!(pulled.notices, [Notice::Kicked(KickReason::VhostDeleted)]);
-    for core in [&core, &again(&core)] {
+    let nothing_is_left = |core: &Core<FakeEngine>| {
         let (vhost, _) = core.create_vhost("v").unwrap();
         assert_eq!(vhost.policies(PolicyKind::Ordinary), []);
         assert_eq!(core.vhost_about(&vhost), VhostAbout::default());
         assert!(core.permissions().is_empty() && core.parameters().is_empty());
         assert!(core.is_confined("ann"), "what a vhost's end takes away must not open all others");
         assert!(core.declare_queue(now, &vhost, b"q", durable(), 1).is_ok());
-    }
+    };
+    nothing_is_left(&core);
+    core.delete_vhost(now, "v").unwrap();
+    nothing_is_left(&again(&core));
 }
 
 #[test]

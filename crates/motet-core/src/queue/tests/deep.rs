@@ -1,7 +1,5 @@
 //! A million messages: what they cost in memory and in time.
 
-use std::time::{Duration, Instant};
-
 use super::*;
 
 const MILLION: u64 = 1_000_000;
@@ -15,7 +13,7 @@ fn deep(config: QueueConfig, n: u64) -> Bench {
     let mut bench = Bench::new(config);
     for seq in 1..=n {
         bench.put(durable(seq));
-        bench.queue.placed(seq, locator(seq), &mut bench.fx);
+        bench.queue.placed(seq, locator(seq));
         bench.fx.drain();
     }
     bench
@@ -123,9 +121,29 @@ fn what_is_not_placed_yet_stays_in_memory() {
     }
     assert_eq!(bench.queue.stats().resident, 3_000);
     for seq in 1..=3_000 {
-        bench.queue.placed(seq, locator(seq), &mut bench.fx);
+        bench.queue.placed(seq, locator(seq));
     }
     assert_eq!(bench.queue.stats().resident, 1_000);
+}
+
+/// Found by a simulation: whoever had stopped at the message that was being read was not told of the one before it.
+#[test]
+fn a_delayed_message_that_becomes_due_while_the_head_is_being_read_arrives() {
+    let window = MemoryWindow { messages: 10, bytes: 1 << 30 };
+    let mut bench = Bench::new(QueueConfig { window, resident_only: true, ..QueueConfig::default() });
+    bench.put(NewEntry { deliver_at_ms: Some(100), ..durable(1) });
+    bench.queue.placed(1, locator(1));
+    for seq in 2..=100 {
+        bench.put(durable(seq));
+        bench.queue.placed(seq, locator(seq));
+    }
+    bench.consumer(1, None);
+    let before = bench.take(1, 200);
+    assert!(!before.is_empty() && before.len() < 99, "it stops where a body is away: {before:?}");
+    assert!(bench.effects().iter().any(|effect| matches!(effect, Effect::NeedRead { .. })), "which is being read");
+    bench.at(100);
+    assert_eq!(bench.woken(), [1]);
+    assert_eq!(bench.take(1, 200), [1]);
 }
 
 #[test]
@@ -136,7 +154,7 @@ fn transient_messages_are_never_paged_out() {
 }
 
 #[test]
-fn closing_a_channel_returns_a_hundred_thousand_of_a_million_in_no_time() {
+fn closing_a_channel_returns_a_hundred_thousand_of_a_million_in_order() {
     let mut bench = deep(QueueConfig::default(), MILLION);
     bench.consumer(1, None);
     bench.consumer(2, None);
@@ -145,15 +163,10 @@ fn closing_a_channel_returns_a_hundred_thousand_of_a_million_in_no_time() {
         held += bench.take(1, 100_000 - held).len();
     }
     bench.fx.drain();
-    let began = Instant::now();
     let returned = bench.queue.remove_consumer(0, ConsumerId(1), Some(Leaving::Orderly), &mut bench.fx);
-    let took = began.elapsed();
     assert_eq!((returned, bench.queue.stats().ready), (100_000, MILLION));
-    assert!(took < Duration::from_millis(500), "{took:?}");
-    let began = Instant::now();
     let again = bench.taken(2, 100_001);
     assert!(again.iter().map(|taken| (taken.seq, taken.redelivered)).eq((1..=100_001).map(|n| (n, n <= 100_000))));
-    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
 }
 
 /// Takes `n` messages from a queue that hands out resident bodies only; how often the journal was asked.
@@ -183,12 +196,10 @@ fn a_hundred_thousand_that_came_back_are_read_again_in_batches_and_in_order() {
     let (taken, _) = take_resident(&mut bench, 1, 100_000);
     assert!(taken.iter().map(|taken| taken.seq).eq(1..=100_000));
     bench.consumer(2, None);
-    let began = Instant::now();
     bench.queue.remove_consumer(0, ConsumerId(1), Some(Leaving::Orderly), &mut bench.fx);
     let (again, reads) = take_resident(&mut bench, 2, 100_010);
     assert!(again.iter().map(|taken| (taken.seq, taken.redelivered)).eq((1..=100_010).map(|n| (n, n <= 100_000))));
     assert!(reads < 1_000, "one read for many messages, not {reads} reads");
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
     assert!(bench.queue.stats().resident < 6_000, "{}", bench.queue.stats().resident);
 }
 
@@ -197,7 +208,7 @@ fn what_waits_for_its_time_is_paged_out_too() {
     let mut bench = Bench::new(small_window());
     for seq in 1..=10_000 {
         bench.put(NewEntry { deliver_at_ms: Some(20_000 - seq), ..durable(seq) });
-        bench.queue.placed(seq, locator(seq), &mut bench.fx);
+        bench.queue.placed(seq, locator(seq));
     }
     assert_eq!((bench.queue.stats().delayed, bench.queue.stats().resident), (10_000, 1_000));
 }
@@ -231,13 +242,13 @@ fn an_old_message_settled_late_does_not_slow_its_holder() {
     let mut bench = deep(QueueConfig::default(), 200_000);
     bench.consumer(1, None);
     assert_eq!(bench.take(1, 1), [1]);
-    let began = Instant::now();
     for seq in 2..=200_000 {
         assert_eq!(bench.take(1, 1), [seq]);
         bench.ack(1, seq);
         bench.fx.drain();
     }
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    let steps = bench.queue.consumers.steps(ConsumerId(1));
+    assert!(steps < 2 * 200_000, "{steps}");
     assert!(bench.queue.heap_bytes() < 64_000, "{}", bench.queue.heap_bytes());
     bench.ack(1, 1);
     assert_eq!(bench.queue.stats().messages(), 0);

@@ -58,11 +58,21 @@ fn reject_publish_dlx_also_dead_letters_the_refused_message() {
 fn a_burst_for_a_waiting_consumer_is_not_cut_by_the_limit() {
     let mut bench = with(|config| config.max_messages = Some(1));
     bench.consumer(1, Some(5));
-    let mut verdicts = Vec::new();
-    bench.queue.enqueue_batch(0, (1..=8).map(message), &mut verdicts, &mut bench.fx);
+    bench.fill(8);
     assert_eq!(bench.woken(), [1]);
     assert_eq!(bench.queue.stats().dropped_total, 2, "five are as good as taken, one may wait");
     assert_eq!(bench.take(1, 9), [3, 4, 5, 6, 7], "of those that wait the oldest left");
+}
+
+#[test]
+fn a_lowered_limit_drops_in_slices_that_are_due_at_once() {
+    let mut bench = with(|_| ());
+    bench.fill(5_000);
+    let config = QueueConfig { max_messages: Some(10), ..QueueConfig::default() };
+    bench.queue.reconfigure(config, &mut bench.fx);
+    assert_eq!((bench.queue.stats().dropped_total, bench.queue.next_deadline()), (SLICE, Some(0)));
+    (0..4).for_each(|_| bench.at(1));
+    assert_eq!((bench.queue.stats().ready, bench.queue.next_deadline()), (10, None));
 }
 
 #[test]

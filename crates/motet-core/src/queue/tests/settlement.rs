@@ -41,24 +41,10 @@ fn a_cancelled_consumer_may_still_settle_what_it_holds() {
     assert_eq!(bench.queue.consumer_count(), 0);
     bench.ack(1, 2);
     bench.nack(1, 3, Nack::Requeue);
-    assert_eq!(bench.queue.unacked_of(ConsumerId(1)), 1);
+    assert_eq!(bench.queue.stats().unacked, 1);
     assert_eq!(bench.queue.remove_consumer(0, ConsumerId(1), Some(Leaving::Orderly), &mut bench.fx), 1);
     bench.consumer(1, None);
     assert_eq!(bench.take(1, 9), [1, 3]);
-}
-
-#[test]
-fn acknowledging_through_a_message_follows_the_order_of_delivery() {
-    let mut bench = with(|_| ());
-    bench.fill(5);
-    bench.consumer(1, None);
-    bench.take(1, 5);
-    bench.nack(1, 1, Nack::Requeue);
-    bench.take(1, 5); // 1 again, now the last delivered
-    let through = bench.queue.ack_through(ConsumerId(1), 4, &mut bench.fx);
-    assert_eq!(through, Ok(3), "2, 3 and 4, but neither 5 nor 1");
-    assert_eq!(bench.queue.ack_many(ConsumerId(1), [1, 4, 5], &mut bench.fx), 2);
-    assert_eq!(bench.queue.stats().messages(), 0);
 }
 
 #[test]
@@ -144,12 +130,12 @@ fn a_persistent_message_settles_with_its_locator_and_a_transient_one_in_silence(
     bench.put(NewEntry { persistent: true, ..message(1) });
     bench.put(NewEntry { persistent: true, ..message(2) });
     bench.put(message(3));
-    bench.queue.placed(1, 500, &mut bench.fx);
+    bench.queue.placed(1, 500);
     bench.consumer(1, None);
     bench.take(1, 9);
     bench.effects();
-    bench.queue.ack_many(ConsumerId(1), 1..=3, &mut bench.fx);
+    (1..=3).for_each(|seq| bench.ack(1, seq));
     let settled = [Effect::Settled { seq: 1, locator: Some(500) }, Effect::Settled { seq: 2, locator: None }];
     assert_eq!(bench.effects(), settled);
-    bench.queue.placed(2, 600, &mut bench.fx); // too late: nobody minds
+    bench.queue.placed(2, 600); // too late: nobody minds
 }

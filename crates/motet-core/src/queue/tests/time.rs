@@ -48,6 +48,54 @@ fn what_was_sent_from_a_sessions_queue_does_not_go_stale() {
 }
 
 #[test]
+fn ten_thousand_stale_messages_leave_in_slices_that_are_due_at_once() {
+    let mut bench = with(|_| ());
+    for n in 1..=10_000 {
+        bench.put(NewEntry { expires_at_ms: Some(100), persistent: true, ..message(n) });
+        bench.queue.placed(n, n + 1_000);
+    }
+    let mut slices = 0;
+    while bench.queue.stats().ready > 0 {
+        assert_eq!(bench.queue.next_deadline(), Some(101));
+        bench.at(500);
+        assert!(bench.effects().len() <= SLICE as usize);
+        slices += 1;
+    }
+    assert_eq!((slices, bench.queue.next_deadline()), (10, None));
+}
+
+#[test]
+fn a_consumer_passes_over_stale_messages_in_slices() {
+    let mut bench = with(|_| ());
+    for n in 1..=3_000 {
+        bench.put(NewEntry { expires_at_ms: Some(100), ..message(n) });
+    }
+    bench.put(message(3_001));
+    bench.consumer(1, None);
+    bench.now = 500;
+    let (mut out, mut turns) = (Vec::new(), 0);
+    while bench.queue.take(500, ConsumerId(1), 10, 1_000, &mut out, &mut bench.fx).unfinished {
+        turns += 1;
+        assert!(turns < 9);
+    }
+    assert_eq!((out.len(), turns, bench.queue.stats().expired_total), (1, 2, 3_000));
+}
+
+#[test]
+fn dead_letters_that_wait_for_their_bodies_hold_up_the_rest() {
+    let mut bench = with(|config| config.dead_letter = true);
+    for n in 1..=10_000 {
+        bench.put(NewEntry { expires_at_ms: Some(100), ..message(n) });
+    }
+    (0..9).for_each(|_| bench.at(500));
+    assert_eq!((bench.dead().len(), bench.queue.next_deadline()), (4_096, None));
+    bench.queue.moved(1, &mut bench.fx);
+    assert_eq!(bench.queue.next_deadline(), Some(101));
+    bench.at(500);
+    assert_eq!(bench.dead().len(), 1);
+}
+
+#[test]
 fn each_priority_expires_at_its_own_head() {
     let mut bench = with(|config| config.max_priority = 1);
     for (n, priority, expires) in [(1, 1, None), (2, 0, Some(10)), (3, 0, Some(10)), (4, 1, Some(5))] {

@@ -1,6 +1,7 @@
 use super::bench::*;
 use crate::packet::{Place, Property, QoS, Version::*};
 use motet_core::fake::Plan;
+use std::sync::Arc;
 
 const SLOW: Plan =
     Plan { groups_max: Some(0), reads_max: None, damaged_one_in: 0, moved_one_in: 0, pending_bytes_max: 64 << 20 };
@@ -143,11 +144,40 @@ fn a_clean_start_is_confirmed_when_the_former_session_is_gone_for_good() {
 #[test]
 fn a_store_that_takes_nothing_refuses_the_connection_in_time() {
     let mut bench = Bench::new();
-    bench.engine.set_stalled(true);
+    bench.engine.set_plan(SLOW);
     let mut bob = bench.peer(V311);
     assert!(bench.say(&mut bob, &hello(V311, "bob", false)).is_empty());
     bench.pass(std::time::Duration::from_secs(60));
     assert_eq!(bench.timeout(&mut bob), ["CONNACK ServerUnavailable", "closed"]);
+}
+
+#[test]
+fn a_store_that_says_no_refuses_what_grows_at_once() {
+    let mut bench = Bench::new();
+    let mut ann = bench.join(hello(V311, "ann", false));
+    bench.subscribe(&mut ann, "a", QoS::AtLeastOnce);
+    let mut short = bench.join(hello(V5, "short", true));
+    bench.engine.set_stalled(true);
+    let mut bob = bench.peer(V311);
+    assert_eq!(bench.say(&mut bob, &hello(V311, "bob", false)), ["CONNACK ServerUnavailable", "closed"]);
+    let told = bench.subscribe(&mut ann, "b", QoS::AtLeastOnce);
+    assert_eq!(told, ["SUBACK [UnspecifiedError]"]);
+    let told = bench.subscribe(&mut short, "b", QoS::AtLeastOnce);
+    assert_eq!(told, ["SUBACK [GrantedQoS1]"], "nothing of it is kept");
+}
+
+#[test]
+fn who_stages_more_than_the_disk_takes_is_not_read_from_whatever_it_asks_for() {
+    let mut bench = Bench::new();
+    Arc::make_mut(&mut bench.config).pending_bytes_high = 0;
+    let mut ann = bench.join(hello(V311, "ann", false));
+    bench.engine.set_plan(SLOW);
+    assert!(bench.subscribe(&mut ann, "a", QoS::AtLeastOnce).is_empty());
+    assert!(!ann.wants_input());
+    bench.engine.set_plan(Plan::default());
+    bench.step();
+    assert_eq!(bench.hear(&mut ann), ["SUBACK [GrantedQoS1]"]);
+    assert!(ann.wants_input());
 }
 
 /// A durable session with room for two messages, whose client is away.

@@ -111,6 +111,9 @@ section! {
         /// Queues with a name in one vhost, those of shared subscriptions too; one more is refused where it is declared.
         /// Stops a client that declares a new queue for each request before the forgotten ones fill the memory.
         queues: u64 = 1_000_000, within 1..=100_000_000;
+        /// Consumers of one queue with a name, readers of a stream and members of a shared subscription too; one more is
+        /// refused where it asks. Each costs some hundred bytes, and to leave costs a look at the others.
+        consumers_per_queue: u64 = 65_536, within 1..=100_000_000;
         /// Vhosts; one more is refused to the operator who makes it. Each costs some kilobytes while it is empty.
         vhosts: u32 = 10_000, within 1..=1_000_000;
         /// Retained messages; known topics are still replaced at the bound. For a new one an MQTT 5 client is told

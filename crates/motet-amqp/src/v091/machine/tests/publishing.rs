@@ -302,6 +302,38 @@ fn a_disk_that_takes_nothing_blocks_the_publisher_and_loses_nothing() {
 }
 
 #[test]
+fn who_stages_more_than_the_disk_takes_is_not_read_from_even_if_it_waits_for_no_answer() {
+    let mut bench = Bench::new();
+    bench.config.pending_bytes_high = 0;
+    let mut peer = bench.join();
+    bench.declare(&mut peer, "q", true);
+    bench.prompt = false;
+    let bind = queue::Bind {
+        reserved_1: Reserved::NONE,
+        queue: "q",
+        exchange: "amq.topic",
+        routing_key: b"a",
+        no_wait: true,
+        arguments: FieldTable::EMPTY,
+    };
+    assert_eq!(bench.say(&mut peer, 1, &bind), [""; 0]);
+    assert!(!peer.wants_input());
+    bench.step();
+    assert_eq!(bench.hear(&mut peer), [""; 0]);
+    assert!(peer.wants_input());
+}
+
+#[test]
+fn a_store_that_says_no_ends_a_connection_that_declares() {
+    let mut bench = Bench::new();
+    let mut peer = bench.join();
+    bench.stall(true);
+    assert_eq!(bench.declare(&mut peer, "short", false).len(), 1, "nothing of it is kept");
+    let told = bench.declare(&mut peer, "q", true);
+    assert!(told[0].contains("506 RESOURCE_ERROR - low on disk"), "{told:?}");
+}
+
+#[test]
 fn a_full_vhost_blocks_its_publisher_until_somebody_has_taken() {
     let mut bench = Bench::new();
     let mut reader = bench.join();
