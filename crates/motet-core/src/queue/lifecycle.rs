@@ -152,7 +152,7 @@ impl<M: Handle> Queue<M> {
     }
 
     /// A purge that leaves consumers what is allotted to them: the head of the queue. Costs as much as both together.
-    pub fn purge_unclaimed(&mut self, fx: &mut Effects<M>) -> u64 {
+    pub fn purge_unclaimed(&mut self, most: u64, fx: &mut Effects<M>) -> u64 {
         let claimed = self.consumers.allotted().min(self.stats.ready);
         let mut aside = Vec::new();
         while (aside.len() as u64) < claimed
@@ -160,7 +160,7 @@ impl<M: Handle> Queue<M> {
         {
             aside.extend(self.pop_ready(priority));
         }
-        let purged = self.purge(fx);
+        let purged = self.purge(most, fx);
         for seq in aside {
             let (bytes, priority) = (u64::from(self.slot(seq).bytes), self.slot(seq).priority);
             self.stats.ready += 1;
