@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import pytest
-from oracle import consuming, declaring, dying, misbehaving, publishing  # noqa: F401 (they register their scenarios)
+from oracle import committing, consuming, declaring, dying, misbehaving, publishing  # noqa: F401 (they register their scenarios)
 from oracle.bench import SCENARIOS, Bench
 from oracle.kept import EVERYWHERE, KEPT
 

@@ -124,6 +124,14 @@ impl Inner {
         }
     }
 
+    /// Messages that wait for no consumer yet; all that a stream keeps.
+    pub(crate) fn unclaimed(&self) -> u64 {
+        match &self.stream {
+            Some(part) => part.stream.messages(),
+            None => self.queue.unclaimed(),
+        }
+    }
+
     /// How messages left.
     pub(crate) fn departures(&self) -> Departures {
         match &self.stream {

@@ -102,6 +102,8 @@ pub struct Route {
     pub(crate) claims: Vec<Claim>,
     /// How many of the queues are durable; those need a stage.
     pub(crate) durable_queues: usize,
+    /// One of them writes transient messages down, too.
+    pub(crate) keeps_transient: bool,
     /// Where subscribers of the topic tree see it, when that is not where it was published.
     pub(crate) tree_name: Option<Name>,
     /// It was published to a queue or an exchange, which have no last values.
@@ -155,6 +157,7 @@ impl Route {
 
     pub(crate) fn add_named(&mut self, queue: &Arc<NamedQueue>, delay_ms: u64) {
         self.durable_queues += usize::from(queue.cell().is_durable());
+        self.keeps_transient |= queue.keeps_transient();
         self.named.push(NamedTarget { queue: queue.clone(), delay_ms });
     }
 
@@ -249,6 +252,11 @@ impl KnownName {
     /// Each message has a route of its own: an exchange on the way looks at headers or delays.
     pub fn varies(&self) -> bool {
         self.by_message
+    }
+
+    /// It was published to the default exchange, whose keys are names of queues.
+    pub(crate) fn names_queues(&self) -> bool {
+        self.via.as_deref().is_some_and(|(exchange, _)| exchange.is_empty())
     }
 
     /// The same for this batch: a message may also name further keys itself.

@@ -7,11 +7,12 @@
 //! ```
 //! Pure description: the core executes a [`Unit`]. *The law: open one stage; for each [`QueueWork`] in order take that queue's lock,
 //! enqueue, settle, stage what both say, let go; then finish the stage. Everything is durable together or not at all.* A body that
-//! goes to several durable queues ([`Unit::copies`] above 1) is staged once.
+//! goes to several durable queues is staged once.
 //!
-//! As in RabbitMQ: routes are those of the moment of publishing; of one queue, publications come before settlements; rolling back an
-//! acknowledgement leaves the message with its consumer; a queue that refuses a publication for its length drops it, since the commit
-//! has no word for half a success. Different from RabbitMQ: the unit spans queues, and survives a crash whole.
+//! As in RabbitMQ: bindings are those of the moment of publishing, and lead to names of queues, which are looked up at the commit; of
+//! one queue, publications come before settlements; rolling back an acknowledgement leaves the message with its consumer; a queue that
+//! refuses a publication for its length keeps nothing of the rest, but whoever commits is told. Different from RabbitMQ: the unit spans
+//! queues, and survives a crash whole.
 
 use std::collections::BTreeMap;
 
@@ -81,12 +82,10 @@ pub struct QueueWork<Q> {
 /// A committed transaction, for the core to execute as one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unit<M, Q> {
-    /// The messages in the order of publishing; those that reach no queue too, to be returned if they are mandatory.
+    /// The messages in the order of publishing; those without a queue too, to be returned if they are mandatory.
     pub messages: Vec<M>,
     /// Per queue, each once, in the order of `Q`.
     pub work: Vec<QueueWork<Q>>,
-    /// For each message, how many queues get it.
-    pub copies: Vec<u32>,
 }
 
 impl<M, Q> Unit<M, Q> {
@@ -94,18 +93,12 @@ impl<M, Q> Unit<M, Q> {
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty() && self.work.is_empty()
     }
-
-    /// The messages no queue gets, in the order of publishing.
-    pub fn unroutable(&self) -> impl Iterator<Item = &M> {
-        self.messages.iter().zip(&self.copies).filter(|(_, copies)| **copies == 0).map(|(message, _)| message)
-    }
 }
 
 /// What was collected since the last commit or rollback; `Q` names a queue for longer than a change of topology takes.
 #[derive(Debug)]
 pub struct Transaction<M, Q> {
     messages: Vec<M>,
-    copies: Vec<u32>,
     queues: BTreeMap<Q, (Vec<Publishing>, Vec<Settling>)>,
     steps: usize,
     bytes: u64,
@@ -115,7 +108,7 @@ pub struct Transaction<M, Q> {
 impl<M, Q: Ord> Transaction<M, Q> {
     /// Begins with nothing. // AMQP 0-9-1 section 1.9.2.1, tx.select
     pub fn new(limits: TransactionLimits) -> Self {
-        Self { messages: Vec::new(), copies: Vec::new(), queues: BTreeMap::new(), steps: 0, bytes: 0, limits }
+        Self { messages: Vec::new(), queues: BTreeMap::new(), steps: 0, bytes: 0, limits }
     }
 
     /// Steps collected.
@@ -141,13 +134,11 @@ impl<M, Q: Ord> Transaction<M, Q> {
         let targets = targets.into_iter();
         // A message without a queue counts as well: it is kept in memory.
         self.grow(targets.len().max(1), bytes)?;
-        let (message_at, mut copies) = (self.messages.len(), 0);
+        let message_at = self.messages.len();
         for (queue, delay_ms) in targets {
             self.queues.entry(queue).or_default().0.push(Publishing { message: message_at, delay_ms });
-            copies += 1;
         }
         self.messages.push(message);
-        self.copies.push(copies);
         Ok(())
     }
 
@@ -182,7 +173,7 @@ impl<M, Q: Ord> Transaction<M, Q> {
         let done = std::mem::replace(self, Self::new(self.limits));
         let work = done.queues.into_iter();
         let work = work.map(|(queue, (publishings, settlings))| QueueWork { queue, publishings, settlings });
-        Unit { messages: done.messages, work: work.collect(), copies: done.copies }
+        Unit { messages: done.messages, work: work.collect() }
     }
 
     /// Forgets everything; the next transaction begins. // AMQP 0-9-1, tx.rollback
@@ -207,7 +198,6 @@ mod tests {
         tx.publish("b", 1, [(2, 0)]).unwrap();
         let unit = tx.commit();
         assert_eq!(unit.messages, ["a", "b"]);
-        assert_eq!(unit.copies, [2, 1]);
         let publishing = |message, delay_ms| Publishing { message, delay_ms };
         let settling = Settling { consumer: ConsumerId(1), seq: 7, settlement: Settlement::Ack };
         let two =
@@ -221,7 +211,8 @@ mod tests {
     fn a_message_for_nobody_is_in_the_unit_to_be_returned() {
         let mut tx = transaction();
         tx.publish("lost", 4, []).unwrap();
-        assert_eq!(tx.commit().unroutable().collect::<Vec<_>>(), [&"lost"]);
+        let unit = tx.commit();
+        assert_eq!((unit.messages, unit.work), (vec!["lost"], vec![]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 """Deliveries and what becomes of them: acknowledgements, prefetch, order, priorities, cancellation."""
 
+from amqp_wire import content, method_frame
 from pika import spec
 
 from .bench import scenario
@@ -262,3 +263,67 @@ def access_request_and_flow(s):
     ch.call(spec.Access.Request())
     ch.call(spec.Channel.Flow(True))
     ch.call(spec.Channel.Flow(False))
+
+
+def published(ch, queue, count):
+    """Publications to go out in one write with what follows them."""
+    publish = method_frame(ch.number, spec.Basic.Publish(exchange="", routing_key=queue))
+    return b"".join(publish + content(ch.number, None, b"%d" % number) for number in range(count))
+
+
+@scenario
+def published_before_a_cancel(s):
+    ch = s.channel()
+    ch.declare(s())
+    ch.consume(s(), "high", {"x-priority": 1}, no_ack=True)
+    ch.consume(s(), "low", no_ack=True)
+    ch.connection.send(published(ch, s(), 10), method_frame(ch.number, spec.Basic.Cancel("high")))
+    got = [frame.method.consumer_tag if frame.NAME == "Basic.Deliver" else frame.NAME
+           for _, frame in ch.connection.collect(11)]
+    s.note(f"high: {got.count('high')}, low: {got.count('low')}")
+
+
+@scenario
+def published_before_a_purge_and_a_count(s):
+    ch = filled(s, 0)
+    ch.consume(s())
+    for method in (spec.Queue.Purge(queue=s()), spec.Queue.Declare(queue=s(), passive=True)):
+        total = 0
+        for _ in range(5):
+            ch.connection.send(published(ch, s(), 1), method_frame(ch.number, method))
+            total += sum(getattr(frame, "message_count", 0) for _, frame in ch.connection.collect(2))
+        s.note(f"{method.NAME}: {total}")
+
+
+@scenario
+def published_before_a_fetch(s):
+    ch = filled(s, 0)
+    ch.consume(s())
+    for _ in range(5):
+        ch.connection.send(published(ch, s(), 1), method_frame(ch.number, spec.Basic.Get(queue=s(), no_ack=True)))
+        s.note(str(sorted(frame.NAME for _, frame in ch.connection.collect(2))))
+
+
+@scenario
+def a_fetch_beside_the_prefetch_of_a_channel(s):
+    ch = filled(s, 8)
+    ch.qos(2, everyone=True)
+    ch.consume(s())
+    ch.expect(2)
+    ch.get(s())
+    ch.ack(1)
+    ch.expect(1)
+    ch.ack(2)
+    ch.expect(1)
+
+
+@scenario
+def entries_of_streams_are_not_refused(s):
+    filled(s, 1, {"x-queue-type": "stream"}, durable=True)
+    for refusal in (spec.Basic.Nack(delivery_tag=1), spec.Basic.Reject(delivery_tag=1, requeue=False)):
+        ch = s.channel()
+        ch.qos(1)
+        ch.consume(s(), "tag", {"x-stream-offset": "first"})
+        ch.expect(1)
+        ch.send(refusal)
+        ch.failed()

@@ -275,3 +275,28 @@ def no_wait_answers_errors_only(s):
     ch.count(s())
     ch.send(spec.Queue.Declare(queue=s(), nowait=True, exclusive=True, auto_delete=True))
     ch.failed()
+
+
+@scenario
+def arguments_of_another_type(s):
+    quorum, stream = {"x-queue-type": "quorum"}, {"x-queue-type": "stream"}
+    each(s, lambda ch: ch.declare(s("1"), {"x-queue-version": 3}),
+         lambda ch: ch.declare(s("2"), {"x-queue-version": 2}),
+         lambda ch: ch.declare(s("3"), {"x-dead-letter-strategy": "at-least-once"}),
+         lambda ch: ch.declare(s("4"), {"x-queue-leader-locator": "balanced"}),
+         lambda ch: ch.declare(s("5"), {**quorum, "x-dead-letter-strategy": "x"}, durable=True),
+         lambda ch: ch.declare(s("6"), {**quorum, "x-dead-letter-strategy": "at-least-once"}, durable=True),
+         lambda ch: ch.declare("", quorum, durable=True),
+         lambda ch: ch.declare(s("7"), {**stream, "x-overflow": "drop-head"}, durable=True),
+         lambda ch: ch.declare(s("8"), {**stream, "x-stream-max-segment-size-bytes": "x"}, durable=True),
+         lambda ch: ch.declare(s("9"), {**stream, "x-stream-max-segment-size-bytes": 1_000_000}, durable=True))
+
+
+@scenario
+def a_queue_whose_messages_are_all_held_is_empty(s):
+    ch = s.channel()
+    ch.declare(s())
+    ch.publish("", s())
+    ch.until(s(), 1)
+    ch.get(s())
+    ch.call(spec.Queue.Delete(queue=s(), if_empty=True))

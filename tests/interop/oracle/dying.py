@@ -1,5 +1,7 @@
 """How messages leave a queue without having been consumed: time, length, rejection, delivery limits."""
 
+import time
+
 from amqp_wire import content, method_frame
 from pika import spec
 
@@ -322,3 +324,44 @@ def streams(s):
         attempt(other)
         other.connection.finish()
     s.channel().call(spec.Queue.Delete(queue=s()))
+
+
+@scenario
+def requeued_messages_push_the_head_out(s):
+    for suffix, arguments in (("drop", {}), ("reject", {"x-overflow": "reject-publish"})):
+        ch = s.channel()
+        ch.declare(s(f"dead-{suffix}"))
+        ch.declare(s(suffix), {"x-max-length": 2, "x-dead-letter-exchange": "",
+                               "x-dead-letter-routing-key": s(f"dead-{suffix}"), **arguments})
+        for number in range(4):
+            ch.publish("", s(suffix), b"%d" % number)
+            if number == 1:
+                ch.until(s(suffix), 2)
+                ch.get(s(suffix))
+                ch.get(s(suffix))
+        ch.until(s(suffix), 2)
+        ch.nack(2, True)
+        ch.sync()
+        time.sleep(0.2)
+        ch.count(s(suffix))
+        ch.count(s(f"dead-{suffix}"))
+
+
+@scenario
+def headers_of_death_choose_a_queue(s):
+    ch = s.channel()
+    ch.exchange(s("hx"), "headers")
+    wanted = {"a": {"x-match": "all-with-x", "x-first-death-reason": "expired"},
+              "b": {"x-match": "any-with-x", "x-first-death-queue": s("work"), "q": 1},
+              "c": {"x-match": "all", "k": "v"},
+              "d": {"x-match": "all-with-x", "x-first-death-reason": "rejected"},
+              "e": {"x-match": "all-with-x", "x-death": None}}
+    for queue, arguments in wanted.items():
+        ch.declare(s(queue))
+        ch.bind(s(queue), s("hx"), "", arguments)
+    ch.declare(s("work"), {"x-dead-letter-exchange": s("hx"), "x-message-ttl": 1})
+    ch.publish("", s("work"), b"1", headers={"k": "v"})
+    ch.until(s("e"), 1)
+    time.sleep(0.1)
+    for queue in wanted:
+        ch.count(s(queue))

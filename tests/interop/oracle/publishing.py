@@ -240,3 +240,9 @@ def direct_reply_to_refuses(s):
          lambda ch: (ch.publish("", s(), b"q", reply_to="amq.rabbitmq.reply-to"), ch.failed()),
          lambda ch: ch.declare("amq.rabbitmq.reply-to", passive=True), lambda ch: ch.get("amq.rabbitmq.reply-to"),
          lambda ch: ch.declare("amq.rabbitmq.reply-to"))
+
+
+@scenario
+def delivery_modes(s):
+    s.channel().declare(s())
+    each(s, *[lambda ch, mode=mode: (ch.publish("", s(), delivery_mode=mode), ch.failed()) for mode in (0, 3, 1, 2)])

@@ -18,7 +18,6 @@ use super::packet::{ArrayBuf, FieldTable, FieldValue, Properties as Wire, SHORT_
 use bytes::{Bytes, BytesMut};
 use motet_core::message::{FaceId, Message, Properties, Reliability, ReplyAddress, Value};
 use motet_core::name::Name;
-use motet_core::queue::DeadReason;
 use motet_core::queue::dead_letter::Deaths;
 use motet_core::spelling::amqp;
 use motet_core::time::{Now, WallMillis};
@@ -307,15 +306,6 @@ fn is_death_header(name: &[u8]) -> bool {
     name == b"x-death" || name.starts_with(b"x-first-death-") || name.starts_with(b"x-last-death-")
 }
 
-fn reason_word(reason: DeadReason) -> &'static str {
-    match reason {
-        DeadReason::Expired => "expired",
-        DeadReason::Rejected => "rejected",
-        DeadReason::MaxLen => "maxlen",
-        DeadReason::DeliveryLimit => "delivery_limit",
-    }
-}
-
 /// The headers that tell how a message died, as RabbitMQ writes them. `expiration` is what the publisher said.
 fn push_deaths(headers: &mut TableBuf, deaths: &Deaths, expiration: Option<&[u8]>) {
     let mut list = ArrayBuf::new();
@@ -324,7 +314,7 @@ fn push_deaths(headers: &mut TableBuf, deaths: &Deaths, expiration: Option<&[u8]
         death.routing_keys.iter().for_each(|key| keys.push(FieldValue::Text(key)));
         let mut entry = TableBuf::new();
         entry.push("count", FieldValue::I64(i64::try_from(death.count).unwrap_or(i64::MAX)));
-        entry.push("reason", FieldValue::Text(reason_word(death.reason).as_bytes()));
+        entry.push("reason", FieldValue::Text(death.reason.word().as_bytes()));
         entry.push("queue", FieldValue::Text(&death.queue));
         entry.push("time", FieldValue::Timestamp(death.first_time_ms / 1_000));
         entry.push("exchange", FieldValue::Text(&death.exchange));
@@ -337,7 +327,7 @@ fn push_deaths(headers: &mut TableBuf, deaths: &Deaths, expiration: Option<&[u8]
     headers.push("x-death", FieldValue::Array(list.as_array()));
     for (which, death) in [("first", deaths.first()), ("last", deaths.last())] {
         let Some((queue, reason, exchange)) = death else { continue };
-        let fields = [("exchange", &exchange[..]), ("queue", &queue[..]), ("reason", reason_word(reason).as_bytes())];
+        let fields = [("exchange", &exchange[..]), ("queue", &queue[..]), ("reason", reason.word().as_bytes())];
         for (field, value) in fields {
             headers.push(&format!("x-{which}-death-{field}"), FieldValue::Text(value));
         }

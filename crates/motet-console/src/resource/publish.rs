@@ -30,6 +30,7 @@ fn publish<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
         Some(Value::Array(list)) if list.is_empty() => properties::Asked::default(),
         other => return Err(Refusal::bad_request(json!(["not_object", other]))),
     };
+    check_user(call, &asked)?;
     let mut publisher = Publisher::new(call.core(), call.asker.principal.clone(), None).in_vhost(&vhost);
     let refused = |error| refusal(&error, spoken, vhost.name());
     let exchange = unspoken(spoken).as_bytes();
@@ -59,6 +60,17 @@ fn publish<E: Engine>(call: &Call<'_, E>) -> Result<Response, Refusal> {
         Outcome::Unroutable => call.one(json!({ "routed": false })),
         // RabbitMQ asks for no confirm here, and tells a refusing queue by nothing but that.
         Outcome::Rejected(_) => call.one(json!({ "routed": false })),
+    }
+}
+
+/// A user a message names must be the one who asks.
+fn check_user<E: Engine>(call: &Call<'_, E>, asked: &properties::Asked) -> Result<(), Refusal> {
+    let name = &call.asker.principal.name;
+    match asked.properties.as_deref().and_then(|properties| properties.user.as_deref()) {
+        Some(user) if *user != **name => Err(Refusal::bad_request(format!(
+            "406 PRECONDITION_FAILED - user_id property set to '{user}' but authenticated user was '{name}'"
+        ))),
+        _ => Ok(()),
     }
 }
 
@@ -103,6 +115,16 @@ mod tests {
         assert_eq!(publish(&bench, "amq.default", &message("nobody")), (200, json!({"routed": false})));
         let (status, told) = publish(&bench, "nope", &message("q"));
         assert_eq!((status, &told["reason"]), (400, &json!("404 NOT_FOUND - no exchange 'nope' in vhost '/'")));
+    }
+
+    #[test]
+    fn a_message_names_nobody_but_its_publisher() {
+        let bench = Bench::new();
+        let message = json!({"properties": {"user_id": "somebody"}, "routing_key": "q", "payload": "x", "payload_encoding": "string"});
+        let (status, told) = publish(&bench, "amq.default", &message);
+        let reason = told["reason"].as_str().unwrap();
+        assert!(reason.starts_with("406 PRECONDITION_FAILED - user_id property set to 'somebody' but"), "{reason}");
+        assert_eq!(status, 400);
     }
 
     #[test]

@@ -233,7 +233,7 @@ impl<E: Engine> Core<E> {
             dedup_id: properties.and_then(|p| queue.dedup_id(p)),
             deliver_at_ms: delayed.max(properties.and_then(|p| p.deliver_at)).filter(|at| *at > now.wall.0),
             stays: false,
-            persist: cell.is_durable() && message.message().reliability > Reliability::AtMostOnce,
+            persist: queue.writes_down(message.message()),
             queued: Queued { message: message.clone(), grant: self.named_grant.clone(), retained: false },
         };
         self.enqueue_one(now, cell, inner, offer, stage, |stage| shared.locate(stage, batch, index))
@@ -251,7 +251,7 @@ impl<E: Engine> Core<E> {
         }
         for message in values {
             let grant = self.named_grant.clone();
-            let persist = cell.is_durable() && message.message().reliability > Reliability::AtMostOnce;
+            let persist = target.queue.writes_down(message.message());
             let offer = Offer::plain(Queued { message: message.clone(), grant, retained: true }, persist);
             self.enqueue_one(now, cell, &mut inner, offer, stage.as_mut(), |_| BodyAt::Inline);
         }

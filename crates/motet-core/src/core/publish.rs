@@ -310,7 +310,7 @@ impl<E: Engine> Core<E> {
         let retain = route.may_retain() && batch.messages().iter().any(|m| m.retain);
         let transient = batch.messages().iter().filter(|m| m.reliability == Reliability::AtMostOnce).count();
         let notes = session.filter(|(s, notes)| s.session().is_durable() && !notes.is_empty());
-        let written = route.durable_queues > 0 && transient < batch.messages().len();
+        let written = route.durable_queues > 0 && (transient < batch.messages().len() || route.keeps_transient);
         let persistent = written || !route.put_off.is_empty();
         // Who cannot be told is taken in, and then held back by its machine.
         if refusals == Refusals::Heard

@@ -9,6 +9,7 @@
 use bytes::Bytes;
 
 use super::DeadReason;
+use crate::message::Value;
 
 /// Records kept per message at most: the one least recently touched gives way. More distinct deaths than this are a loop by design,
 /// which the maximum of hops ends.
@@ -71,6 +72,32 @@ impl Deaths {
     /// Queue, reason and exchange of the latest death.
     pub fn last(&self) -> Option<(&Bytes, DeadReason, &Bytes)> {
         self.records.first().map(|death| (&death.queue, death.reason, &death.exchange))
+    }
+
+    /// The headers by which receivers are told: the list, the first and the last.
+    pub(crate) fn told(&self) -> Vec<(Box<str>, Value)> {
+        let text = |bytes: &[u8]| Value::Text(String::from_utf8_lossy(bytes).into_owned());
+        let tell = |death: &Death| {
+            let fields = [
+                ("count", Value::Int(i64::try_from(death.count).unwrap_or(i64::MAX))),
+                ("reason", Value::Text(death.reason.word().into())),
+                ("queue", text(&death.queue)),
+                ("time", Value::Timestamp(death.first_time_ms)),
+                ("exchange", text(&death.exchange)),
+                ("routing-keys", Value::List(death.routing_keys.iter().map(|key| text(key)).collect())),
+            ];
+            Value::Table(fields.map(|(name, value)| (name.to_owned(), value)).into())
+        };
+        let mut headers = vec![("x-death".into(), Value::List(self.records.iter().map(tell).collect()))];
+        for (which, death) in [("first", self.first()), ("last", self.last())] {
+            let Some((queue, reason, exchange)) = death else { continue };
+            for (what, value) in
+                [("queue", text(queue)), ("reason", Value::Text(reason.word().into())), ("exchange", text(exchange))]
+            {
+                headers.push((format!("x-{which}-death-{what}").into(), value));
+            }
+        }
+        headers
     }
 
     /// One more death. The same queue and reason count up and move to the front, and keep what they said of the first time; anything

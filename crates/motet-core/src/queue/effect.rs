@@ -93,6 +93,18 @@ pub enum DeadReason {
     DeliveryLimit,
 }
 
+impl DeadReason {
+    /// As receivers are told.
+    pub fn word(self) -> &'static str {
+        match self {
+            DeadReason::Expired => "expired",
+            DeadReason::Rejected => "rejected",
+            DeadReason::MaxLen => "maxlen",
+            DeadReason::DeliveryLimit => "delivery_limit",
+        }
+    }
+}
+
 /// A message that leaves by the back door.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter<M> {

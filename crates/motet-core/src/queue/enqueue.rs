@@ -81,6 +81,12 @@ impl<M: Handle> Queue<M> {
 
     /// After messages came in: allot them, then keep the limits, then keep the memory window.
     pub(super) fn settle_in(&mut self, fx: &mut Effects<M>) {
+        self.keep_limits(fx);
+        self.page_out();
+    }
+
+    /// After messages came in or back: what consumers can take is theirs, and of the rest the head goes where it is too much.
+    pub(super) fn keep_limits(&mut self, fx: &mut Effects<M>) {
         self.allot(fx);
         // After a limit was lowered there may be millions to drop: they go in slices, as time has them. What comes in
         // meanwhile pushes out as much as it brings.
@@ -89,7 +95,6 @@ impl<M: Handle> Queue<M> {
             left -= 1;
         }
         self.trimming = left == 0 && self.has_excess();
-        self.page_out();
     }
 
     /// Something has to be dropped for the limits.
@@ -121,6 +126,10 @@ impl<M: Handle> Queue<M> {
     }
 
     fn refusal(&self, entry: &NewEntry<'_, M>) -> Option<RejectReason> {
+        // A queue for nothing takes nothing, whoever waits.
+        if self.config.max_messages == Some(0) {
+            return Some(RejectReason::MaxMessages);
+        }
         if !self.has_limits() || self.consumers.somebody_free() {
             return None;
         }

@@ -5,7 +5,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::config::QueueConfig;
-use super::effect::Effects;
+use super::effect::{ConsumerId, Effects};
 use super::entries::Entries;
 use super::level::Levels;
 use super::slot::{Slot, State};
@@ -144,6 +144,36 @@ impl<M: Handle> Queue<M> {
             self.stats.set_aside -= 1;
             self.finish(seq, true, fx);
             purged += 1;
+        }
+        purged
+    }
+
+    /// Messages that wait for no consumer yet. What is allotted to one is as good as with it, though it has yet to come for it.
+    pub fn unclaimed(&self) -> u64 {
+        self.stats.ready.saturating_sub(self.consumers.allotted())
+    }
+
+    /// The same for one who fetches: its own allotment is no other's.
+    pub fn unclaimed_for(&self, id: ConsumerId) -> u64 {
+        let own = self.consumers.find(id).and_then(|index| self.consumers.get(index)).map_or(0, |c| c.allotted);
+        self.stats.ready.saturating_sub(self.consumers.allotted() - u64::from(own))
+    }
+
+    /// A purge that leaves consumers what is allotted to them: the head of the queue. Costs as much as both together.
+    pub fn purge_unclaimed(&mut self, most: u64, fx: &mut Effects<M>) -> u64 {
+        let claimed = self.consumers.allotted().min(self.stats.ready);
+        let mut aside = Vec::new();
+        while (aside.len() as u64) < claimed
+            && let Some(priority) = self.levels.highest()
+        {
+            aside.extend(self.pop_ready(priority));
+        }
+        let purged = self.purge(most, fx);
+        for seq in aside {
+            let (bytes, priority) = (u64::from(self.slot(seq).bytes), self.slot(seq).priority);
+            self.stats.ready += 1;
+            self.stats.waiting_bytes += bytes;
+            self.levels.push_returned(priority, seq);
         }
         purged
     }

@@ -61,7 +61,10 @@ impl<M: Handle> Queue<M> {
             Nack::Unsent => self.come_back(seq),
             Nack::Reject => self.discard(seq, DeadReason::Rejected, fx),
         }
-        self.allot(fx);
+        match nack {
+            Nack::Unsent => self.allot(fx),
+            _ => self.have_come_back(fx),
+        }
         Ok(())
     }
 
@@ -69,7 +72,7 @@ impl<M: Handle> Queue<M> {
     pub fn requeue_all(&mut self, now_ms: u64, consumer: ConsumerId, leaving: Leaving, fx: &mut Effects<M>) -> usize {
         let Some(index) = self.consumers.find(consumer) else { return 0 };
         let returned = self.return_held(now_ms, index, leaving, fx);
-        self.allot(fx);
+        self.have_come_back(fx);
         returned
     }
 
@@ -88,8 +91,13 @@ impl<M: Handle> Queue<M> {
             self.consumers.depart(index, fx);
         }
         self.touch(now_ms);
-        self.allot(fx);
+        self.have_come_back(fx);
         returned
+    }
+
+    /// Where too much is there now, the head goes; not what a session owes to its client.
+    fn have_come_back(&mut self, fx: &mut Effects<M>) {
+        if self.config.sent_stays { self.allot(fx) } else { self.keep_limits(fx) }
     }
 
     fn return_held(&mut self, now_ms: u64, index: u32, leaving: Leaving, fx: &mut Effects<M>) -> usize {

@@ -76,6 +76,11 @@ impl<M: Handle> Sleeper<M> {
         }
     }
 
+    /// See [`Queue::unclaimed`]; asleep there is nothing.
+    pub fn unclaimed(&self) -> u64 {
+        self.awake.as_ref().map_or(0, |queue| queue.unclaimed())
+    }
+
     /// See [`Queue::departures`]; who sleeps never had any.
     pub fn departures(&self) -> Departures {
         self.awake.as_ref().map_or(Departures::default(), |queue| queue.departures())

@@ -139,6 +139,15 @@ impl<M: Handle> Queue<M> {
         Some(taken)
     }
 
+    /// All that waits is allotted to others, or nothing waits: a fetch in vain.
+    pub fn has_nothing_for(&mut self, id: ConsumerId) -> bool {
+        let nothing = self.unclaimed_for(id) == 0;
+        if nothing {
+            self.departures.get_or_insert_default().fetched_nothing += 1;
+        }
+        nothing
+    }
+
     fn settles_by_taking(&self, index: u32) -> bool {
         self.consumers.get(index).is_some_and(|consumer| consumer.options.ack == AckMode::Auto)
     }

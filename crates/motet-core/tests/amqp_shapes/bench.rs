@@ -254,16 +254,15 @@ impl Bench {
         pulled.notices
     }
 
-    /// Publishes a whole letter inside a transaction.
+    /// Publishes a whole letter inside a transaction, as mandatory: bound now, enqueued at its commit.
     pub(crate) fn send_in(&mut self, tx: &mut Tx, exchange: &str, key: &str, letter: Letter) -> bool {
         let (known, batch) = self.compose(exchange, key, letter);
-        self.core.publish_in(tx, self.now(), &self.publisher, &known, batch).unwrap()
+        self.core.publish_in(tx, self.now(), &self.publisher, &known, batch, true).unwrap()
     }
 
-    /// Publishes inside a transaction: routed now, enqueued at its commit. Whether anybody will get it.
-    pub(crate) fn publish_in(&mut self, tx: &mut Tx, exchange: &str, key: &str, text: &str) -> bool {
-        let (known, batch) = self.compose(exchange, key, letter(text));
-        self.core.publish_in(tx, self.now(), &self.publisher, &known, batch).unwrap()
+    /// The same with a text alone.
+    pub(crate) fn publish_in(&mut self, tx: &mut Tx, exchange: &str, key: &str, text: &str) {
+        self.send_in(tx, exchange, key, letter(text));
     }
 }
 

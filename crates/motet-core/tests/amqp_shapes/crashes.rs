@@ -29,6 +29,22 @@ fn what_was_confirmed_is_there_after_a_power_cut() {
 }
 
 #[test]
+fn a_quorum_queue_keeps_what_was_published_as_transient() {
+    let mut bench = Bench::default();
+    for kind in ["classic", "quorum"] {
+        bench.queue(kind, &[("x-queue-type", text(kind))]);
+        bench.bind("amq.fanout", kind, "");
+    }
+    let transient = || Letter { transient: true, ..letter("transient") };
+    assert!(bench.send("", "quorum", transient()).position.is_some(), "confirmed when it is durable");
+    bench.send("amq.fanout", "", transient());
+    bench.publish("", "classic", "persistent");
+    bench.sync();
+    let bench = bench.power_cut(0);
+    assert_eq!((bench.holds("quorum").len(), bench.holds("classic")), (2, vec!["persistent".to_owned()]));
+}
+
+#[test]
 fn a_queue_is_declared_whole_or_not_at_all_and_its_number_is_never_used_again() {
     let bench = Bench::default();
     bench.queue("kept", &[]);

@@ -3,6 +3,7 @@
 use motet_core::core::Outcome;
 use motet_core::core::broker::exchange_and_key;
 use motet_core::engine::Completion;
+use motet_core::exchange::{Arguments, ExchangeKind};
 use motet_core::message::Value;
 use motet_core::queue::Nack;
 
@@ -170,6 +171,29 @@ fn letters_of_a_transient_queue_are_durable_where_they_arrive() {
     bench.send("", "work", Letter { ttl_ms: Some(10), ..letter("x") });
     bench.pass(11);
     assert_eq!(bench.power_cut(0).holds("dead"), ["x"]);
+}
+
+#[test]
+fn an_exchange_that_looks_at_headers_sees_of_what_a_message_died() {
+    let mut bench = Bench::default();
+    bench.exchange("hx", ExchangeKind::Headers);
+    let fields = |how: &str, name: &str, value: Value| {
+        Arguments::new([("x-match".into(), text(how)), (name.into(), value), ("k".into(), text("v"))])
+    };
+    for (queue, arguments) in [
+        ("of its time", fields("all-with-x", "x-first-death-reason", text("expired"))),
+        ("there", fields("any-with-x", "x-last-death-queue", text("work"))),
+        ("at all", fields("all-with-x", "x-death", Value::Null)),
+        ("of a consumer", fields("all-with-x", "x-first-death-reason", text("rejected"))),
+    ] {
+        bench.queue(queue, &[]);
+        bench.bind_with("hx", queue, "", arguments);
+    }
+    bench.queue("work", &[("x-dead-letter-exchange", text("hx")), ttl(10)]);
+    bench.send("", "work", Letter { properties: headers(&[("k", text("v"))]), ..letter("x") });
+    bench.pass(11);
+    let found = ["of its time", "there", "at all", "of a consumer"].map(|queue| bench.stats(queue).ready);
+    assert_eq!(found, [1, 1, 1, 0]);
 }
 
 #[test]

@@ -157,3 +157,59 @@ fn a_deep_queue_passes_through_a_small_window_in_order() {
     }
     assert_eq!(bench.stats("q").messages(), 0);
 }
+
+#[test]
+fn what_consumers_have_been_promised_is_neither_counted_nor_fetched_nor_purged() {
+    let mut bench = filled(&[], 0);
+    bench.consumer("q", 1, credit(2));
+    bench.consumer("q", 7, ConsumerOptions { fetch_only: true, ..ConsumerOptions::default() });
+    for body in ["1", "2", "3", "4"] {
+        bench.publish("", "q", body);
+    }
+    let queue = bench.named("q");
+    let waiting = || bench.core.check_queue(bench.now(), bench.core.vhost(), b"q", 1).unwrap().messages;
+    assert_eq!(waiting(), 2);
+    assert!(matches!(bench.core.get(bench.now(), &queue, bench.id("q", 7)), Got::Message(_, 1)));
+    assert_eq!((bench.core.purge_queue(bench.now(), &queue).0, waiting()), (1, 0));
+    assert!(matches!(bench.core.get(bench.now(), &queue, bench.id("q", 7)), Got::Empty));
+    assert_eq!(bench.texts("q", 1, 9), ["2", "3"], "the head was fetched, the last one purged");
+}
+
+#[test]
+fn what_comes_back_pushes_the_head_out_where_it_is_too_much() {
+    for leaves in [false, true] {
+        let mut bench = Bench::default();
+        bench.queue("dead", &[]);
+        bench.queue_to("q", "dead", &[("x-max-length", Value::Int(2))]);
+        bench.consumer("q", 1, credit(2));
+        bench.publish("", "q", "1");
+        bench.publish("", "q", "2");
+        let taken = bench.take("q", 1, 2);
+        bench.publish("", "q", "3");
+        bench.publish("", "q", "4");
+        bench.core.set_credit(bench.now(), &bench.named("q"), bench.id("q", 1), Some(0));
+        if leaves {
+            bench.leave("q", 1);
+        } else {
+            taken.iter().rev().for_each(|delivery| bench.nack("q", 1, delivery.seq, Nack::Requeue));
+        }
+        let mut dead = bench.holds("dead");
+        dead.sort();
+        assert_eq!(
+            (bench.holds("q"), dead),
+            (["3", "4"].map(String::from).into(), ["1", "2"].map(String::from).into())
+        );
+    }
+}
+
+#[test]
+fn a_queue_is_empty_when_only_consumers_hold_messages() {
+    let mut bench = filled(&[], 1);
+    bench.consumer("q", 1, credit(1));
+    assert!(
+        bench.core.delete_queue(bench.now(), &bench.named("q"), false, true).is_err(),
+        "promised, and not yet taken"
+    );
+    bench.take("q", 1, 1);
+    assert!(bench.core.delete_queue(bench.now(), &bench.named("q"), false, true).is_ok());
+}

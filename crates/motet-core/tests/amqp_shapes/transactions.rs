@@ -3,8 +3,10 @@
 use motet_core::queue::Nack;
 use motet_core::transaction::{Settlement, TransactionLimits};
 
-use crate::bench::{Bench, Tx, credit};
+use crate::bench::{Bench, Tx, credit, text};
 use motet_core::core::broker::TxQueue;
+use motet_core::message::{Batch, MessageRef, Value};
+use std::sync::Arc;
 
 fn bench() -> Bench {
     let mut bench = Bench::default();
@@ -28,9 +30,9 @@ fn settle(bench: &Bench, tx: &mut Tx, seq: u64, settlement: Settlement) {
 
 fn filled(bench: &mut Bench) -> Tx {
     let mut tx = Tx::new(TransactionLimits::default());
-    assert!(bench.publish_in(&mut tx, "amq.fanout", "", "result"));
+    bench.publish_in(&mut tx, "amq.fanout", "", "result");
     settle(bench, &mut tx, 1, Settlement::Ack);
-    assert!(bench.publish_in(&mut tx, "", "out", "report"));
+    bench.publish_in(&mut tx, "", "out", "report");
     settle(bench, &mut tx, 2, Settlement::Nack(Nack::Reject));
     tx
 }
@@ -70,10 +72,49 @@ fn a_rollback_publishes_nothing_and_leaves_deliveries_with_their_consumer() {
     bench.ack("in", 1, 1);
 }
 
+/// What came back of a commit, and whether a queue refused something.
+fn commit(bench: &Bench, tx: &mut Tx) -> (Vec<String>, bool) {
+    let committed = bench.core.commit(bench.now(), tx.commit()).unwrap();
+    let payload = |batch: &Arc<Batch>| MessageRef::new(batch.clone(), 0).payload().to_vec();
+    let texts = committed.returned.iter().map(|batch| String::from_utf8(payload(batch)).unwrap());
+    (texts.collect(), committed.refused)
+}
+
 #[test]
-fn an_unroutable_message_is_known_when_it_is_published() {
+fn queues_are_looked_up_at_the_commit_and_what_nobody_gets_comes_back() {
     let mut bench = bench();
     let mut tx = Tx::new(TransactionLimits::default());
-    assert!(!bench.publish_in(&mut tx, "", "no such queue", "lost"));
-    assert_eq!(tx.commit().unroutable().count(), 1);
+    for (key, text) in [("out", "deleted"), ("nobody", "lost"), ("late", "declared")] {
+        bench.publish_in(&mut tx, "", key, text);
+    }
+    bench.publish_in(&mut tx, "amq.fanout", "", "result");
+    bench.core.delete_queue(bench.now(), &bench.named("out"), false, false).unwrap();
+    bench.queue("late", &[]);
+    assert_eq!(commit(&bench, &mut tx), (vec!["deleted".to_owned(), "lost".into()], false));
+    assert_eq!((bench.holds("late"), bench.holds("copy")), (vec!["declared".to_owned()], vec!["result".to_owned()]));
+}
+
+#[test]
+fn a_queue_that_was_deleted_and_declared_again_gets_what_was_published_to_its_name() {
+    let mut bench = bench();
+    let mut tx = Tx::new(TransactionLimits::default());
+    for (exchange, key, text) in [("amq.fanout", "", "1"), ("", "out", "2"), ("amq.fanout", "", "3")] {
+        bench.publish_in(&mut tx, exchange, key, text);
+    }
+    bench.core.delete_queue(bench.now(), &bench.named("out"), false, false).unwrap();
+    bench.queue("out", &[]);
+    assert_eq!(commit(&bench, &mut tx), (vec![], false));
+    assert_eq!((bench.holds("out"), bench.holds("copy").len()), (["1", "2", "3"].map(String::from).to_vec(), 2));
+}
+
+#[test]
+fn whoever_commits_is_told_that_a_full_queue_refused_a_message() {
+    let mut bench = bench();
+    bench.queue("full", &[("x-max-length", Value::Int(1)), ("x-overflow", text("reject-publish"))]);
+    let mut tx = Tx::new(TransactionLimits::default());
+    for (key, text) in [("full", "1"), ("full", "2"), ("out", "3")] {
+        bench.publish_in(&mut tx, "", key, text);
+    }
+    assert_eq!(commit(&bench, &mut tx), (vec![], true));
+    assert_eq!((bench.holds("full"), bench.holds("out")), (vec!["1".to_owned()], vec!["3".to_owned()]));
 }

@@ -12,6 +12,7 @@ use super::running::Running;
 use crate::v091::error::{Failure, ReplyCode};
 use motet_core::access::{Action, Resource, SIGNATURE_HEADER};
 use motet_core::core::Decision;
+use motet_core::core::broker::PublishError;
 use motet_core::engine::Engine;
 use motet_core::exchange::sender_selected_keys;
 use motet_core::machine::Context;
@@ -103,16 +104,15 @@ impl Running {
         self.may_with_exchange(cx, Action::Subscribe, source)
     }
 
-    /// What is declared sends messages on to the exchange in this argument, with the rights of who declares.
-    pub(super) fn may_send_on<E: Engine>(
-        &mut self,
-        cx: &Context<'_, E>,
-        arguments: &[(Box<str>, Value)],
-        argument: &str,
-    ) -> Result<(), Failure> {
-        match arguments.iter().find(|(name, _)| **name == *argument) {
-            Some((_, Value::Text(exchange))) => self.may_with_exchange(cx, Action::Publish, exchange),
-            _ => Ok(()),
+    /// Nothing can be published there. Whoever may not is not told why.
+    pub(super) fn no_route(&self, exchange: &str, error: PublishError) -> Failure {
+        let asked = Resource::Exchange(exchange.as_bytes());
+        match self.vhost.permit(self.publisher.principal(), Action::Publish, asked, None) {
+            Decision::Refused(_) => {
+                let what = format!("exchange '{}'", super::refusal::spoken_exchange(exchange));
+                self.refused(Action::Publish, &what)
+            }
+            Decision::Allowed | Decision::Later => super::refusal::publish(&self.vhost, error),
         }
     }
 

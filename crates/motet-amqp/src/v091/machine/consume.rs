@@ -32,6 +32,8 @@ pub(super) struct Consumer {
     pub(super) no_ack: bool,
     /// It waits its turn to be served.
     pub(super) is_ready: bool,
+    /// The channel holds as much as it may: what waits goes to others.
+    pub(super) is_paused: bool,
 }
 
 /// Who takes from a queue for basic.get; kept for the next one.
@@ -76,7 +78,7 @@ impl Running {
             basic::Method::Qos(qos) => self.qos(cx, number, qos),
             basic::Method::Consume(consume) => self.consume(config, cx, number, consume),
             basic::Method::Cancel(cancel) => {
-                self.cancel(cx, number, cancel);
+                self.cancel(config, cx, number, cancel);
                 Ok(())
             }
             // Our basic.cancel wants no answer; some clients answer all the same.
@@ -138,9 +140,6 @@ impl Running {
             true => self.reply_queue(cx, number, consume.no_ack)?,
             false => self.queue_to_consume(cx, number, consume.queue)?,
         };
-        if !is_reply {
-            self.may_take(cx, &queue)?;
-        }
         let tag: Box<str> = match consume.consumer_tag {
             "" => format!("amq.ctag-{:016x}{:016x}", cx.random.next_u64(), cx.random.next_u64()).into(),
             tag => tag.into(),
@@ -164,7 +163,8 @@ impl Running {
         };
         let id = id.map_err(|error| refusal::consume(&self.vhost, &queue, error))?;
         let head = short(&tag);
-        let consumer = Consumer { tag, head, key, queue, id, no_ack: consume.no_ack, is_ready: false };
+        let consumer =
+            Consumer { tag, head, key, queue, id, no_ack: consume.no_ack, is_ready: false, is_paused: false };
         let channel = self.channel(number);
         channel.books.enter(ConsumerBooks {
             id,
@@ -209,7 +209,12 @@ impl Running {
         }
     }
 
-    fn cancel<E: Engine>(&mut self, cx: &mut Context<'_, E>, number: u16, cancel: basic::Cancel<'_>) {
+    fn cancel<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, number: u16, cancel: basic::Cancel<'_>) {
+        let mut consumers = self.channel(number).consumers.iter();
+        if let Some(consumer) = consumers.find(|consumer| *consumer.tag == *cancel.consumer_tag) {
+            let key = consumer.key;
+            self.hand_over(config, cx, key);
+        }
         let channel = self.channel(number);
         if let Some(at) = channel.consumers.iter().position(|consumer| *consumer.tag == *cancel.consumer_tag) {
             let consumer = channel.consumers.swap_remove(at);
@@ -250,8 +255,7 @@ impl Running {
         number: u16,
         get: basic::Get<'_>,
     ) -> Result<(), Failure> {
-        let queue = self.queue_for(cx, number, get.queue)?;
-        self.may_take(cx, &queue)?;
+        let queue = self.queue_to_take(cx, number, get.queue)?;
         if queue.queue_type() == "stream" {
             return Err(self.not_of_streams(&queue, "basic.get"));
         }
@@ -320,7 +324,7 @@ impl Running {
         let tag = channel.unacked.next_tag();
         if !fetcher.no_ack {
             let (queue, consumer) = (fetcher.queue.clone(), fetcher.id);
-            channel.unacked.push(Entry { tag, queue, consumer, seq: delivery.seq, since: now.instant });
+            channel.unacked.push(Entry { tag, queue, consumer, seq: delivery.seq, since: now.instant, fetched: true });
         }
         add(if fetcher.no_ack { &channel.books.got_settled_total } else { &channel.books.got_total }, 1);
         channel.books.active_ms.store(now.wall.0, Ordering::Relaxed);

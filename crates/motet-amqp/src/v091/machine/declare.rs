@@ -3,6 +3,7 @@
 use super::inbound::DIRECT_REPLY_TO;
 use super::refusal;
 use super::running::Running;
+use crate::v091::config::Config;
 use crate::v091::error::{Failure, ReplyCode};
 use crate::v091::mapping;
 use crate::v091::packet::{FieldTable, exchange, queue};
@@ -18,6 +19,14 @@ use std::sync::Arc;
 
 fn arguments(table: FieldTable<'_>) -> Vec<(Box<str>, Value)> {
     mapping::fields(table).map(|(name, value)| (name.into(), value)).collect()
+}
+
+/// Where what is declared sends messages on to, with the rights of who declares.
+fn sends_on<'a>(arguments: &'a [(Box<str>, Value)], argument: &str) -> Option<&'a str> {
+    arguments.iter().find(|(name, _)| **name == *argument).and_then(|(_, value)| match value {
+        Value::Text(exchange) => Some(exchange.as_str()),
+        _ => None,
+    })
 }
 
 fn count(number: u64) -> u32 {
@@ -38,24 +47,30 @@ fn clean(name: &str) -> String {
 }
 
 impl Running {
-    /// Whether the client may take messages out of a queue.
-    pub(super) fn may_take<E: Engine>(&mut self, cx: &Context<'_, E>, queue: &NamedQueue) -> Result<(), Failure> {
-        self.may_consume(cx, &String::from_utf8_lossy(queue.name()))
-    }
-
-    /// The queue of this name, or, for the empty one, the one that the channel declared last.
-    pub(super) fn queue_for<E: Engine>(
+    /// The queue of this name, to take messages out of it. Whether the client may is asked first: whoever may not is not
+    /// told whether it exists.
+    pub(super) fn queue_to_take<E: Engine>(
         &mut self,
         cx: &Context<'_, E>,
         number: u16,
         name: &str,
     ) -> Result<Arc<NamedQueue>, Failure> {
-        let name = match name {
-            "" => self.channel(number).last_queue.clone().ok_or_else(no_last_queue)?,
-            name => clean(name).into(),
-        };
+        let name = self.meant(number, name)?;
+        self.may_consume(cx, &name)?;
+        self.queue_named(cx, &name)
+    }
+
+    /// The name, or, for the empty one, that of the queue that the channel declared last.
+    fn meant(&mut self, number: u16, name: &str) -> Result<Box<str>, Failure> {
+        match name {
+            "" => self.channel(number).last_queue.clone().ok_or_else(no_last_queue),
+            name => Ok(clean(name).into()),
+        }
+    }
+
+    fn queue_named<E: Engine>(&self, cx: &Context<'_, E>, name: &str) -> Result<Arc<NamedQueue>, Failure> {
         let declared = cx.core.check_queue(cx.now, &self.vhost, name.as_bytes(), self.id);
-        declared.map(|declared| declared.queue).map_err(|error| refusal::queue(&self.vhost, &name, error, None, None))
+        declared.map(|declared| declared.queue).map_err(|error| refusal::queue(&self.vhost, name, error, None, None))
     }
 
     pub(super) fn exchange_method<E: Engine>(
@@ -153,7 +168,11 @@ impl Running {
         }
         let arguments = arguments(declare.arguments);
         self.may_with_exchange(cx, Action::Configure, &name)?;
-        self.may_send_on(cx, &arguments, "alternate-exchange")?;
+        let is_new = vhost.topology().check_exchange(name.as_bytes()).is_err();
+        if let Some(exchange) = sends_on(&arguments, "alternate-exchange").filter(|_| is_new) {
+            self.may_with_exchange(cx, Action::Subscribe, &name)?;
+            self.may_with_exchange(cx, Action::Publish, exchange)?;
+        }
         let config = ExchangeConfig::from_arguments(declare.kind, &arguments);
         let mut config = config.map_err(|error| refusal::exchange(&vhost, &name, error, &arguments))?;
         config.durable = declare.durable;
@@ -188,6 +207,7 @@ impl Running {
 
     pub(super) fn queue_method<E: Engine>(
         &mut self,
+        config: &Config,
         cx: &mut Context<'_, E>,
         number: u16,
         method: queue::Method<'_>,
@@ -197,8 +217,7 @@ impl Running {
             queue::Method::Bind(bind) => self.bind_queue(cx, number, bind),
             queue::Method::Unbind(unbind) => self.unbind_queue(cx, number, unbind),
             queue::Method::Purge(purge) => {
-                let queue = self.queue_for(cx, number, purge.queue)?;
-                self.may_take(cx, &queue)?;
+                let queue = self.queue_to_take(cx, number, purge.queue)?;
                 if queue.queue_type() == "stream" {
                     return Err(self.not_of_streams(&queue, "queue.purge"));
                 }
@@ -207,7 +226,7 @@ impl Running {
                 self.answer(cx, number, purge.no_wait, position, &queue::PurgeOk { message_count });
                 Ok(())
             }
-            queue::Method::Delete(delete) => self.delete_queue(cx, number, delete),
+            queue::Method::Delete(delete) => self.delete_queue(config, cx, number, delete),
             _ => Err(Failure::new(ReplyCode::CommandInvalid, "unimplemented method")),
         }
     }
@@ -237,7 +256,11 @@ impl Running {
             // A name of ours begins like this.
             let configured = if name.is_empty() { "amq.gen-" } else { &name };
             self.may_with_queue(cx, Action::Configure, configured)?;
-            self.may_send_on(cx, &declaration.arguments, "x-dead-letter-exchange")?;
+            let is_new = name.is_empty() || cx.core.find_queue(&self.vhost, name.as_bytes()).is_none();
+            if let Some(exchange) = sends_on(&declaration.arguments, "x-dead-letter-exchange").filter(|_| is_new) {
+                self.may_with_queue(cx, Action::Consume, configured)?;
+                self.may_with_exchange(cx, Action::Publish, exchange)?;
+            }
         }
         let declared = match declare.passive {
             true => cx.core.check_queue(cx.now, &self.vhost, name.as_bytes(), self.id),
@@ -285,7 +308,7 @@ impl Running {
         name: &str,
     ) -> Result<Arc<NamedQueue>, Failure> {
         if !is_group(name) || cx.core.find_queue(&self.vhost, name.as_bytes()).is_some() {
-            return self.queue_for(cx, number, name);
+            return self.queue_to_take(cx, number, name);
         }
         self.may_consume(cx, name)?;
         Ok(self.open_group(cx, name, false)?.queue)
@@ -323,8 +346,8 @@ impl Running {
 
     /// An empty name means the queue declared last; with an empty key as well, its name is the key too
     /// [queue.bind, routing-key].
-    fn key_for<'a>(&self, queue: &str, key: &'a [u8], known: &'a NamedQueue) -> &'a [u8] {
-        if queue.is_empty() && key.is_empty() { known.name() } else { key }
+    fn key_for<'a>(&self, queue: &str, key: &'a [u8], meant: &'a str) -> &'a [u8] {
+        if queue.is_empty() && key.is_empty() { meant.as_bytes() } else { key }
     }
 
     fn bind_queue<E: Engine>(
@@ -333,21 +356,21 @@ impl Running {
         number: u16,
         bind: queue::Bind<'_>,
     ) -> Result<(), Failure> {
-        let source = clean(bind.exchange);
-        let queue = match self.queue_for(cx, number, bind.queue) {
+        let (source, name) = (clean(bind.exchange), self.meant(number, bind.queue)?);
+        self.may_with_queue(cx, Action::Publish, &name)?;
+        if source.is_empty() {
+            return Err(refusal::default_exchange());
+        }
+        let key = self.key_for(bind.queue, bind.routing_key, &name).to_vec();
+        self.may_bind_to(cx, &source, &key)?;
+        let queue = match self.queue_named(cx, &name) {
             // Of two that are not there RabbitMQ names the exchange.
-            Err(failure) if failure.code == ReplyCode::NotFound && !bind.queue.is_empty() && !source.is_empty() => {
+            Err(failure) if failure.code == ReplyCode::NotFound && !bind.queue.is_empty() => {
                 let known = self.vhost.topology().check_exchange(source.as_bytes()).is_ok();
                 return Err(if known { failure } else { refusal::no_exchange(&self.vhost, &source) });
             }
             queue => queue?,
         };
-        if source.is_empty() {
-            return Err(refusal::default_exchange());
-        }
-        let key = self.key_for(bind.queue, bind.routing_key, &queue).to_vec();
-        self.may_with_queue(cx, Action::Publish, &String::from_utf8_lossy(queue.name()))?;
-        self.may_bind_to(cx, &source, &key)?;
         let arguments = Arguments::new(arguments(bind.arguments));
         let position = cx
             .core
@@ -363,20 +386,20 @@ impl Running {
         number: u16,
         unbind: queue::Unbind<'_>,
     ) -> Result<(), Failure> {
-        let source = clean(unbind.exchange);
+        let (source, name) = (clean(unbind.exchange), self.meant(number, unbind.queue)?);
+        self.may_with_queue(cx, Action::Publish, &name)?;
         if source.is_empty() {
             return Err(refusal::default_exchange());
         }
-        let queue = match self.queue_for(cx, number, unbind.queue) {
+        let key = self.key_for(unbind.queue, unbind.routing_key, &name).to_vec();
+        self.may_bind_to(cx, &source, &key)?;
+        let queue = match self.queue_named(cx, &name) {
             Err(failure) if failure.code == ReplyCode::NotFound && !unbind.queue.is_empty() => {
                 self.answer(cx, number, false, None, &queue::UnbindOk {});
                 return Ok(());
             }
             queue => queue?,
         };
-        let key = self.key_for(unbind.queue, unbind.routing_key, &queue).to_vec();
-        self.may_with_queue(cx, Action::Publish, &String::from_utf8_lossy(queue.name()))?;
-        self.may_bind_to(cx, &source, &key)?;
         let arguments = Arguments::new(arguments(unbind.arguments));
         let unbound = cx.core.unbind_queue(&self.vhost, source.as_bytes(), queue.name(), &key, &arguments);
         let position = self.unbound(unbound, &arguments)?;
@@ -386,11 +409,14 @@ impl Running {
 
     fn delete_queue<E: Engine>(
         &mut self,
+        config: &Config,
         cx: &mut Context<'_, E>,
         number: u16,
         delete: queue::Delete<'_>,
     ) -> Result<(), Failure> {
-        let queue = match self.queue_for(cx, number, delete.queue) {
+        let name = self.meant(number, delete.queue)?;
+        self.may_with_queue(cx, Action::Configure, &name)?;
+        let queue = match self.queue_named(cx, &name) {
             Ok(queue) => queue,
             // RabbitMQ deletes what is not there, so that deleting twice is no mistake.
             Err(failure) if failure.code == ReplyCode::NotFound && !delete.queue.is_empty() => {
@@ -399,8 +425,9 @@ impl Running {
             }
             Err(failure) => return Err(failure),
         };
-        let name = String::from_utf8_lossy(queue.name()).into_owned();
-        self.may_with_queue(cx, Action::Configure, &name)?;
+        for key in self.consumers_of(&queue) {
+            self.hand_over(config, cx, key);
+        }
         let (messages, position) = cx
             .core
             .delete_queue(cx.now, &queue, delete.if_unused, delete.if_empty)
@@ -408,6 +435,16 @@ impl Running {
         let message_count = count(messages);
         self.answer(cx, number, delete.no_wait, position, &queue::DeleteOk { message_count });
         Ok(())
+    }
+}
+
+impl Running {
+    /// The keys of this connection's consumers of a queue, in the order of their channels.
+    fn consumers_of(&self, queue: &Arc<NamedQueue>) -> Vec<u64> {
+        let consumers = self.channels.values().flat_map(|channel| &channel.consumers);
+        let mut keys: Vec<_> = consumers.filter(|c| Arc::ptr_eq(&c.queue, queue)).map(|c| c.key).collect();
+        keys.sort_unstable();
+        keys
     }
 }
 

@@ -211,7 +211,7 @@ impl Handshake {
         self.client_properties = told(start_ok.client_properties);
         let response = start_ok.response.0;
         let (user, password) = match start_ok.mechanism {
-            "PLAIN" => plain(response)?,
+            "PLAIN" => plain(response)?.ok_or_else(|| self.denied(Denied::BadCredentials))?,
             "AMQPLAIN" => amqplain(response)?,
             mechanism => {
                 self.dialogue = Some(cx.auth.begin(mechanism, opening(cx)).map_err(|denied| self.denied(denied))?);
@@ -435,17 +435,21 @@ fn negotiated(term: &str, value: u32, min: u32, max: u32) -> Result<(), Failure>
     Err(Failure::new(ReplyCode::NotAllowed, text).by(MethodId::of::<connection::Tune>()))
 }
 
-/// RFC 4616: an identity to act as (not looked at), a user, a password, with NUL between.
-fn plain(response: &[u8]) -> Result<(&[u8], &[u8]), Failure> {
+/// A user and a password.
+type Login<'a> = (&'a [u8], &'a [u8]);
+
+/// RFC 4616: an identity to act as, a user, a password, with NUL between. `None`: nobody acts as somebody else here.
+fn plain(response: &[u8]) -> Result<Option<Login<'_>>, Failure> {
     let mut parts = response.splitn(3, |byte| *byte == 0);
     match (parts.next(), parts.next(), parts.next()) {
-        (Some(_), Some(user), Some(password)) => Ok((user, password)),
+        (Some(other), Some(user), Some(_)) if !other.is_empty() && other != user => Ok(None),
+        (Some(_), Some(user), Some(password)) => Ok(Some((user, password))),
         _ => Err(Failure::new(ReplyCode::SyntaxError, "response invalid for mechanism PLAIN")),
     }
 }
 
 /// A field table without its length, with `LOGIN` and `PASSWORD`.
-fn amqplain(response: &[u8]) -> Result<(&[u8], &[u8]), Failure> {
+fn amqplain(response: &[u8]) -> Result<Login<'_>, Failure> {
     let table = FieldTable::check(response)?;
     match (table.get("LOGIN"), table.get("PASSWORD")) {
         (Some(FieldValue::Text(user)), Some(FieldValue::Text(password))) => Ok((user, password)),

@@ -17,7 +17,7 @@ use motet_core::engine::Engine;
 use motet_core::machine::Context;
 use motet_core::message::{Batch, BatchBuilder, MessageParts};
 use motet_core::route::KnownName;
-use motet_core::spelling::amqp::LONG_KEY_HEADER;
+use motet_core::spelling::amqp::{LONG_KEY_HEADER, short_key};
 use motet_core::time::Instant;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -120,6 +120,10 @@ impl Running {
             Failure::new(ReplyCode::PreconditionFailed, format!("invalid expiration '{text}': {error}"))
         })?;
         self.check_user(&wire)?;
+        if let Some(mode @ (0 | 3..)) = wire.delivery_mode {
+            let text = format!("invalid message: {{delivery_mode_unknown,{mode}}}");
+            return Err(Failure::new(ReplyCode::PreconditionFailed, text));
+        }
         let reply_to = self.direct_reply_to(number, &wire)?;
         let mut rewritten = BytesMut::new();
         if let Some(reply_to) = &reply_to {
@@ -133,7 +137,10 @@ impl Running {
                 rewritten.clear();
                 mapping::without_bcc(&wire, &mut rewritten);
             }
-            if let (true, Some(FieldValue::Text(key))) = (place.exchange == TOPIC, headers.get(LONG_KEY_HEADER)) {
+            // Whoever has no long key says nothing with the header: rules and bindings look at the key.
+            if let (true, Some(FieldValue::Text(key))) = (place.exchange == TOPIC, headers.get(LONG_KEY_HEADER))
+                && short_key(key) == place.key
+            {
                 place.key = key;
             }
         }
@@ -236,7 +243,7 @@ impl Running {
     fn begin_run(&mut self, channel: u16, place: &Incoming<'_>) -> Result<Box<Run>, Failure> {
         let known = match self.publisher.exchange(place.exchange.as_bytes(), place.key) {
             Ok(known) => known.clone(),
-            Err(error) => return Err(refusal::publish(&self.vhost, error)),
+            Err(error) => return Err(self.no_route(place.exchange, error)),
         };
         let (exchange, key, mandatory) = (place.exchange.into(), place.key.into(), place.mandatory);
         Ok(Box::new(Run { channel, mandatory, exchange, key, known, builder: BatchBuilder::new(), first: None }))

@@ -17,6 +17,9 @@ const TAKE_MESSAGES: usize = 128;
 /// Bytes taken likewise.
 const TAKE_BYTES: usize = 128 * 1024;
 
+/// Turns that a consumer gets when it goes: enough for what one can have been promised.
+const HAND_OVER_TURNS: usize = 2;
+
 /// Tells operators what a consumer was given: once for all of it.
 fn note_deliveries(books: &ChannelBooks, taken: &[Delivery], no_ack: bool) {
     let total = if no_ack { &books.delivered_settled_total } else { &books.delivered_total };
@@ -50,20 +53,36 @@ impl Running {
         self.spelled.rest();
     }
 
+    /// What a consumer has been promised leaves before the consumer goes.
+    pub(super) fn hand_over<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, key: u64) {
+        for _ in 0..HAND_OVER_TURNS {
+            if !cx.out_is_full() {
+                self.deliver_to(config, cx, key);
+            }
+        }
+    }
+
     fn deliver_to<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, key: u64) {
         let number = super::consume::channel_of(key);
         let Some(channel) = self.channels.get_mut(&number) else { return };
-        let room = match (config.unacked_per_channel, usize::from(channel.prefetch_global)) {
-            (max, 0) => max,
-            (max, global) => max.min(global),
-        }
-        .saturating_sub(channel.unacked.len());
+        let room = config.unacked_per_channel.saturating_sub(channel.unacked.len());
+        let room = match usize::from(channel.prefetch_global) {
+            0 => room,
+            // What was fetched is no consumer's.
+            global => room.min(global.saturating_sub(channel.unacked.delivered())),
+        };
         let holds_back = channel.holds_back();
         let Some(consumer) = channel.consumers.iter_mut().find(|consumer| consumer.key == key) else { return };
         if holds_back || (room == 0 && !consumer.no_ack) {
-            // Comes back when answers have left or something was acknowledged.
+            // Comes back when answers have left or something was acknowledged. Meanwhile nothing is kept for it that others could have.
+            if !holds_back && !std::mem::replace(&mut consumer.is_paused, true) {
+                cx.core.pause(cx.now, &consumer.queue, consumer.id, true);
+            }
             channel.held.push(key);
             return;
+        }
+        if std::mem::take(&mut consumer.is_paused) {
+            cx.core.pause(cx.now, &consumer.queue, consumer.id, false);
         }
         let most = if consumer.no_ack { TAKE_MESSAGES } else { TAKE_MESSAGES.min(room) };
         let cell = consumer.queue.cell();
@@ -93,6 +112,7 @@ impl Running {
                     consumer: consumer.id,
                     seq: delivery.seq,
                     since: cx.now.instant,
+                    fetched: false,
                 });
             }
         }

@@ -83,6 +83,10 @@ pub(super) fn queue(
             let text = format!("invalid arg '{argument}' for {what} of queue type rabbit_{queue_type}_queue");
             failed(ReplyCode::PreconditionFailed, text)
         }
+        QueueError::Nameless(queue_type) => failed(
+            ReplyCode::PreconditionFailed,
+            format!("Cannot declare a server-named queue for type rabbit_{queue_type}_queue"),
+        ),
         QueueError::KeyWithoutExchange => {
             wording::invalid("x-dead-letter-routing-key", &what, "routing_key_but_no_dlx_defined")
         }
@@ -207,6 +211,9 @@ fn store_full() -> Failure {
 
 fn x_match(value: Option<&Value>) -> Failure {
     let text = match value {
+        Some(Value::Text(word)) if word.is_empty() => {
+            "Invalid x-match field value <<>>; expected all, any, all-with-x, or any-with-x".into()
+        }
         Some(Value::Text(word)) => {
             format!("Invalid x-match field value <<\"{word}\">>; expected all, any, all-with-x, or any-with-x")
         }

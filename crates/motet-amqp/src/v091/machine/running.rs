@@ -197,6 +197,11 @@ impl Running {
 
     /// New credentials for the same user; nothing is read until they are judged.
     fn update_secret<E: Engine>(&mut self, cx: &mut Context<'_, E>, secret: &[u8]) -> Result<(), Failure> {
+        // A password has no end that a new one could put off: as in RabbitMQ any is taken, and changes nothing.
+        if self.publisher.principal().expires_at().is_none() && self.publisher.principal().rules().is_none() {
+            put_method(cx.out.tail(), 0, &connection::UpdateSecretOk {});
+            return Ok(());
+        }
         let attempt = Attempt {
             user: Some(&self.publisher.principal().name),
             password: Some(secret),
@@ -345,7 +350,7 @@ impl Running {
                 Ok(())
             }
             Method::Exchange(method) => self.exchange_method(cx, number, method),
-            Method::Queue(method) => self.queue_method(cx, number, method),
+            Method::Queue(method) => self.queue_method(config, cx, number, method),
             Method::Basic(method) => self.basic_method(config, cx, number, method),
             Method::Confirm(Conf::Select(select)) => self.confirm_select(cx, number, select),
             Method::Tx(tx::Method::Select(_)) => self.tx_select(cx, number),

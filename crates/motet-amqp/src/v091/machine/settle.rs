@@ -69,12 +69,19 @@ impl Running {
         }
         let before = channel.unacked.len();
         let settles = &mut self.settles;
+        let (mut refusing, is_nack) = (None, settlement != Settlement::Ack);
         let mut push = |entry: Entry| {
+            if is_nack && entry.queue.queue_type() == "stream" {
+                refusing = Some(entry.queue.clone());
+            }
             settles.push(Settle { queue: entry.queue, consumer: entry.consumer, seq: entry.seq, settlement });
         };
         match multiple {
             true => channel.unacked.take_up_to(tag).ok_or_else(unknown)?.for_each(&mut push),
             false => push(channel.unacked.take(tag).ok_or_else(unknown)?),
+        }
+        if let Some(stream) = refusing {
+            return Err(self.not_of_streams(&stream, "basic.nack and basic.reject"));
         }
         let settled = (before - channel.unacked.len()) as u64;
         add(&channel.books.acked_total, if settlement == Settlement::Ack { settled } else { 0 });

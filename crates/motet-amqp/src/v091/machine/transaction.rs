@@ -11,9 +11,7 @@ use motet_core::core::Publisher;
 use motet_core::core::broker::{TxMessage, TxQueue};
 use motet_core::engine::Engine;
 use motet_core::machine::Context;
-use motet_core::message::Batch;
 use motet_core::transaction::{Settlement, Transaction, TransactionFull, TransactionLimits};
-use std::sync::Arc;
 
 /// A channel's transaction since the last commit or rollback.
 #[derive(Debug)]
@@ -21,11 +19,8 @@ pub(super) struct Tx {
     transaction: Transaction<TxMessage, TxQueue>,
     /// What was settled, to be given back if it comes to nothing.
     settled: Vec<Entry>,
-    /// Mandatory messages that nobody gets: returned at commit.
-    unroutable: Vec<Arc<Batch>>,
-    /// Messages, and those of them that nobody gets and nobody wants back.
+    /// Messages.
     published: u64,
-    dropped: u64,
 }
 
 fn full(error: TransactionFull) -> Failure {
@@ -35,7 +30,7 @@ fn full(error: TransactionFull) -> Failure {
 impl Tx {
     fn new() -> Self {
         let transaction = Transaction::new(TransactionLimits::default());
-        Tx { transaction, settled: Vec::new(), unroutable: Vec::new(), published: 0, dropped: 0 }
+        Tx { transaction, settled: Vec::new(), published: 0 }
     }
 
     /// Adds a message.
@@ -46,14 +41,8 @@ impl Tx {
         run: Run,
     ) -> Result<(), Failure> {
         let (known, batch, mandatory) = run.into_single(publisher);
-        let routed =
-            cx.core.publish_in(&mut self.transaction, cx.now, publisher, &known, batch.clone()).map_err(full)?;
+        cx.core.publish_in(&mut self.transaction, cx.now, publisher, &known, batch, mandatory).map_err(full)?;
         self.published += 1;
-        match (routed, mandatory) {
-            (true, _) => {}
-            (false, true) => self.unroutable.push(batch),
-            (false, false) => self.dropped += 1,
-        }
         Ok(())
     }
 
@@ -109,26 +98,28 @@ impl Running {
     pub(super) fn tx_commit<E: Engine>(&mut self, cx: &mut Context<'_, E>, number: u16) -> Result<(), Failure> {
         let tx = self.tx(number)?;
         let unit = tx.transaction.commit();
-        let returned = std::mem::take(&mut tx.unroutable);
         let committed = cx.core.commit(cx.now, unit);
         let Ok(committed) = committed else {
             // The store takes nothing: as if it had never been; the settlements come back with the channel's end.
             return Err(Failure::new(ReplyCode::PreconditionFailed, "partial tx completion: low on disk"));
         };
         let acked = std::mem::take(&mut tx.settled).len() as u64;
-        let (published, dropped) = (std::mem::take(&mut tx.published), std::mem::take(&mut tx.dropped));
+        let published = std::mem::take(&mut tx.published);
         let books = self.channel(number).books.clone();
         for (figure, more) in [
             (&books.totals.published, published),
-            (&books.totals.returned, returned.len() as u64),
-            (&books.totals.dropped, dropped),
+            (&books.totals.returned, committed.returned.len() as u64),
+            (&books.totals.dropped, committed.lost),
             (&books.acked_total, acked),
         ] {
             add(figure, more);
         }
         books.note_nothing_uncommitted();
-        for batch in returned {
-            self.give_back(cx, number, &batch);
+        for batch in &committed.returned {
+            self.give_back(cx, number, batch);
+        }
+        if committed.refused {
+            return Err(Failure::new(ReplyCode::PreconditionFailed, "partial tx completion"));
         }
         let channel = self.channels.get_mut(&number).expect("the channel of a method is open");
         if !channel.holds_back() {
@@ -141,8 +132,7 @@ impl Running {
     pub(super) fn tx_rollback<E: Engine>(&mut self, cx: &mut Context<'_, E>, number: u16) -> Result<(), Failure> {
         let tx = self.tx(number)?;
         tx.transaction.rollback();
-        tx.unroutable.clear();
-        (tx.published, tx.dropped) = (0, 0);
+        tx.published = 0;
         let settled = tx.take_settled();
         // An acknowledgement that is rolled back leaves the message with its consumer.
         let channel = self.channel(number);

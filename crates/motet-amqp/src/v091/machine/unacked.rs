@@ -15,6 +15,8 @@ pub(super) struct Entry {
     pub(super) seq: u64,
     /// When it was delivered.
     pub(super) since: Instant,
+    /// By basic.get, for which no prefetch counts.
+    pub(super) fetched: bool,
 }
 
 /// A channel's deliveries that wait. Settled in order, as most are, each costs a step; out of order it leaves a gap that
@@ -23,6 +25,8 @@ pub(super) struct Entry {
 pub(super) struct Unacked {
     places: VecDeque<(u64, Option<Entry>)>,
     live: usize,
+    /// How many of them were fetched.
+    fetched: usize,
     last_tag: u64,
 }
 
@@ -34,6 +38,11 @@ impl Unacked {
         self.live
     }
 
+    /// Those that consumers were given.
+    pub(super) fn delivered(&self) -> usize {
+        self.live - self.fetched
+    }
+
     /// The tag of the next delivery; tags count from 1 [basic.deliver], also those that need no acknowledgement.
     pub(super) fn next_tag(&mut self) -> u64 {
         self.last_tag += 1;
@@ -42,6 +51,7 @@ impl Unacked {
 
     pub(super) fn push(&mut self, entry: Entry) {
         debug_assert!(self.places.back().is_none_or(|(tag, _)| *tag < entry.tag), "tags count up");
+        self.fetched += usize::from(entry.fetched);
         self.places.push_back((entry.tag, Some(entry)));
         self.live += 1;
     }
@@ -51,6 +61,7 @@ impl Unacked {
         let at = self.places.binary_search_by_key(&tag, |(tag, _)| *tag).ok()?;
         let entry = self.places[at].1.take()?;
         self.live -= 1;
+        self.fetched -= usize::from(entry.fetched);
         while self.places.front().is_some_and(|(_, entry)| entry.is_none()) {
             self.places.pop_front();
         }
@@ -70,13 +81,16 @@ impl Unacked {
                 at + 1
             }
         };
-        let live = &mut self.live;
-        Some(self.places.drain(..end).filter_map(|(_, entry)| entry).inspect(|_| *live -= 1))
+        let (live, fetched) = (&mut self.live, &mut self.fetched);
+        Some(self.places.drain(..end).filter_map(|(_, entry)| entry).inspect(|entry| {
+            *live -= 1;
+            *fetched -= usize::from(entry.fetched);
+        }))
     }
 
     /// Takes out everything.
     pub(super) fn drain(&mut self) -> Vec<Entry> {
-        self.live = 0;
+        (self.live, self.fetched) = (0, 0);
         self.places.drain(..).filter_map(|(_, entry)| entry).collect()
     }
 

@@ -67,6 +67,10 @@ pub(super) fn argument(what: &str, error: &ArgumentError, value: Option<&Value>)
         ("x-queue-mode", Value::Text(mode)) => format!("\"unsupported queue mode '{mode}'\""),
         ("x-queue-type", Value::Text(kind)) => format!("\"unsupported queue type '{kind}'\""),
         ("x-max-age", Value::Text(_)) => "invalid_max_age".into(),
+        ("x-dead-letter-strategy", Value::Text(_)) => "invalid_dlx_strategy".into(),
+        ("x-queue-version", Value::Int(_) | Value::UInt(_)) => {
+            format!("\"unsupported queue version '{}'\"", bare(value))
+        }
         _ if error.wants.starts_with("a number of at least") => number(name, value, kind),
         _ => format!("{{unacceptable_type,{kind}}}"),
     };
@@ -107,6 +111,8 @@ mod tests {
             ("x-expires", Value::Text("x".into()), NUMBER, "\"expected integer, got longstr\""),
             ("x-max-priority", Value::Int(256), NUMBER, "{max_value_exceeded,256}"),
             ("x-overflow", Value::Text("burst".into()), "", "invalid_overflow"),
+            ("x-dead-letter-strategy", Value::Text("x".into()), "", "invalid_dlx_strategy"),
+            ("x-queue-version", Value::Int(3), NUMBER, "\"unsupported queue version '3'\""),
             ("x-overflow", Value::Int(1), "", "{unacceptable_type,signedint}"),
             ("x-queue-mode", Value::Text("fast".into()), "", "\"unsupported queue mode 'fast'\""),
         ] {

@@ -100,8 +100,8 @@ mod flag {
     pub(super) const USER_ID: u16 = 1 << 4;
     pub(super) const APP_ID: u16 = 1 << 3;
     pub(super) const CLUSTER_ID: u16 = 1 << 2;
-    /// No property has this bit, and no class so many that flags go on (the last bit).
-    pub(super) const UNKNOWN: u16 = 0b11;
+    /// Flags go on; no class has so many. (The bit before it is no property's and means nothing, as in RabbitMQ.)
+    pub(super) const MORE: u16 = 0b1;
 }
 
 impl<'a> Properties<'a> {
@@ -117,7 +117,7 @@ impl<'a> Properties<'a> {
         if flags == 0 {
             return from.finish().map(|()| properties);
         }
-        if flags & flag::UNKNOWN != 0 {
+        if flags & flag::MORE != 0 {
             return Err(PacketError::PropertyFlags);
         }
         let p = &mut properties;
@@ -241,9 +241,9 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_mean_nothing_are_refused() {
+    fn flags_that_go_on_are_refused_and_one_that_means_nothing_is_not_looked_at() {
         assert_eq!(Properties::decode(&[0, 1, 0, 0]), Err(PacketError::PropertyFlags));
-        assert_eq!(Properties::decode(&[0, 2]), Err(PacketError::PropertyFlags));
+        assert_eq!(Properties::decode(&[0, 2]), Ok(Properties::default()));
     }
 
     #[test]

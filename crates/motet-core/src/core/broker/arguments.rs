@@ -104,6 +104,9 @@ pub(super) fn read(arguments: &[Argument]) -> Result<Shape, ArgumentError> {
             "x-dead-letter-routing-key" => shape.dead_letter_key = Some(text(argument)?.to_owned().into()),
             "x-queue-type" => shape.queue_type = queue_type(argument)?,
             "x-queue-mode" => drop(one_of(argument, &["default", "lazy"], "default or lazy")?),
+            "x-queue-version" => drop(number(argument, 1, 2)?),
+            "x-stream-max-segment-size-bytes" => drop(number(argument, 0, u64::MAX)?),
+            "x-dead-letter-strategy" => strategy(argument)?,
             "x-message-deduplication" => dedup = truth(argument)?,
             "x-deduplication-header" => header = Some(text(argument)?.into()),
             "x-max-age" => shape.max_age_ms = Some(age(argument)?),
@@ -217,6 +220,11 @@ fn overflow(argument: &Argument) -> Result<Overflow, ArgumentError> {
         "reject-publish-dlx" => Overflow::RejectPublishDlx,
         _ => Overflow::DropHead,
     })
+}
+
+/// Dead letters move in the stage that ended them, so that either word means the same.
+fn strategy(argument: &Argument) -> Result<(), ArgumentError> {
+    one_of(argument, &["at-most-once", "at-least-once"], "at-most-once or at-least-once").map(|_| ())
 }
 
 /// All durable queues are kept alike, so that a quorum queue differs by its delivery limit alone.

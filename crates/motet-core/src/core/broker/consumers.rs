@@ -146,9 +146,14 @@ impl<E: Engine> Core<E> {
     pub fn get(&self, now: Now, queue: &Arc<NamedQueue>, consumer: ConsumerId) -> Got {
         let fetch = |inner: &mut Inner| {
             let Inner { queue: q, fx, .. } = &mut *inner;
+            q.touch(now.wall.0);
             // Others stage between the slices.
             if q.awake().passes_over_stale(now.wall.0, fx) {
                 return None;
+            }
+            // What was published while a consumer waited is that consumer's, though it has yet to come for it.
+            if q.awake().has_nothing_for(consumer) {
+                return Some(Got::Empty);
             }
             if q.awake().head_is_away(now.wall.0, fx) {
                 let pending = inner.pending.get_or_insert_default();
@@ -158,7 +163,7 @@ impl<E: Engine> Core<E> {
                 return Some(Got::Later);
             }
             Some(match q.awake().get(now.wall.0, consumer, fx).and_then(Delivery::of) {
-                Some(delivery) => Got::Message(Box::new(delivery), inner.queue.stats().ready),
+                Some(delivery) => Got::Message(Box::new(delivery), inner.unclaimed()),
                 None => Got::Empty,
             })
         };

@@ -126,7 +126,17 @@ impl<E: Engine> Core<E> {
         };
         let properties = batch.messages()[0].properties.as_deref();
         // An exchange that is not there drops what is sent to it, as in RabbitMQ.
-        let Ok(found) = route_exchange(now.wall.0, &vhost, &exchange, &key, properties, false) else { return };
+        let walk = |properties: Option<&Properties>| {
+            route_exchange(now.wall.0, &vhost, &exchange, &key, properties, false).ok()
+        };
+        let Some(mut found) = walk(properties) else { return };
+        if let Some(told) = properties.filter(|_| found.by_message).and_then(with_deaths) {
+            // What the first walk claimed is free again before the next.
+            drop(found);
+            // An exchange that looks at headers sees what receivers will see.
+            let Some(again) = walk(Some(&told)) else { return };
+            found = again;
+        }
         let mut route = found.route;
         route.keep_claims();
         if let Some(deaths) = properties.and_then(|p| p.deaths.as_deref()) {
@@ -142,6 +152,15 @@ impl<E: Engine> Core<E> {
             after.direct.push((Arc::new(route), batch));
         }
     }
+}
+
+/// The properties with the headers that tell of deaths; `None` without any.
+fn with_deaths(properties: &Properties) -> Option<Properties> {
+    let told = properties.deaths.as_deref()?.told();
+    let mut all = properties.clone();
+    all.headers.retain(|(name, _)| !told.iter().any(|(known, _)| known == name));
+    all.headers.extend(told);
+    Some(all)
 }
 
 fn has_subscribers(route: &Route) -> bool {

@@ -49,6 +49,9 @@ pub enum QueueError {
         /// The type asked for.
         queue_type: &'static str,
     },
+    /// A name of the server's own choice is for queues that go again. // 406 PRECONDITION_FAILED
+    #[error("a {0} queue wants a name")]
+    Nameless(&'static str),
     /// A key for dead letters, and no exchange for them. // 406 PRECONDITION_FAILED
     #[error("x-dead-letter-routing-key wants x-dead-letter-exchange")]
     KeyWithoutExchange,

@@ -5,25 +5,29 @@ use super::arguments::Shape;
 use super::{QueueDeclaration, QueueError};
 
 /// What a stream does not do, as in RabbitMQ.
-const NOT_OF_STREAMS: [&str; 10] = [
+const NOT_OF_STREAMS: [&str; 12] = [
     "x-dead-letter-exchange",
     "x-dead-letter-routing-key",
+    "x-dead-letter-strategy",
     "x-delivery-limit",
     "x-expires",
     "x-max-in-memory-bytes",
     "x-max-in-memory-length",
     "x-max-priority",
     "x-message-ttl",
+    "x-overflow",
     "x-queue-mode",
     "x-single-active-consumer",
 ];
 /// What a quorum queue does not do.
 const NOT_OF_QUORUM: [&str; 4] = ["x-max-age", "x-max-priority", "x-queue-mode", "x-stream-max-segment-size-bytes"];
 /// What a classic queue does not do. A limit of deliveries works here, other than in RabbitMQ.
-const NOT_OF_CLASSIC: [&str; 5] = [
+const NOT_OF_CLASSIC: [&str; 7] = [
+    "x-dead-letter-strategy",
     "x-max-age",
     "x-max-in-memory-bytes",
     "x-max-in-memory-length",
+    "x-queue-leader-locator",
     "x-quorum-initial-group-size",
     "x-stream-max-segment-size-bytes",
 ];
@@ -88,7 +92,10 @@ mod tests {
         for (queue_type, argument, value) in [
             ("stream", "x-message-ttl", Value::Int(1)),
             ("quorum", "x-max-priority", Value::Int(1)),
+            ("stream", "x-overflow", Value::Text("drop-head".into())),
             ("classic", "x-max-age", Value::Text("1h".into())),
+            ("classic", "x-queue-leader-locator", Value::Text("balanced".into())),
+            ("classic", "x-dead-letter-strategy", Value::Text("at-most-once".into())),
         ] {
             let refused = checked(queue_type, |d| d.arguments.push((argument.into(), value)));
             assert_eq!(refused, Err(QueueError::NotForType { argument: argument.into(), queue_type }));

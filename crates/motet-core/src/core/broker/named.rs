@@ -7,7 +7,7 @@ use crate::core::govern::Governed;
 use crate::core::{Vhost, delayed};
 use crate::engine::ObjectId;
 use crate::exchange::{ID_BYTES_MAX, identifier};
-use crate::message::{Properties, Value};
+use crate::message::{Message, Properties, Reliability, Value};
 use crate::queue::{ConsumerId, Departures, Queue, QueueConfig, QueueStats};
 use crate::queues::{Inner, QueueCell, Queued};
 use bytes::Bytes;
@@ -40,6 +40,7 @@ pub struct NamedQueue {
     /// The policies in force, for listings.
     governed: RwLock<Arc<Governed>>,
     had_consumer: AtomicBool,
+    keeps_transient: bool,
 }
 
 impl NamedQueue {
@@ -59,6 +60,7 @@ impl NamedQueue {
             vhost: Arc::downgrade(vhost),
             cell: Arc::new(QueueCell::of_named(id, durable, queue, stream, this.clone(), vhost.quota())),
             declared,
+            keeps_transient: shape.queue_type == "quorum",
             shape: RwLock::new(Arc::new(shape)),
             governed: RwLock::default(),
             had_consumer: AtomicBool::new(false),
@@ -103,6 +105,16 @@ impl NamedQueue {
     /// How it behaves now: its declaration and its policy together.
     pub fn config(&self) -> QueueConfig {
         self.cell.inner.lock().queue.config().clone()
+    }
+
+    /// It writes down what was published as transient, too, as quorum queues of RabbitMQ do; no policy changes that.
+    pub(crate) fn keeps_transient(&self) -> bool {
+        self.keeps_transient
+    }
+
+    /// Whether it writes this message down.
+    pub(crate) fn writes_down(&self, message: &Message) -> bool {
+        self.cell.is_durable() && (self.keeps_transient || message.reliability > Reliability::AtMostOnce)
     }
 
     /// Gauges and totals.

@@ -90,6 +90,10 @@ impl<E: Engine> Core<E> {
         declaration: QueueDeclaration,
         connection: u64,
     ) -> Result<Declared, QueueError> {
+        let queue_type = read(&declaration.arguments)?.queue_type;
+        if queue_type != "classic" {
+            return Err(QueueError::Nameless(queue_type));
+        }
         let name = self.fresh_name(vhost, prefix);
         self.declare_unknown(now, vhost, name, declaration, connection)
     }
@@ -166,11 +170,11 @@ impl<E: Engine> Core<E> {
         }
         let mut inner = known.cell().inner.lock();
         inner.queue.touch(now.wall.0);
-        let (stats, consumers) = (inner.stats(), inner.consumer_count());
+        let (messages, consumers) = (inner.unclaimed(), inner.consumer_count());
         drop(inner);
         // Whoever declared it first may still wait for it to be durable.
         let position = known.declared().is_kept().then(|| self.engine.stage_release().finish());
-        Ok(Declared { queue: known.clone(), created: false, messages: stats.ready, consumers, position })
+        Ok(Declared { queue: known.clone(), created: false, messages, consumers, position })
     }
 
     /// A passive declaration: the queue, if it is there and not another connection's.
@@ -184,7 +188,7 @@ impl<E: Engine> Core<E> {
         }
         let mut inner = queue.cell().inner.lock();
         inner.queue.touch(now.wall.0);
-        let (messages, consumers) = (inner.stats().ready, inner.consumer_count());
+        let (messages, consumers) = (inner.unclaimed(), inner.consumer_count());
         drop(inner);
         Ok(Declared { queue, created: false, messages, consumers, position: None })
     }
@@ -216,7 +220,7 @@ impl<E: Engine> Core<E> {
         }
     }
 
-    /// Drops what waits, ready or delayed; what consumers hold stays theirs. How many went, and when that is durable.
+    /// Drops what waits, ready or delayed; what consumers hold or have been promised stays theirs. How many went, and when that is durable.
     pub fn purge_queue(&self, now: Now, queue: &Arc<NamedQueue>) -> (u64, Option<Position>) {
         let cell = queue.cell();
         let (mut purged, mut waiting) = (0, None);
@@ -226,9 +230,9 @@ impl<E: Engine> Core<E> {
             let Inner { queue: q, fx, .. } = &mut *inner;
             q.touch(now.wall.0);
             // Others stage between the slices; what comes in meanwhile came after the purge.
-            let stats = q.stats();
-            let left = *waiting.get_or_insert(stats.waiting() + stats.set_aside) - purged;
-            let went = q.awake().purge(left.min(SLICE), fx);
+
+            let left = *waiting.get_or_insert_with(|| q.unclaimed() + q.stats().delayed + q.stats().set_aside) - purged;
+            let went = q.awake().purge_unclaimed(left.min(SLICE), fx);
             purged += went;
             let after = self.carry_out(cell, &mut inner, stage.as_mut());
             drop(inner);

@@ -93,3 +93,13 @@ fn a_duplicate_is_confirmed_and_not_stored() {
     bench.now = 100;
     assert_eq!(bench.put(known), Verdict::Enqueued { seq: 3 });
 }
+
+#[test]
+fn a_queue_for_nothing_takes_nothing_whoever_waits() {
+    let mut bench = with(|config| {
+        config.max_messages = Some(0);
+        config.overflow = Overflow::RejectPublish;
+    });
+    bench.consumer(1, None);
+    assert_eq!(bench.put(message(1)), Verdict::Rejected(RejectReason::MaxMessages));
+}

@@ -406,6 +406,9 @@ impl Model {
                         Nack::Reject => self.gone(seq),
                     }
                     self.let_go(id, seq);
+                    if nack != Nack::Unsent {
+                        self.push_out();
+                    }
                 }
             }
             Step::Pass { ms } => {
@@ -456,6 +459,7 @@ impl Model {
             }
         }
         self.forget_departed(id);
+        self.push_out();
     }
 
     /// Whether a message of `bytes` would have to wait, and there is no room to.

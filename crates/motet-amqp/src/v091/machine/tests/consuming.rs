@@ -248,3 +248,55 @@ fn a_reply_needs_no_queue_of_ones_own() {
     bench.publish_with(&mut worker, "", &reply_to, "answer", answer, false);
     assert_eq!(bench.hear(&mut asker), [format!("1 deliver r #1 :{reply_to} correlation=7 'answer'")]);
 }
+
+#[test]
+fn what_was_published_before_a_consumer_goes_is_still_its_own() {
+    let mut bench = Bench::new();
+    let mut peer = bench.join();
+    bench.declare(&mut peer, "q", false);
+    bench.consume(&mut peer, "q", "c", true);
+    let mut all = message("", "q", b"1", Properties::default(), false);
+    let mut end = bytes::BytesMut::new();
+    put_method(&mut end, 1, &basic::Cancel { consumer_tag: "c", no_wait: false });
+    all.extend(end);
+    assert_eq!(bench.send(&mut peer, &all), ["1 deliver c #1 :q '1'", "1 basic.cancel-ok c"]);
+    bench.consume(&mut peer, "q", "d", true);
+    let mut all = message("", "q", b"2", Properties::default(), false);
+    let mut end = bytes::BytesMut::new();
+    let delete =
+        queue::Delete { reserved_1: Reserved::NONE, queue: "q", if_unused: false, if_empty: true, no_wait: false };
+    put_method(&mut end, 1, &delete);
+    all.extend(end);
+    let told = bench.send(&mut peer, &all);
+    assert_eq!(told[..2], ["1 deliver d #2 :q '2'", "1 queue.delete-ok 0"]);
+}
+
+#[test]
+fn a_fetch_beside_a_waiting_consumer_finds_what_is_left_for_it() {
+    let mut bench = Bench::new();
+    let mut peer = bench.join();
+    bench.declare(&mut peer, "q", false);
+    bench.consume(&mut peer, "q", "c", false);
+    let mut all = message("", "q", b"1", Properties::default(), false);
+    let mut end = bytes::BytesMut::new();
+    put_method(&mut end, 1, &basic::Get { reserved_1: Reserved::NONE, queue: "q", no_ack: true });
+    all.extend(end);
+    assert_eq!(bench.send(&mut peer, &all), ["1 get-empty", "1 deliver c #1 :q '1'"]);
+}
+
+#[test]
+fn a_global_prefetch_counts_deliveries_and_keeps_nothing_from_others() {
+    let mut bench = Bench::new();
+    let mut peer = bench.join();
+    bench.declare(&mut peer, "q", false);
+    for body in ["0", "1", "2", "3", "4", "5"] {
+        bench.publish(&mut peer, "", "q", body);
+    }
+    bench.qos(&mut peer, 2, true);
+    let told = bench.consume(&mut peer, "q", "c", false);
+    assert_eq!(told, ["1 basic.consume-ok c", "1 deliver c #1 :q '0'", "1 deliver c #2 :q '1'"]);
+    assert_eq!(bench.get(&mut peer, "q", false), ["1 get-ok #3 :q left 3 '2'"]);
+    assert_eq!(bench.ack(&mut peer, 1, false), ["1 deliver c #4 :q '3'"]);
+    let mut other = bench.join();
+    assert_eq!(bench.consume(&mut other, "q", "o", true)[1..], ["1 deliver o #1 :q '4'", "1 deliver o #2 :q '5'"]);
+}

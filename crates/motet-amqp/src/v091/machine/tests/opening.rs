@@ -142,3 +142,20 @@ fn heartbeats_go_out_at_half_the_interval_and_silence_ends_at_twice() {
     bench.pass(Duration::from_secs(1));
     assert_eq!(bench.timeout(&mut peer), ["closed"]);
 }
+
+#[test]
+fn nobody_acts_as_somebody_else() {
+    let mut bench = Bench::new();
+    let let_in = log_in(&mut bench, "PLAIN", b"guest\0guest\0guest", true);
+    assert!(let_in[0].starts_with("0 connection.tune"), "{let_in:?}");
+    let refused = log_in(&mut bench, "PLAIN", b"admin\0guest\0guest", true);
+    assert!(refused[0].contains("403 ACCESS_REFUSED - Login was refused"), "{refused:?}");
+}
+
+#[test]
+fn a_new_secret_for_a_password_is_taken_and_changes_nothing() {
+    let mut bench = Bench::new();
+    let mut peer = bench.connect();
+    let update = connection::UpdateSecret { new_secret: LongString(b"another"), reason: "r" };
+    assert_eq!(bench.say(&mut peer, 0, &update), ["0 connection.update-secret-ok"]);
+}

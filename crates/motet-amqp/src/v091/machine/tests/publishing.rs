@@ -381,6 +381,56 @@ fn of_a_batch_that_overflows_what_was_taken_is_confirmed() {
 }
 
 #[test]
+fn a_header_with_a_long_key_counts_only_where_the_key_is_its_beginning() {
+    let mut bench = Bench::new();
+    let mut peer = bench.join();
+    let long = format!("a.{}", "b".repeat(300));
+    for (queue, key) in [("short", "a"), ("other", "z"), ("long", &*format!("a.{}", "*"))] {
+        bench.declare(&mut peer, queue, false);
+        bench.bind(&mut peer, queue, "amq.topic", key);
+    }
+    for header in ["z", &long] {
+        let mut headers = TableBuf::new();
+        headers.push("x-topic", FieldValue::Text(header.as_bytes()));
+        let properties = Properties { headers: Some(headers.as_table()), ..Properties::default() };
+        bench.publish_with(&mut peer, "amq.topic", "a", "x", properties, false);
+    }
+    let mut counts = ["short", "other", "long"].map(|queue| bench.declare(&mut peer, queue, false).join(""));
+    counts.iter_mut().for_each(|line| *line = line.replace("1 queue.declare-ok ", ""));
+    assert_eq!(counts, ["short 1 0", "other 0 0", "long 1 0"]);
+}
+
+#[test]
+fn a_delivery_mode_nobody_knows_ends_the_channel() {
+    let mut bench = Bench::new();
+    for mode in [0, 3] {
+        let mut peer = bench.join();
+        let properties = Properties { delivery_mode: Some(mode), ..Properties::default() };
+        let told = bench.publish_with(&mut peer, "", "q", "x", properties, false);
+        let text = format!("406 PRECONDITION_FAILED - invalid message: {{delivery_mode_unknown,{mode}}} (60.40)");
+        assert_eq!(told, [format!("1 channel.close {text}")]);
+    }
+}
+
+#[test]
+fn a_commit_that_a_full_queue_refused_is_not_answered_with_ok() {
+    let mut bench = Bench::new();
+    let mut peer = bench.join();
+    let mut arguments = TableBuf::new();
+    arguments.push("x-max-length", FieldValue::I32(1));
+    arguments.push("x-overflow", FieldValue::Text(b"reject-publish"));
+    bench.declare_with(&mut peer, "q", false, arguments.as_table());
+    bench.say(&mut peer, 1, &tx::Select {});
+    for body in ["1", "2"] {
+        bench.publish(&mut peer, "", "q", body);
+    }
+    let refused = "1 channel.close 406 PRECONDITION_FAILED - partial tx completion (90.20)";
+    assert_eq!(bench.say(&mut peer, 1, &tx::Commit {}), [refused]);
+    let mut other = bench.join();
+    assert_eq!(bench.get(&mut other, "q", true), ["1 get-ok #1 :q left 0 '1'"]);
+}
+
+#[test]
 fn what_a_delayed_exchange_held_back_says_so_in_its_header() {
     let mut bench = Bench::new();
     let mut peer = bench.join();

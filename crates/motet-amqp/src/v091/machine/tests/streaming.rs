@@ -50,3 +50,13 @@ fn what_a_stream_does_not_do_is_540() {
     let said = bench.get(&mut peer, "s", true);
     assert!(said[0].contains("540") && said[0].contains("basic.get not supported by stream queues"), "{said:?}");
 }
+
+#[test]
+fn an_entry_of_a_stream_is_not_refused() {
+    let (mut bench, mut peer) = with_stream();
+    bench.qos(&mut peer, 5, false);
+    read_from(&mut bench, &mut peer, "a", FieldValue::Text(b"first"));
+    let said = bench.say(&mut peer, 1, &basic::Nack { delivery_tag: 1, multiple: false, requeue: true });
+    let text = "basic.nack and basic.reject not supported by stream queues queue 's' in vhost '/'";
+    assert_eq!(said, [format!("0 connection.close 540 NOT_IMPLEMENTED - {text} (60.120)")]);
+}
