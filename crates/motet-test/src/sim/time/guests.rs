@@ -126,7 +126,7 @@ impl Guests {
         };
         let opened = place.core.open_session(at(now), open).map_err(|refused| refused.to_string())?;
         let known = self.book.now.guests[which].take();
-        let resumes = |guest: &Guest| !clean && !(guest.connected && guest.expiry == Expiry::WithConnection);
+        let resumes = |guest: &Guest| !(clean || guest.connected && guest.expiry == Expiry::WithConnection);
         let present = known.as_ref().is_some_and(resumes);
         let line =
             format!("{now} {client} comes, clean {clean}, {expiry:?}, will {left:?}, present {}", opened.present);
