@@ -185,6 +185,10 @@ impl Running {
         } else {
             channel.consumers.push(consumer);
         }
+        // With the answer go the first messages: who consumes after it has been seen comes after this one.
+        if !cx.out_is_full() {
+            self.deliver_to(config, cx, key);
+        }
         Ok(())
     }
 

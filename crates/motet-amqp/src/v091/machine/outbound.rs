@@ -62,7 +62,7 @@ impl Running {
         }
     }
 
-    fn deliver_to<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, key: u64) {
+    pub(super) fn deliver_to<E: Engine>(&mut self, config: &Config, cx: &mut Context<'_, E>, key: u64) {
         let number = super::consume::channel_of(key);
         let Some(channel) = self.channels.get_mut(&number) else { return };
         let room = config.unacked_per_channel.saturating_sub(channel.unacked.len());

@@ -1,5 +1,5 @@
-//! The second world of this simulation, over the same place: sessions, wills and last values ([`super::guests`]), and
-//! a queue that is worked off ([`super::work`]).
+//! The second world of this simulation, over the same place: sessions, wills and last values (`guests`), and
+//! a queue that is worked off (`work`).
 //!
 //! Both keep a book of the core's state at each position of its log. What a power cut leaves is known exactly, and
 //! with it what has to be where at any millisecond after it.
