@@ -11,15 +11,15 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-#[test]
-fn promises_are_kept_through_faults_and_power_cuts() {
+/// Makes the worlds that were asked for, `runs` of them if nobody says how many.
+fn keep_promises(runs: u64, run: impl Fn(u64) -> Result<sim::Summary, Box<sim::Failure>>) {
     let seeds = match number("SIM_SEED") {
         Some(seed) => seed..seed + 1,
-        None => 0..number("SIM_RUNS").unwrap_or(RUNS),
+        None => 0..number("SIM_RUNS").unwrap_or(runs),
     };
     let mut total = sim::Summary::default();
     for seed in seeds {
-        match sim::run(seed) {
+        match run(seed) {
             Ok(summary) => {
                 total.published += summary.published;
                 total.confirmed += summary.confirmed;
@@ -37,33 +37,17 @@ fn promises_are_kept_through_faults_and_power_cuts() {
     eprintln!("{total:?}");
 }
 
+#[test]
+fn promises_are_kept_through_faults_and_power_cuts() {
+    keep_promises(RUNS, sim::run);
+}
+
 /// Worlds with clients of two protocols in an ordinary test run; a few seconds.
 const MIXED_RUNS: u64 = 300;
 
 #[test]
 fn promises_are_kept_between_clients_of_mqtt_and_amqp() {
-    let seeds = match number("SIM_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("SIM_RUNS").unwrap_or(MIXED_RUNS),
-    };
-    let mut total = sim::Summary::default();
-    for seed in seeds {
-        match sim::run_mixed(seed) {
-            Ok(summary) => {
-                total.published += summary.published;
-                total.confirmed += summary.confirmed;
-                total.delivered += summary.delivered;
-                total.owed += summary.owed;
-                total.crashes += summary.crashes;
-                total.connections += summary.connections;
-            }
-            Err(failure) => {
-                panic!("SIM_SEED={}\n{}\n{}", failure.seed, failure.trace.join("\n"), failure.what);
-            }
-        }
-    }
-    assert!(total.owed > 0 && total.delivered > 0, "the worlds were alive: {total:?}");
-    eprintln!("{total:?}");
+    keep_promises(MIXED_RUNS, sim::run_mixed);
 }
 
 /// Worlds of queues in an ordinary test run; a few seconds.

@@ -104,6 +104,9 @@ fn what_a_short_string_cannot_hold_is_in_a_header() {
         format!(r#"basic.publish exchange="amq.topic" routing_key="long" header="x-topic={key}" payload="p""#);
     let heard = cross("AMQP", &publish, "", "MQTT 3.1.1");
     assert_eq!(heard, [format!("PUBLISH qos=0 topic=\"{topic}\" payload=\"p\"")]);
+    // A key that was not cut says where the message goes, whatever the header says.
+    let publish = r#"basic.publish exchange="amq.topic" routing_key="mine.x" header="x-topic=other.x" payload="p""#;
+    assert_eq!(cross("AMQP", publish, "", "MQTT 3.1.1"), [r#"PUBLISH qos=0 topic="mine/x" payload="p""#]);
 }
 
 #[test]
